@@ -1,0 +1,37 @@
+"""The errors that rlvr raises on purpose: each says what is wrong, what was found and what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class RlvrError(Exception):
+    """Any mistake that a user can mend; the command line prints it without a traceback."""
+
+
+class SpecError(RlvrError, ValueError):
+    """A `name(param=value)` spec, a recipe or a flag that cannot be understood."""
+
+
+class DataError(RlvrError, ValueError):
+    """A problem set, a row or a run file with the wrong content."""
+
+
+class ModelError(RlvrError):
+    """A model that cannot be found, loaded or used."""
+
+
+class RunError(RlvrError):
+    """A run directory that cannot be created, read or resumed."""
+
+
+def did_you_mean(what: str, name: str, known: Iterable[str], hint: str = "") -> str:
+    """Return the message for an unknown `name`: what it is, the nearest known names, all of them, a hint.
+
+    >>> did_you_mean("reward term", "breir", ["brier", "correct"])
+    "No reward term 'breir'. Did you mean 'brier'? Known: brier, correct."
+    """
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    guess = f" Did you mean {close[0]!r}?" if close else ""
+    listed = f" Known: {', '.join(known)}." if known else " None are known."
+    return f"No {what} {name!r}.{guess}{listed}{' ' + hint if hint else ''}"

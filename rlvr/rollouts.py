@@ -1,0 +1,133 @@
+"""What flows through rlvr: problems, completions parsed once, rollouts of shape (P, G) and their signal.
+
+Axes, here and as suffixes everywhere: P prompts, G completions per prompt, T tokens.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One problem: a stable id, the prompt (chat messages), the gold answer, and facts about it.
+
+    `task` names the kind and level ("arithmetic/L2"); `meta` holds whatever the problem set knows.
+    """
+
+    id: str
+    prompt: list[dict[str, str]]
+    answer: Any
+    task: str = ""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One sampled completion, parsed and verified once; what every reward term looks at.
+
+    Attributes:
+        problem: the problem it answers.
+        text: the decoded completion, without special tokens.
+        answer: what the last complete answer tag holds, or None.
+        confidence: the stated probability of being right, finite and in [0, 1], or None.
+        format_ok: whether the requested tags are all there, once each, in order.
+        correct: the verifier's verdict; None when the verifier itself failed (counted, never a silent 0).
+        n_tokens: sampled tokens, the end token included.
+        truncated: whether it ran into the length limit without an end token.
+    """
+
+    problem: Problem
+    text: str
+    answer: str | None = None
+    confidence: float | None = None
+    format_ok: bool = False
+    correct: bool | None = False
+    n_tokens: int = 0
+    truncated: bool = False
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """A batch of P groups of G completions, as tensors, for the advantage transforms.
+
+    `reward_PG` is the weighted sum of the terms and NaN where no term applied. `correct_PG` is what sign
+    rules and difficulty filters read; `scored_PG` is False where the verifier failed or no term applied.
+    `attempts_P` and `successes_P` are the pass-rate record of each problem *before* this batch.
+    """
+
+    reward_PG: Tensor
+    correct_PG: Tensor
+    scored_PG: Tensor
+    truncated_PG: Tensor
+    attempts_P: Tensor
+    successes_P: Tensor
+    ids: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(
+        reward_PG: Any,
+        correct_PG: Any = None,
+        *,
+        truncated_PG: Any = None,
+        attempts_P: Any = None,
+        successes_P: Any = None,
+        scored_PG: Any = None,
+        ids: tuple[str, ...] | None = None,
+    ) -> "Rollouts":
+        """Build rollouts from nested lists; `correct_PG` defaults to `reward_PG > 0`.
+
+        >>> Rollouts.of([[1.0, 0.0]]).correct_PG
+        tensor([[ True, False]])
+        """
+        reward = torch.as_tensor(reward_PG, dtype=torch.float32)
+        zeros = torch.zeros(reward.shape[0])
+        scored = ~reward.isnan() if scored_PG is None else torch.as_tensor(scored_PG).bool()
+        return Rollouts(
+            reward_PG=reward,
+            correct_PG=(reward > 0) if correct_PG is None else torch.as_tensor(correct_PG).bool(),
+            scored_PG=scored & ~reward.isnan(),
+            truncated_PG=torch.zeros_like(reward).bool()
+            if truncated_PG is None
+            else torch.as_tensor(truncated_PG).bool(),
+            attempts_P=zeros if attempts_P is None else torch.as_tensor(attempts_P, dtype=torch.float32),
+            successes_P=zeros if successes_P is None else torch.as_tensor(successes_P, dtype=torch.float32),
+            ids=tuple(f"p{i}" for i in range(reward.shape[0])) if ids is None else ids,
+        )
+
+
+@dataclass(frozen=True)
+class Signal:
+    """What the loss gets: an advantage per completion (or token) and whether the completion takes part.
+
+    Attributes:
+        adv: advantages of shape (P, G), or (P, G, T) for per-token credit.
+        keep_PG: False leaves the loss *and* its normaliser.
+        dropped: transform name -> (P, G) mask of the completions which that transform removed.
+    """
+
+    adv: Tensor
+    keep_PG: Tensor
+    dropped: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @staticmethod
+    def start(rollouts: Rollouts) -> "Signal":
+        """The signal before any transform: the reward itself; completions without a score are dropped."""
+        keep = rollouts.scored_PG
+        return Signal(
+            adv=rollouts.reward_PG.nan_to_num(0.0) * keep,
+            keep_PG=keep,
+            dropped={} if bool(keep.all()) else {"unscored": ~keep},
+        )
+
+    def drop(self, name: str, mask_PG: Tensor) -> "Signal":
+        """Return the signal with the completions of `mask_PG` removed (credit 0, keep False) by `name`."""
+        new = mask_PG & self.keep_PG
+        if not bool(new.any()):
+            return self
+        keep = self.keep_PG & ~new
+        shape = keep.shape + (1,) * (self.adv.dim() - 2)
+        return Signal(self.adv * keep.view(shape), keep, {**self.dropped, name: new})
