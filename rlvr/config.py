@@ -1,0 +1,223 @@
+"""Every setting of a run: TrainConfig adds rlvr's fields to TRL's GRPOConfig; EvalConfig is a measurement.
+
+A recipe is a flat YAML file with these field names; the command line takes the same names as flags. Unknown
+keys are errors. Several recipes merge from left to right: `--config nsr tiny --learning_rate 1e-3`.
+"""
+
+import dataclasses
+import math
+import typing
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from accelerate import PartialState
+from transformers import HfArgumentParser
+from trl import GRPOConfig
+
+from rlvr.errors import SpecError, did_you_mean
+from rlvr.generate.precision import bf16_pays
+from rlvr.models import PACKAGED
+from rlvr.parse import TAGS
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+def _setting(default: Any, help: str) -> Any:
+    if isinstance(default, list | dict):
+        return field(default_factory=lambda: type(default)(default), metadata={"help": help})
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass
+class TrainConfig(GRPOConfig):
+    """A training run. Every GRPOConfig field is here too, with TRL's meaning and, unless listed, its default."""
+
+    _VALID_DICT_FIELDS = [*GRPOConfig._VALID_DICT_FIELDS, "rewards"]
+
+    # The model
+    model: str = _setting(PACKAGED, "Model spec: smollm2-135m-instruct, tiny, a local folder, or a hub id.")
+    lora_rank: int = _setting(0, "LoRA rank on every linear layer; 0 trains all weights.")
+    # BEFORE: the problems
+    data: str = _setting("arithmetic", "Problem set spec, e.g. 'arithmetic(levels=[0, 1, 2])'.")
+    train_size: int = _setting(1024, "Training problems.")
+    tags: list[str] = _setting(["think", "answer", "confidence"], f"Tags to ask for, of {', '.join(TAGS)}.")
+    system_prompt: str | None = _setting(None, "System message; None derives a short one from the tags, '' sends none.")
+    profile_n: int = _setting(0, "Samples per training problem that start the pass-rate record; 0 profiles nothing.")
+    # The warm-up that teaches the tags
+    sft_steps: int = _setting(0, "Supervised warm-up steps before training; 0 skips it. Cached.")
+    sft_batch_size: int = _setting(16, "Worked solutions per warm-up step.")
+    sft_learning_rate: float = _setting(5e-5, "Peak learning rate of the warm-up.")
+    # DURING: the signal
+    rewards: dict[str, float] | str = _setting(
+        {"correct": 1.0}, 'Reward terms and their weights, as YAML or JSON: \'{"correct": 0.5, "brier": 0.5}\'.'
+    )
+    allow_hackable: bool = _setting(False, "Train even if some wrong completion can earn more than a right one.")
+    advantage: str = _setting("grpo", "Advantage specs, applied in order: 'grpo, drop_near_impossible(threshold=0.05)'.")
+    # Measuring
+    eval_data: list[str] = _setting([], "Problem set specs to measure on; none means the test split of `data`.")
+    eval_size: int = _setting(120, "Problems per evaluation set; 0 measures nothing.")
+    eval_n: int = _setting(8, "Samples per evaluation problem.")
+    eval_temperature: float = _setting(1.0, "Sampling temperature of the evaluation.")
+    # Seeds: `seed` is the model's; these default to it
+    sampling_seed: int | None = _setting(None, "Seed of the sampled completions; None takes `seed`.")
+    eval_seed: int = _setting(1234, "Seed of the evaluation's problems and samples; the same for every run.")
+    data_size_seed: int = _setting(0, "Seed of the problem generator (which problems exist, not their order).")
+    # Engine room
+    sampling_dtype: str = _setting("auto", "Precision that samples: auto (bfloat16 if bf16), float32, bfloat16.")
+    engine: str = _setting("rlvr", "Who samples: rlvr (shared prefill, in process) or trl (its own options, vLLM too).")
+    pack_prompts: bool = _setting(True, "Compute each prompt once for its group in the training pass, where exact.")
+    verify_timeout: float = _setting(2.0, "Wall-clock limit of one verification, in seconds.")
+    log_rollouts: bool = _setting(True, "Write every completion to rollouts/*.parquet.")
+    # TRL's defaults that do not suit a small model on a small machine
+    num_generations: int | None = _setting(8, "Completions per prompt (G).")
+    gradient_checkpointing: bool = _setting(False, "Recompute activations to save memory.")
+    logging_steps: float = _setting(1, "Log every so many steps.")
+    report_to: None | str | list[str] = _setting("none", "Trackers: none, wandb, trackio, tensorboard, ...")
+    save_only_model: bool = _setting(False, "Leave optimizer state out of checkpoints (no resume).")
+
+    def __post_init__(self) -> None:
+        folder = self.output_dir
+        if self.bf16 is None and not self.fp16:  # TRL's default is True, a hundredfold loss on some CPUs
+            self.bf16 = bf16_pays(PartialState().device)
+        super().__post_init__()
+        self.output_dir = folder or ""  # the run directory; empty means runs/<name>
+        unknown = [tag for tag in self.tags if tag not in TAGS]
+        if unknown:
+            raise SpecError(did_you_mean("tag", unknown[0], TAGS))
+        if not isinstance(self.rewards, dict) or not self.rewards:
+            raise SpecError(f"rewards must map reward terms to weights, got {self.rewards!r}.")
+        for name, low in {"train_size": 1, "eval_size": 0, "eval_n": 1, "lora_rank": 0, "sft_steps": 0}.items():
+            if getattr(self, name) < low:
+                raise SpecError(f"{name} must be at least {low}, got {getattr(self, name)}.")
+        for name in ("engine", "sampling_dtype"):
+            allowed = {"engine": ("rlvr", "trl"), "sampling_dtype": ("auto", "float32", "bfloat16")}[name]
+            if getattr(self, name) not in allowed:
+                raise SpecError(did_you_mean(name, getattr(self, name), allowed))
+        if not (math.isfinite(self.verify_timeout) and self.verify_timeout > 0):
+            raise SpecError(f"verify_timeout must be a positive number of seconds, got {self.verify_timeout}.")
+
+    @property
+    def eval_specs(self) -> list[str]:
+        """The problem sets to measure on."""
+        return list(self.eval_data) or [self.data]
+
+
+@dataclass
+class EvalConfig:
+    """One measurement of one model on one problem set."""
+
+    set: str = _setting("arithmetic", "Problem set spec, e.g. 'arithmetic(levels=[0, 1])'.")
+    split: str = _setting("test", "Split: train, validation or test.")
+    size: int = _setting(120, "Problems.")
+    n: int = _setting(16, "Samples per problem; pass@k is known up to k = n.")
+    temperature: float = _setting(1.0, "Sampling temperature; 0 is greedy.")
+    top_p: float = _setting(1.0, "Nucleus sampling mass.")
+    top_k: int = _setting(0, "Sample from the k likeliest tokens; 0 is all.")
+    max_completion_length: int = _setting(96, "Length limit in tokens.")
+    seed: int = _setting(1234, "Seed of the samples.")
+    data_seed: int = _setting(0, "Seed of the problem generator.")
+    tags: list[str] = _setting(["think", "answer", "confidence"], f"Tags to ask for, of {', '.join(TAGS)}.")
+    system_prompt: str | None = _setting(None, "System message; None derives one from the tags, '' sends none.")
+    dtype: str = _setting("auto", "Precision that samples: auto (the faster one here), float32, bfloat16.")
+    verify_timeout: float = _setting(2.0, "Wall-clock limit of one verification, in seconds.")
+
+
+def recipe_path(name: str) -> Path:
+    """Return the file of a recipe: a built-in name or a path to a YAML file."""
+    if name.endswith((".yaml", ".yml")):
+        if not Path(name).is_file():
+            raise SpecError(f"No recipe file {name!r} (looked in {Path(name).absolute().parent}).")
+        return Path(name)
+    known = {p.stem: p for p in RECIPES.glob("*.yaml")}
+    if name not in known:
+        raise SpecError(did_you_mean("recipe", name, known, "Or give a path ending in .yaml."))
+    return known[name]
+
+
+def read_recipes(names: Iterable[str]) -> dict[str, Any]:
+    """Read and merge recipes from left to right; the result still has to be checked against the fields."""
+    merged: dict[str, Any] = {}
+    for name in names:
+        path = recipe_path(name)
+        try:
+            settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except yaml.YAMLError as error:
+            raise SpecError(f"{path} is not YAML: {error}") from None
+        if not isinstance(settings, dict):
+            raise SpecError(f"{path} must be a flat mapping of settings, found a {type(settings).__name__}.")
+        merged |= settings
+    return merged
+
+
+def parse_config(kind: type, recipes: Sequence[str] = (), argv: Sequence[str] = (), prog: str | None = None) -> Any:
+    """Build a config from recipes and command-line flags (flags win).
+
+    Raises SpecError for unknown keys and flags ("did you mean"), and whatever the config itself refuses.
+
+    >>> parse_config(EvalConfig, argv=["--n", "4"]).n
+    4
+    """
+    parser = config_parser(kind, prog)
+    fields = {f.name for f in dataclasses.fields(kind) if f.init}
+    settings = read_recipes(recipes)
+    for key in settings:
+        if key not in fields:
+            raise SpecError(did_you_mean("setting", key, _near(key, fields), "See rlvr train --help."))
+    parser.set_defaults(**{k: _argument(v, kind, k) for k, v in settings.items()})
+    namespace, rest = parser.parse_known_args(list(argv))
+    if rest:
+        flag = rest[0].removeprefix("--").split("=")[0]
+        raise SpecError(did_you_mean("flag", f"--{flag}", [f"--{f}" for f in _near(flag, fields)]))
+    try:
+        return kind(**{k: v for k, v in vars(namespace).items() if k in fields})
+    except (TypeError, ValueError) as error:
+        if isinstance(error, SpecError):
+            raise
+        raise SpecError(f"These settings do not go together: {error}") from error
+
+
+def config_parser(kind: type, prog: str | None = None) -> HfArgumentParser:
+    """Return the argument parser whose flags are the fields of `kind`."""
+    return HfArgumentParser(kind, prog=prog, allow_abbrev=False, add_help=False)
+
+
+def _near(name: str, fields: set[str]) -> list[str]:
+    """The fields worth listing beside an unknown one (there are over two hundred)."""
+    import difflib
+
+    return difflib.get_close_matches(name, fields, n=5, cutoff=0.5)
+
+
+def _argument(value: Any, kind: type, name: str) -> Any:
+    """Make a YAML value what argparse would have produced (YAML reads 1e-5 as text, 1 as an integer)."""
+    wanted = typing.get_type_hints(kind).get(name)
+    if wanted in (float, int) or set(typing.get_args(wanted)) & {float, int}:
+        if isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            try:
+                return float(value) if "e" in value.lower() or "." in value else int(value)
+            except ValueError:
+                if str not in typing.get_args(wanted):
+                    raise SpecError(f"Setting {name!r} must be a number, found {value!r}.") from None
+        if wanted is float and isinstance(value, int):
+            return float(value)
+    return value
+
+
+def to_yaml(config: Any) -> str:
+    """Write the settings that differ from the defaults, plus rlvr's own, so that --config can read them back."""
+    own = {f for base in (TrainConfig, EvalConfig) for f in base.__dict__.get("__annotations__", {})}
+    default = type(config)()
+    kept = {}
+    for f in dataclasses.fields(config):
+        if not f.init or f.name in {"output_dir", "generation_batch_size"}:  # derived or this run's own
+            continue
+        value = getattr(config, f.name)
+        if f.name in own or value != getattr(default, f.name):
+            kept[f.name] = value.value if hasattr(value, "value") else value
+    plain = {k: v for k, v in kept.items() if isinstance(v, str | int | float | bool | list | dict | type(None))}
+    return yaml.safe_dump(plain, sort_keys=True, allow_unicode=True)

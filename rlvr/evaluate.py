@@ -1,0 +1,148 @@
+"""Samples n completions per problem and stores what happened: counts and pairs, no aggregates.
+
+Aggregation belongs to `rlvr/metrics/`, so that a stored evaluation can be read again with other metrics.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from rlvr.config import EvalConfig
+from rlvr.errors import DataError
+from rlvr.generate import Engine, Sampling
+from rlvr.generate.precision import bf16_pays
+from rlvr.models import eos_ids, load_model
+from rlvr.problems import load_problems, problem_set
+from rlvr.prompts import check_lengths, encode, messages
+from rlvr.rollouts import Problem
+from rlvr.runs import slug
+from rlvr.score import Scorer
+from rlvr.verify import Verifier
+
+SCHEMA = 1
+
+
+def evaluate(
+    engine: Engine,
+    tokenizer: PreTrainedTokenizerBase,
+    problems: Sequence[Problem],
+    scorer: Scorer,
+    *,
+    n: int,
+    sampling: Sampling,
+    seed: int,
+    system_prompt: str | None = None,
+) -> dict[str, Any]:
+    """Sample `n` completions for every problem and return the evaluation record (see docs/run-directory.md).
+
+    The same seed draws the same noise for problem i and sample j whatever the model, so two models are
+    compared under common random numbers. The training state and every global RNG stay as they were.
+    """
+    prompts = encode(tokenizer, [messages(p, scorer.tags, system_prompt) for p in problems])
+    context = getattr(engine.weights.model.config, "max_position_embeddings", None)
+    check_lengths(prompts, [p.id for p in problems], 1, context)
+    errors_before = sum(scorer.verifier.errors.values())
+    engine.weights.refresh()
+    samples = engine.generate(prompts, n, sampling, seed)
+    ends = set(engine.eos_ids)
+    texts = tokenizer.batch_decode(samples.ids, skip_special_tokens=True)
+    records = scorer(
+        [p for p in problems for _ in range(n)],
+        texts,
+        [len(ids) for ids in samples.ids],
+        [ids[-1] not in ends for ids in samples.ids],
+    )
+    rows = []
+    for i, problem in enumerate(problems):
+        mine = range(i * n, (i + 1) * n)
+        rows.append(
+            {
+                "id": problem.id,
+                "task": problem.task,
+                "gold": problem.answer,
+                "n": n,
+                "c": sum(records[j].correct is True for j in mine),
+                "samples": [
+                    {
+                        "correct": records[j].correct,
+                        "confidence": records[j].confidence,
+                        "answer": None if records[j].answer is None else str(records[j].answer)[:200],
+                        "tokens": records[j].n_tokens,
+                        "logp": round(sum(samples.logps[j]), 4),
+                        "format_ok": records[j].format_ok,
+                        "truncated": records[j].truncated,
+                    }
+                    for j in mine
+                ],
+            }
+        )
+    return {
+        "schema": SCHEMA,
+        "n": n,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "max_completion_length": sampling.max_tokens,
+        "seed": seed,
+        "tags": list(scorer.tags),
+        "seconds": round(samples.seconds, 3),
+        "sampled_tokens": samples.tokens,
+        "verifier_errors": sum(scorer.verifier.errors.values()) - errors_before,
+        "problems": rows,
+    }
+
+
+def evaluate_config(model_spec: str, config: EvalConfig) -> dict[str, Any]:
+    """Load the model and the problem set that `config` names, and evaluate: `rlvr evaluate`."""
+    problems = load_problems(config.set, config.split, config.size, config.data_seed)
+    model, tokenizer = load_model(model_spec)
+    fast = config.dtype == "bfloat16" or (config.dtype == "auto" and bf16_pays(model.device))
+    record = evaluate(
+        make_engine(model, tokenizer, torch.bfloat16 if fast else torch.float32),
+        tokenizer,
+        problems,
+        Scorer(config.tags, Verifier(config.set, config.verify_timeout)),
+        n=config.n,
+        sampling=Sampling(config.max_completion_length, config.temperature, config.top_p, config.top_k),
+        seed=config.seed,
+        system_prompt=config.system_prompt,
+    )
+    return record | describe(config.set, config.split, model_spec)
+
+
+def describe(spec: str, split: str, model: str) -> dict[str, Any]:
+    """Return the part of an evaluation record that says what was measured."""
+    version = problem_set(spec).VERSION
+    return {"set": slug(spec), "spec": spec, "set_version": version, "split": split, "model": model}
+
+
+def make_engine(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, dtype: Any = None) -> Engine:
+    """Return an engine for `model` that ends completions where the model and its tokenizer say so."""
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    return Engine(model, eos_ids(model, tokenizer), pad, dtype)
+
+
+def save_eval(record: dict[str, Any], path: Path) -> None:
+    """Write an evaluation record atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def load_eval(path: str | Path) -> dict[str, Any]:
+    """Read an evaluation record; raises DataError when the file is missing or is not one."""
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"Cannot read the evaluation {str(path)!r}: {error.strerror}.") from error
+    except json.JSONDecodeError as error:
+        raise DataError(f"{str(path)!r} is not JSON (line {error.lineno}): {error.msg}.") from error
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA or "problems" not in record:
+        raise DataError(f"{str(path)!r} is not an evaluation of schema {SCHEMA}. Make one with: rlvr evaluate MODEL")
+    return record

@@ -1,0 +1,5 @@
+"""The in-process rollout engine; vLLM goes through TRL."""
+
+from rlvr.generate.engine import Engine, Samples, Sampling
+
+__all__ = ["Engine", "Samples", "Sampling"]

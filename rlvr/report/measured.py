@@ -1,0 +1,50 @@
+"""The evaluations of a run in numbers: before, after, and the difference paired by problem."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rlvr.errors import DataError
+from rlvr.metrics import Interval, Records, compare_evals, pass_at_1_by_task, reliability_table, summarise_eval
+
+# What must agree for a difference between two evaluations to be due to the models.
+SAMPLING = ("n", "temperature", "top_p", "top_k", "max_completion_length", "seed", "tags", "split")
+
+
+def measure(sides: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the numbers of one set for one run.
+
+    Args:
+        sides: {"before": record, "after": record}; one of them may be absent.
+
+    Returns:
+        `facts` about what was measured; `before` and `after`: metric -> Interval, as `summarise_eval`;
+        `difference`: metric -> Interval of after - before ({} when it cannot be taken); `by_task` and
+        `reliability` for each side; `notes`.
+    """
+    record = sides.get("after") or sides["before"]
+    facts = {key: record.get(key) for key in ("set", "spec", "set_version", "model", *SAMPLING)}
+    result: dict[str, Any] = {"facts": facts, "notes": [], "by_task": {}, "reliability": {}, "difference": {}}
+    facts["problems"] = len(record["problems"])
+    for when, side in sides.items():
+        result[when] = summarise_eval(side)
+        result["by_task"][when] = pass_at_1_by_task(side)
+        if result[when]["pairs"]:
+            result["reliability"][when] = reliability_table(*Records.of(side).pairs())
+        if failed := result[when]["unverified"]:
+            result["notes"].append(f"The verifier failed on {failed} samples {when} training; they count nowhere.")
+    if len(sides) == 2:
+        result["difference"], notes = difference(sides["before"], sides["after"])
+        result["notes"] += notes
+    return result
+
+
+def difference(
+    before: Mapping[str, Any], after: Mapping[str, Any]
+) -> tuple[dict[str, Interval], list[str]]:
+    """Return after - before for every metric, paired by problem, and what speaks against comparing the two."""
+    unequal = [key for key in SAMPLING if before.get(key) != after.get(key)]
+    notes = [f"{key} differs: {before.get(key)!r} and {after.get(key)!r}; not like for like." for key in unequal]
+    try:
+        return compare_evals(before, after), notes
+    except DataError as error:
+        return {}, [*notes, f"No paired difference: {error}"]

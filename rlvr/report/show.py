@@ -1,0 +1,101 @@
+"""How numbers and untrusted text are written in a report."""
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from rlvr.metrics import Interval
+
+
+class Metric(NamedTuple):
+    """How one metric is shown: its key, its label, whether more is better (None: neither), its decimals."""
+
+    key: str
+    label: str
+    better: bool | None
+    digits: int = 3
+
+
+# The order is that of every table; "pass@" stands for every k that was measured.
+METRICS = (
+    Metric("pass@", "pass@", True),
+    Metric("majority_vote", "majority vote", True),
+    Metric("confidence_vote", "confidence-weighted vote", True),
+    Metric("ece", "ECE, 10 bins", False),
+    Metric("ece_debiased", "ECE, bias removed", False),
+    Metric("brier", "Brier", False),
+    Metric("brier_constant", "Brier of a constant confidence", None),
+    Metric("brier_skill", "Brier skill over the constant", True),
+    Metric("auroc", "AUROC", True),
+    Metric("aurc", "AURC", False),
+    Metric("confidence_mean", "mean confidence", None),
+    Metric("overconfidence", "overconfidence", None),
+    Metric("confidence_missing", "confidence missing", False),
+    Metric("format_rate", "format right", True),
+    Metric("truncated", "cut off at the length limit", False),
+    Metric("verifier_failures", "verifier failures", False),
+    Metric("tokens", "tokens per completion", None, 1),
+)
+
+_NAMES = {
+    **{i: 0x2400 + i for i in range(32) if i not in (9, 10)},  # control pictures: ESC is shown as ␛
+    0x7F: 0x2421,
+    **{
+        i: f"⟨U+{i:04X}⟩"
+        for i in (*range(0x80, 0xA0), 0x61C, 0x200B, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+    },
+    **{i: 0xFFFD for i in (*range(0xD800, 0xE000), 0xFFFE, 0xFFFF)},
+}
+
+
+def visible(text: str) -> str:
+    """Return text with every character that acts instead of showing replaced by a picture or its name.
+
+    Control characters, terminal escapes, and the marks that turn the direction of writing. Letters of any
+    script stay as they are.
+
+    >>> visible("\\x1b[31mred\\x1b[0m \\u202eabc")
+    '␛[31mred␛[0m ⟨U+202E⟩abc'
+    """
+    return text.translate(_NAMES)
+
+
+def number(value: float | None, digits: int = 3, signed: bool = False) -> str:
+    """Return a number with fixed digits; "n/a" for None and NaN, and never "-0.000".
+
+    >>> number(-0.0001), number(0.25, 2, signed=True), number(None)
+    ('0.000', '+0.25', 'n/a')
+    """
+    if value is None or math.isnan(value):
+        return "n/a"
+    rounded = round(value, digits) + 0.0
+    return f"{rounded:{'+' if signed and rounded else ''}.{digits}f}"
+
+
+def interval(found: Interval | None, digits: int = 3, signed: bool = False) -> str:
+    """Return an estimate with its interval, as every table shows it.
+
+    >>> interval(Interval(0.4123, 0.36, 0.4612, n=120)), interval(Interval(-8.0, -9.04, -7.0, n=3), 1, signed=True)
+    ('0.412 [0.360, 0.461]', '-8.0 [-9.0, -7.0]')
+    """
+    if found is None or math.isnan(found.value):
+        return "n/a"
+    low, high = (number(bound, digits, signed) for bound in (found.low, found.high))
+    return f"{number(found.value, digits, signed)} [{low}, {high}]"
+
+
+def known_metrics(names: Iterable[str]) -> list[Metric]:
+    """Return those of `METRICS` that are among `names`, pass@k once for each k.
+
+    >>> [metric.label for metric in known_metrics(["pass@8", "brier", "pass@1", "samples"])]
+    ['pass@1', 'pass@8', 'Brier']
+    """
+    names = set(names)
+    found = []
+    for metric in METRICS:
+        if metric.key == "pass@":
+            ks = sorted(int(name.removeprefix("pass@")) for name in names if name.startswith("pass@"))
+            found += [metric._replace(key=f"pass@{k}", label=f"pass@{k}") for k in ks]
+        elif metric.key in names:
+            found.append(metric)
+    return found

@@ -1,0 +1,119 @@
+"""Everything that a report shows, as one dict, from run directories alone."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlvr.errors import RunError
+from rlvr.report.measured import difference, measure
+from rlvr.report.read import read_run
+from rlvr.report.training import difficulty_table, group_counts, training_table
+from rlvr.report.transcripts import transcripts
+from rlvr.report.words import limits, signal, verdict
+
+SEEDS = ("seed", "data_seed", "sampling_seed")  # settings that make a repetition, not another arm
+DIFF = 20_000  # characters of code.diff that go on the page
+
+
+def summarise(run_dirs: Sequence[Path]) -> dict[str, Any]:
+    """Return what a report over `run_dirs` shows; the same directories give the same dict.
+
+    Keys: `runs`, each with `name`, `notes` on what is missing, `sets` (see `measure`), `training`, `counts`,
+    `difficulty`, `metrics`, `config`, `env`, `command`, `diff`; `verdict` (one paragraph per run and set);
+    `between` (trained models paired with that of the first run); `seeds`; `transcripts`; `config_diff`;
+    `limits`. A directory given twice counts once.
+
+    Raises:
+        RunError: no directory was given, or one is none of a run.
+    """
+    paths = list(dict.fromkeys(Path(run).resolve() for run in run_dirs))
+    if not paths:
+        raise RunError("A report needs at least one run directory, e.g. rlvr report runs/demo")
+    read = {name: read_run(path) for name, path in zip(_names(paths), paths, strict=True)}
+    runs = [_run(name, found) for name, found in read.items()]
+    seeds = _seeds(runs)
+    return {
+        "runs": runs,
+        "verdict": _verdicts(runs),
+        "between": _between(read),
+        "seeds": seeds,
+        "transcripts": transcripts({name: found["rollouts"] for name, found in read.items()}),
+        "config_diff": _config_diff(runs),
+        "limits": limits(runs, [row["seeds"] for row in seeds]),
+    }
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Name each run by its folder, with as many parents as it takes to tell all apart."""
+    depth = 1
+    while len({path.parts[-depth:] for path in paths}) < len(paths):
+        depth += 1
+    return ["/".join(path.parts[-depth:]) for path in paths]
+
+
+def _run(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    training, counts = training_table(found["metrics"]), group_counts(found["rollouts"])
+    kept = {key: found[key] for key in ("config", "env", "command", "metrics")}
+    cut = len(found["diff"]) - DIFF
+    notice = f"\n[{cut} more characters are in code.diff]" if cut > 0 else ""
+    return {
+        "name": name,
+        "notes": found["notes"],
+        "sets": {key: measure(sides) for key, sides in found["evals"].items()},
+        "training": training,
+        "counts": counts,
+        "signal": signal(training, counts),
+        "difficulty": difficulty_table(found["difficulty"]),
+        "diff": found["diff"][:DIFF] + notice,
+        **kept,
+    }
+
+
+def _verdicts(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    found = [
+        {"run": run["name"], "set": name, "text": verdict(measured)}
+        for run in runs
+        for name, measured in run["sets"].items()
+    ]
+    return found or [{"run": "", "set": "", "text": "Nothing was measured, so there is no verdict."}]
+
+
+def _between(read: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Compare every trained model with that of the first run, on each set that both were measured on."""
+    (first, base), *others = read.items()
+    rows = []
+    for name, run in others:
+        for key, sides in run["evals"].items():
+            if "after" in sides and "after" in base["evals"].get(key, {}):
+                gain, notes = difference(base["evals"][key]["after"], sides["after"])
+                rows.append({"run": name, "to": first, "set": key, "difference": gain, "notes": notes})
+    return rows
+
+
+def _seeds(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Gather runs that differ in nothing but seeds, and what each of them gained in pass@1."""
+    arms: dict[str, list[Mapping[str, Any]]] = {}
+    for run in runs:
+        arm = {key: value for key, value in run["config"].items() if key not in SEEDS}
+        # Without its settings nobody can say which arm a run belongs to: it is one of its own.
+        arms.setdefault(repr(sorted(arm.items())) if arm else run["name"], []).append(run)
+    rows = []
+    for members in arms.values():
+        gains: dict[str, list[float]] = {}
+        for run in members:
+            for key, measured in run["sets"].items():
+                if measured["difference"]:
+                    gains.setdefault(key, []).append(measured["difference"]["pass@1"].value)
+        rows.append({"runs": [run["name"] for run in members], "seeds": len(members), "gains": gains})
+    return rows
+
+
+def _config_diff(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the settings that are not the same in all runs; None where a run does not list one."""
+    keys = sorted({key for run in runs for key in run["config"]}, key=str)
+    rows = [{"key": str(key), "values": [_value(run["config"], key) for run in runs]} for key in keys]
+    return [row for row in rows if len(set(row["values"])) > 1]
+
+
+def _value(config: Mapping[str, Any], key: Any) -> str | None:
+    return str(config[key]) if key in config else None

@@ -1,0 +1,62 @@
+"""One parquet file per generation batch: every completion with its terms, reward, advantage and fate."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from torch import Tensor
+
+from rlvr.rollouts import Completion, Signal
+
+
+def write_rollouts(
+    path: Path,
+    *,
+    step: int,
+    records: Sequence[Completion],
+    terms: Mapping[str, Sequence[float]],
+    reward: Tensor,
+    signal: Signal | None,
+) -> None:
+    """Write the completions of one generation batch (P * G rows, prompt-major), atomically.
+
+    `terms` maps each reward term to its value per completion (NaN: not applicable); `reward` is (P, G).
+    `dropped_by` names the transform that removed a completion, or is null.
+    """
+    group_size = reward.shape[1]
+    n = len(records)
+    adv: list[float | None] = [None] * n
+    keep: list[bool | None] = [None] * n
+    dropped_by: list[str | None] = [None] * n
+    if signal is not None:
+        per_row = signal.adv if signal.adv.dim() == 2 else signal.adv.mean(-1)
+        adv, keep = per_row.reshape(-1).tolist(), signal.keep_PG.reshape(-1).tolist()
+        for name, mask in signal.dropped.items():
+            for i in mask.reshape(-1).nonzero()[:, 0].tolist():
+                dropped_by[i] = name
+    columns = {
+        "step": [step] * n,
+        "group": [i // group_size for i in range(n)],
+        "problem_id": [c.problem.id for c in records],
+        "task": [c.problem.task for c in records],
+        "prompt": [c.problem.prompt[-1]["content"] for c in records],
+        "completion": [c.text for c in records],
+        "gold": [str(c.problem.answer) for c in records],
+        "answer": [c.answer for c in records],
+        "confidence": pa.array([c.confidence for c in records], pa.float64()),
+        "correct": pa.array([c.correct for c in records], pa.bool_()),
+        "format_ok": [c.format_ok for c in records],
+        "n_tokens": [c.n_tokens for c in records],
+        "truncated": [c.truncated for c in records],
+        **{f"term/{name}": pa.array(values, pa.float64(), from_pandas=True) for name, values in terms.items()},
+        "reward": pa.array(reward.reshape(-1).tolist(), pa.float64(), from_pandas=True),
+        "advantage": pa.array(adv, pa.float64()),
+        "keep": pa.array(keep, pa.bool_()),
+        "dropped_by": pa.array(dropped_by, pa.string()),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    pq.write_table(pa.table(columns), temporary)
+    os.replace(temporary, path)

@@ -1,0 +1,227 @@
+"""Reward terms by name or path, their weighted sum, and any term as a reward function for plain TRL."""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rlvr import content
+from rlvr.content import Spec, parse_spec
+from rlvr.errors import RlvrError, SpecError
+from rlvr.parse import parse
+from rlvr.rollouts import Completion, Problem
+
+_TRL_ARGUMENTS = ("prompts", "completions", "completion_ids")
+
+
+@dataclass(frozen=True)
+class Term:
+    """A reward term: a spec, and the function that it stands for, found when first needed.
+
+    Calling it on a Completion gives a float in [0, 1], or None where the term does not apply. Two styles of
+    function are told apart by their signature: `f(c, ...)` (first parameter `c`, or annotated Completion) looks at
+    the record; `f(completions, **kwargs)` is TRL's style, sees the text and the problem's columns only, and may
+    return any finite float. Pickles as its spec: a relative path must mean the same file where it is unpickled.
+
+    >>> from rlvr.content import parse_spec
+    >>> Term(parse_spec("length(target=2)"))(Completion(Problem("1", [], "4"), "4", n_tokens=3, format_ok=True))
+    0.984375
+    """
+
+    spec: Spec
+
+    def __str__(self) -> str:
+        return str(self.spec)
+
+    def __reduce__(self):
+        return Term, (self.spec,)  # without what was found: functions of content files do not pickle
+
+    @property
+    def name(self) -> str:
+        """The name of the function, under which the term is logged."""
+        return self.spec.attr or Path(self.spec.name).stem
+
+    @cached_property
+    def function(self) -> Callable[..., Any]:
+        """The function behind the term; raises SpecError when it is missing or does not take the parameters."""
+        module = content.load("rewards", self.spec.name)
+        function = getattr(module, self.name, None)
+        if not callable(function):
+            raise SpecError(
+                f"{module.__file__} has no function {self.name!r}. Name it like the file, or write "
+                f"{self.spec.name}:FUNCTION."
+            )
+        if inspect.iscoroutinefunction(function):
+            raise SpecError(f"Reward term {str(self)!r} is an async function. Make it a plain one.")
+        try:
+            if _trl_style(function):
+                inspect.signature(function).bind_partial(**dict.fromkeys(_TRL_ARGUMENTS), **dict(self.spec.params))
+            else:
+                inspect.signature(function).bind(None, **dict(self.spec.params))
+        except TypeError as error:
+            raise SpecError(
+                f"Reward term {str(self)!r}: {error}. Its signature is {self.name}{inspect.signature(function)}; "
+                "the first parameter is `c`, or the function takes `completions` and **kwargs as TRL's do."
+            ) from None
+        return function
+
+    @cached_property
+    def trl_style(self) -> bool:
+        """Whether the function takes lists of texts, as TRL's do, rather than a Completion."""
+        return _trl_style(self.function)
+
+    def __call__(self, c: Completion) -> float | None:
+        """Return the value for `c`; raises RlvrError naming the term and the problem when there is no valid one."""
+        function, params = self.function, dict(self.spec.params)
+        try:
+            value = _call_trl(function, c, params) if self.trl_style else function(c, **params)
+            value = value.item() if hasattr(value, "item") else value  # a NumPy or torch scalar
+        except Exception as error:
+            reason = f"raised {type(error).__name__}: {error}"
+            raise RlvrError(f"Reward term {str(self)!r} {reason} (problem {c.problem.id!r}).") from error
+        if value is None:
+            return None
+        low, high = (-math.inf, math.inf) if self.trl_style else (0, 1)
+        if not isinstance(value, int | float) or not math.isfinite(value) or not low <= value <= high:
+            wanted = "a finite number" if self.trl_style else "a number in [0, 1]"
+            raise RlvrError(
+                f"Reward term {str(self)!r} returned {value!r} (problem {c.problem.id!r}). "
+                f"It must return {wanted}, or None where it does not apply."
+            )
+        return float(value)
+
+
+def _trl_style(function: Callable[..., Any]) -> bool:
+    parameters = list(inspect.signature(function).parameters.values())
+    first = parameters[0] if parameters else None
+    if first and (first.name == "c" or first.annotation in (Completion, "Completion")):
+        return False
+    return any(p.name == "completions" or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _call_trl(function: Callable[..., Any], c: Completion, params: Mapping[str, Any]) -> Any:
+    """Call a TRL-style function on lists of one element, with the problem's facts as columns."""
+    columns = {**c.problem.meta, "id": c.problem.id, "task": c.problem.task, "answer": c.problem.answer}
+    arguments = {
+        **{key: [value] for key, value in columns.items()},
+        **params,
+        "prompts": [c.problem.prompt],
+        "completions": [[{"role": "assistant", "content": c.text}]],
+        "completion_ids": None,
+    }
+    (value,) = function(**arguments)
+    return value
+
+
+def load_terms(weights: Mapping[str, float]) -> dict[Term, float]:
+    """Return {term: weight} for {spec: weight}, in order; raises SpecError for anything that cannot work later.
+
+    Weights are finite, not negative, and at least one is positive; a term of weight 0 is only logged.
+
+    >>> [(str(term), weight) for term, weight in load_terms({"correct": 1, "length(target=8)": 0.1}).items()]
+    [('correct', 1.0), ('length(target=8)', 0.1)]
+    """
+    terms: dict[Term, float] = {}
+    for text, weight in weights.items():
+        term = _load(str(text))
+        number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not number or not math.isfinite(weight) or weight < 0:
+            raise SpecError(f"The weight of {str(text)!r} must be a number >= 0, got {weight!r}.")
+        if term.name in {other.name for other in terms}:
+            raise SpecError(
+                f"Two reward terms are named {term.name!r}, and their logs would mix. Copy one to a file of your own "
+                f"(`rlvr cp`) and give its function another name."
+            )
+        terms[term] = float(weight)
+    if not any(terms.values()):
+        raise SpecError(f"At least one reward term needs a weight above 0, got {dict(weights)!r}.")
+    return terms
+
+
+def _load(text: str) -> Term:
+    term = Term(parse_spec(text))
+    try:
+        hash(term)
+    except TypeError:
+        raise SpecError(f"The parameters of {text!r} must be numbers, strings, lists, True, False or None.") from None
+    term.function  # noqa: B018  # looked up now, so that a mistake shows before a model is loaded
+    if not term.spec.is_path:  # ours take any completion; a user's may need facts that only real problems have
+        try:
+            term(Completion(Problem("probe", [], ""), "", format_ok=True, n_tokens=1))
+        except RlvrError as error:
+            raise SpecError(f"Wrong parameters in {text!r}: {error.__cause__ or error}.") from None
+    return term
+
+
+def reward(terms: Mapping[Term, float], c: Completion) -> tuple[dict[str, float | None], float]:
+    """Return each term's value by name, and their weighted sum; None adds nothing.
+
+    The sum is NaN (no score) when every term that weighs something is None. Raises RlvrError as Term does.
+
+    >>> reward(load_terms({"correct": 1, "format": 0.5}), Completion(Problem("1", [], "4"), "", correct=True))
+    ({'correct': 1.0, 'format': 0.0}, 1.0)
+    """
+    values = {term: term(c) for term in terms}
+    counted = [weight * value for (term, weight) in terms.items() if weight and (value := values[term]) is not None]
+    return {term.name: value for term, value in values.items()}, sum(counted) if counted else math.nan
+
+
+def as_trl_reward(
+    term: Term | str, tags: Sequence[str], verify: Callable[[str, Any], bool] | None = None
+) -> Callable[..., list[float | None]]:
+    """Return `term` as a reward function for plain TRL trainers (`reward_funcs=[...]`).
+
+    Args:
+        term: a term, or its spec.
+        tags: the tags that the prompts ask for (see `rlvr.parse.system_prompt`).
+        verify: (answer, gold) -> bool. It needs the data set to have a column `answer`; if it raises, the completion
+            counts as not judged. Without it no completion is judged, so terms that need the verdict give None.
+
+    The column `id` names problems, `task` their kind; further columns become the problem's meta.
+
+    >>> score = as_trl_reward("correct", ("answer",), verify=lambda answer, gold: answer == gold)
+    >>> score(["6 * 7?"], ["<answer>42</answer>"], answer=["42"])
+    [1.0]
+    """
+    term = _load(term) if isinstance(term, str) else term
+
+    def judge(answer: str | None, gold: Any) -> bool | None:
+        if verify is None:
+            return None
+        try:
+            return answer is not None and bool(verify(answer, gold))
+        except Exception:
+            return None
+
+    def score(prompts, completions, completion_ids=None, **columns) -> list[float | None]:
+        if verify is not None and "answer" not in columns:
+            found = ", ".join(columns) or "none"
+            raise RlvrError(f"Verifying needs a column 'answer' in the data set; its other columns: {found}.")
+        n = len(completions)
+        # What TRL adds beside the columns (trainer_state, log_metric, ...) is not one value per completion.
+        rows = {key: values for key, values in columns.items() if isinstance(values, list) and len(values) == n}
+        values = []
+        for i, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
+            row = {key: column[i] for key, column in rows.items()}
+            problem = Problem(
+                id=str(row.pop("id", i)),
+                prompt=[{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt,
+                answer=row.pop("answer", None),
+                task=row.pop("task", ""),
+                meta=row,
+            )
+            text = completion if isinstance(completion, str) else completion[-1]["content"]
+            parsed = parse(text, tags)
+            verdict = judge(parsed.answer, problem.answer)
+            n_tokens = len(completion_ids[i]) if completion_ids is not None else 0
+            record = Completion(
+                problem, text, parsed.answer, parsed.confidence, parsed.format_ok, verdict, n_tokens
+            )
+            values.append(term(record))
+        return values
+
+    score.__name__ = term.name
+    return score

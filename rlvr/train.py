@@ -1,0 +1,188 @@
+"""READ ME FIRST: load -> check -> warm up -> evaluate -> train -> evaluate, top to bottom.
+
+Everything that can fail without a model fails before one is loaded. The report is not made here: it reads the
+run directory that this leaves behind.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+from datasets import Dataset
+from transformers.trainer_callback import PrinterCallback
+
+from rlvr import advantages, callbacks, runs
+from rlvr.config import TrainConfig, to_yaml
+from rlvr.errors import ModelError, RlvrError, SpecError
+from rlvr.evaluate import describe, evaluate, make_engine, save_eval
+from rlvr.generate import Sampling
+from rlvr.models import load_model, lora_config, trainable_parameters
+from rlvr.problems import check, load_problems
+from rlvr.prompts import check_lengths, encode, messages
+from rlvr.rollouts import Problem
+from rlvr.safety import assert_safe
+from rlvr.score import Scorer
+from rlvr.select.pass_rate import PassRate
+from rlvr.terms import Term, load_terms
+from rlvr.trainer import RLVRTrainer
+from rlvr.verify import Verifier
+from rlvr.warmup import Warmup, warmup
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a config resolves to, checked, before any model is loaded."""
+
+    config: TrainConfig
+    terms: dict[Term, float]
+    advantage: advantages.Transform
+    problems: list[Problem]
+    eval_problems: dict[str, list[Problem]]
+
+
+def plan(config: TrainConfig) -> Plan:
+    """Resolve and check everything that a config names; raises RlvrError saying what to mend."""
+    assert isinstance(config.rewards, dict)
+    terms = load_terms(config.rewards)
+    assert_safe(terms, config.tags, config.allow_hackable)
+    advantage = advantages.build(config.advantage)
+    for spec in {config.data, *config.eval_specs}:
+        if failures := check(spec, ("train", "test"), size=50, seed=config.data_size_seed):
+            raise RlvrError(f"The problem set {spec!r} fails its own verifier: {failures[0]}")
+    problems = load_problems(config.data, "train", config.train_size, config.data_size_seed)
+    needed = config.generation_batch_size // config.num_generations
+    if len(problems) < needed:
+        raise SpecError(f"One batch takes {needed} problems, but {config.data!r} gives {len(problems)}.")
+    evals = {
+        spec: load_problems(spec, "test", config.eval_size, config.data_size_seed)
+        for spec in (config.eval_specs if config.eval_size else [])
+    }
+    return Plan(config, terms, advantage, problems, evals)
+
+
+def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path | None = None) -> runs.RunDir:
+    """Run a plan from the warm-up to the last evaluation and return its run directory.
+
+    `resume` goes on with an existing run from its newest checkpoint. Ctrl-C leaves a checkpoint to resume from.
+    """
+    config, state = plan.config, PartialState()
+
+    # The run directory: made by one process, known to all.
+    name = [config.output_dir or str(Path("runs") / runs.run_name(recipes, config.model, config.seed))]
+    broadcast_object_list(name)
+    run = runs.RunDir(resume or Path(name[0]))
+    if state.is_main_process:
+        run = runs.reopen(resume) if resume else runs.create(run.path, to_yaml(config), argv)
+        say(f"run directory: {run.path}")
+    config.output_dir = str(run.checkpoints)
+
+    # The model: warmed up on worked solutions, so that it knows the tags.
+    source = config.model
+    if config.sft_steps:
+        say(f"warming up {config.model} for {config.sft_steps} steps (cached)")
+        with state.main_process_first():
+            source = str(warmup(warmup_settings(config)))
+    model, tokenizer = load_model(source, trust_remote_code=config.trust_remote_code)
+    prompts = [messages(p, config.tags, config.system_prompt) for p in plan.problems]
+    check_lengths(
+        encode(tokenizer, prompts),
+        [p.id for p in plan.problems],
+        config.max_completion_length or 0,
+        getattr(model.config, "max_position_embeddings", None),
+    )
+    scorer = Scorer(config.tags, Verifier(config.data, config.verify_timeout))
+    sampling_dtype = torch.bfloat16 if config.bf16 and config.sampling_dtype != "float32" else torch.float32
+
+    def measure(policy, when: str) -> None:
+        """Evaluate on every set; nothing here touches the random states of training."""
+        engine = make_engine(policy, tokenizer, sampling_dtype)
+        for spec, problems in plan.eval_problems.items() if state.is_main_process else ():
+            say(f"evaluating {when} training: {len(problems)} problems of {spec}, {config.eval_n} samples each")
+            record = evaluate(
+                engine,
+                tokenizer,
+                problems,
+                Scorer(config.tags, Verifier(spec, config.verify_timeout)),
+                n=config.eval_n,
+                sampling=Sampling(config.max_completion_length or 0, config.eval_temperature),
+                seed=config.eval_seed,
+                system_prompt=config.system_prompt,
+            )
+            record |= describe(spec, "test", source if when == "before" else str(run.model))
+            save_eval(record, run.evaluation(when, spec))
+        state.wait_for_everyone()
+
+    if not resume:
+        measure(model, "before")
+
+    # The pass-rate record that difficulty filters read: an offline profile, then what training sees.
+    record = PassRate()
+    if config.profile_n and not resume:
+        say(f"profiling {len(plan.problems)} training problems with {config.profile_n} samples each")
+        options = {"sampling": Sampling(config.max_completion_length or 0), "system_prompt": config.system_prompt}
+        profile = evaluate(
+            make_engine(model, tokenizer, sampling_dtype), tokenizer, plan.problems, scorer,
+            n=config.profile_n, seed=config.eval_seed + 1, **options,
+        )  # fmt: skip
+        record = PassRate.from_eval(profile)
+
+    # The loop itself is TRL's; RLVRTrainer changes only what the signal is.
+    trainer = RLVRTrainer(
+        model,
+        args=config,
+        train_dataset=Dataset.from_list(
+            [{"prompt": chat, "id": p.id} for chat, p in zip(prompts, plan.problems, strict=True)]
+        ),
+        processing_class=tokenizer,
+        peft_config=lora_config(config.lora_rank),
+        callbacks=[callbacks.MetricsFile(run.metrics), callbacks.Progress(), callbacks.Watch()],
+        advantage=plan.advantage,
+        problems={p.id: p for p in plan.problems},
+        scorer=scorer,
+        terms=plan.terms,
+        record=record,
+        rollouts=run.rollouts if config.log_rollouts else None,
+    )
+    trainer.remove_callback(PrinterCallback)
+    if not trainable_parameters(trainer.model):
+        raise ModelError(f"{config.model!r} has no trainable parameter, so training would change nothing.")
+    try:
+        trainer.train(resume_from_checkpoint=str(run.last_checkpoint()) if resume else None)
+    except KeyboardInterrupt:
+        trainer._save_checkpoint(trainer.model, None)
+        say(f"interrupted at step {trainer.state.global_step}. Go on with: rlvr train --resume {run.path}")
+        raise
+    finally:
+        if state.is_main_process:
+            trainer.record.to_parquet(run.difficulty)
+    trainer.save_model(str(run.model))
+
+    measure(trainer.accelerator.unwrap_model(trainer.model), "after")
+    return run
+
+
+def warmup_settings(config: TrainConfig) -> Warmup:
+    """Return the warm-up that a training config asks for."""
+    return Warmup(
+        model=config.model,
+        data=config.data,
+        steps=config.sft_steps,
+        batch_size=config.sft_batch_size,
+        learning_rate=config.sft_learning_rate,
+        seed=config.seed,
+        data_seed=config.data_size_seed,
+        tags=tuple(config.tags),
+        system_prompt=config.system_prompt,
+        bf16=config.bf16,
+    )
+
+
+def say(message: str) -> None:
+    """Print progress on the main process, to standard error: standard output belongs to results."""
+    import sys
+
+    if PartialState().is_main_process:
+        print(message, file=sys.stderr, flush=True)

@@ -1,0 +1,350 @@
+"""RLVRTrainer(GRPOTrainer): the one seam into TRL, and the only file that touches TRL's private names.
+
+Thin wraps, never a copied method. What is captured and what is rewritten:
+
+    _calculate_rewards               parse and verify each completion once; keep the gathered rewards
+    _generate_and_score_completions  rewards -> Rollouts -> chain -> Signal -> advantages, loss mask, normaliser
+    _generate_single_turn            the in-process engine samples (vLLM and the rest stay TRL's)
+    _get_per_token_logps_and_entropies    each prompt is computed once for its group
+    _get_train_sampler               its own seed, and a position that survives a resume
+    _save_checkpoint, _load_optimizer_and_scheduler     buffered rollouts, step, pass-rate record
+    evaluate                         leaves every RNG as it was
+
+With no rlvr option set it behaves as GRPOTrainer does. Read in TRL 1.16; tests/test_trl_contract.py holds each hook.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import gather_object
+from torch import Tensor
+from trl import GRPOTrainer
+from trl.trainer.utils import RepeatSampler
+
+from rlvr.advantages import Transform
+from rlvr.config import TrainConfig
+from rlvr.errors import SpecError
+from rlvr.generate import Engine, Sampling
+from rlvr.packing import can_pack, pack, unpack
+from rlvr.rollouts import Completion, Problem, Rollouts, Signal
+from rlvr.rollouts_file import write_rollouts
+from rlvr.score import Scorer
+from rlvr.select.pass_rate import PassRate
+from rlvr.terms import Term
+
+# Losses whose divisor counts rows, so a dropped row would still weigh in it (design.md, settled semantics 3).
+ROW_MEAN_LOSSES = ("grpo", "sapo", "dr_grpo", "luspo")
+_STATE = "rlvr_state_rank{}.pt"
+
+
+class EpochRepeatSampler(RepeatSampler):
+    """TRL's sampler, in TRL's order, that can also start at any epoch (TRL's replays epoch 0 after a resume)."""
+
+    epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by accelerate at the start of each epoch."""
+        self.epoch = epoch
+
+    def __iter__(self):
+        if self.shuffle and self.seed is not None:
+            self.generator.manual_seed(self.seed)
+            for _ in range(self.epoch):
+                torch.randperm(self.num_samples, generator=self.generator)
+        return super().__iter__()
+
+
+def term_function(term: Term):
+    """Return the TRL reward function of a term: it reads the records that the trainer made."""
+
+    def reward(record: list[Completion], **kwargs) -> list[float | None]:
+        return [term(c) for c in record]
+
+    reward.__name__ = term.name
+    return reward
+
+
+class RLVRTrainer(GRPOTrainer):
+    """GRPOTrainer with composable advantages, honest filters and an in-process rollout engine.
+
+    Args (all optional, beyond GRPOTrainer's):
+        advantage: a transform or chain that makes the signal; None leaves TRL's own advantages.
+        problems: id -> Problem, for the `id` column of the dataset; with `scorer` and `terms`, the rewards.
+        scorer: parses and verifies completions.
+        terms: reward term -> weight; the reward functions, unless `reward_funcs` are given.
+        record: the pass-rate record that filters read; it grows with what training sees.
+        rollouts: folder for one parquet file per generation batch; None writes none.
+
+    Without a scorer, `correct` (which sign rules and difficulty filters read) means "total reward above 0".
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        advantage: Transform | None = None,
+        problems: Mapping[str, Problem] | None = None,
+        scorer: Scorer | None = None,
+        terms: Mapping[Term, float] | None = None,
+        record: PassRate | None = None,
+        rollouts: Path | None = None,
+        **kwargs: Any,
+    ):
+        config = kwargs.get("args") or next((a for a in args if hasattr(a, "num_generations")), None)
+        if terms and not kwargs.get("reward_funcs"):
+            kwargs["reward_funcs"] = [term_function(term) for term in terms]
+            config.reward_weights = list(terms.values())
+        if advantage is not None and config is not None and config.beta and config.loss_type in ROW_MEAN_LOSSES:
+            raise SpecError(
+                f"loss_type={config.loss_type!r} divides by all rows, so with a KL term (beta={config.beta}) a dropped "
+                "row cannot leave the normaliser exactly. Use --loss_type dapo, or --beta 0."
+            )
+        self.advantage, self.scorer, self.problems = advantage, scorer, problems or {}
+        self.record = record if record is not None else PassRate()
+        self.rollouts_dir = rollouts
+        self._captured: dict[str, Any] = {}
+        self._engine: Engine | None = None
+        super().__init__(*args, **kwargs)
+
+    # ------------------------------------------------------------------ score: parse and verify once
+
+    def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
+        records = None
+        if self.scorer is not None:
+            records = self.scorer(
+                [self.problems[row["id"]] for row in inputs],
+                [c[0]["content"] if isinstance(c, list) else c for c in completions],
+                [len(ids) for ids in completion_ids_list],
+                [not ids or ids[-1] not in self.eos_token_ids for ids in completion_ids_list],
+            )
+            inputs = [{**row, "record": record} for row, record in zip(inputs, records, strict=True)]
+        rewards_NF = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        self._captured = {
+            "rewards": rewards_NF,
+            "records": None if records is None else gather_object(records),
+            "ids": gather_object([str(row.get("id", "")) for row in inputs]),
+            "lengths": gather_object([len(ids) for ids in completion_ids_list]),
+            "truncated": gather_object([not i or i[-1] not in self.eos_token_ids for i in completion_ids_list]),
+        }
+        return rewards_NF
+
+    # ------------------------------------------------------------------ the signal: reward -> credit
+
+    def _generate_and_score_completions(self, inputs):
+        out = super()._generate_and_score_completions(inputs)
+        mode = "train" if self.model.training else "eval"
+        rollouts = self._rollouts(self.num_generations if mode == "train" else self.num_generations_eval)
+        signal = None
+        if self.advantage is not None:
+            signal = self.advantage(rollouts, None)
+            self._rewrite(out, signal, len(inputs))
+        self._log_signal(mode, rollouts, signal)
+        if mode == "train":
+            if self.rollouts_dir is not None and self._captured["records"] and self.accelerator.is_main_process:
+                self._write_rollouts(rollouts, signal)
+            # After the decision: a filter judges a problem by its past, not by the outcome it is about to filter.
+            self.record.update(rollouts.ids, rollouts.correct_PG, rollouts.scored_PG)
+        return out
+
+    def _rollouts(self, group_size: int) -> Rollouts:
+        rewards_NF = self._captured["rewards"].float().cpu()
+        weights_F = self.reward_weights.float().cpu()
+        reward_N = (rewards_NF * weights_F).nansum(1)
+        scored_N = ~rewards_NF.isnan().all(1)
+        records = self._captured["records"]
+        correct_N = reward_N > 0
+        if records is not None:
+            correct_N = torch.tensor([c.correct is True for c in records])
+            scored_N &= torch.tensor([c.correct is not None for c in records])
+        ids = tuple(self._captured["ids"][::group_size])
+        attempts_P, successes_P = self.record.lookup(ids)
+        return Rollouts.of(
+            reward_N.view(-1, group_size),
+            correct_N.view(-1, group_size),
+            scored_PG=scored_N.view(-1, group_size),
+            truncated_PG=torch.tensor(self._captured["truncated"]).view(-1, group_size),
+            attempts_P=attempts_P,
+            successes_P=successes_P,
+            ids=ids,
+        )
+
+    def _rewrite(self, out: dict[str, Any], signal: Signal, n_local: int) -> None:
+        """Put the signal in place of TRL's advantages: the local rows, the loss mask, the normaliser."""
+        adv_N = signal.adv.reshape(-1, *signal.adv.shape[2:])
+        keep_N = signal.keep_PG.reshape(-1)
+        used_N = adv_N
+        if not keep_N.all():
+            if self.loss_type in ROW_MEAN_LOSSES:
+                # The divisor counts all rows; scaling the kept ones makes it count the kept.
+                used_N = adv_N * (keep_N.numel() / max(1, int(keep_N.sum())))
+            mask = out["completion_mask"] * self._local(keep_N, n_local).to(out["completion_mask"].device)[:, None]
+            # tool_mask is TRL's mask of tokens that are attended to but carry no loss.
+            out["tool_mask"] = mask if "tool_mask" not in out else mask * out["tool_mask"]
+            out["num_items_in_batch"] = self.accelerator.gather(
+                (out["completion_mask"] * out["tool_mask"]).sum()
+            ).sum()
+        out["advantages"] = self._local(used_N, n_local).to(out["advantages"])
+        # A deque as long as the generation batch: this replaces the advantages which TRL computed but nobody used.
+        self._logs["advantages"].extend((adv_N if adv_N.dim() == 1 else adv_N.mean(-1)).tolist())
+
+    def _local(self, rows_N: Tensor, n_local: int) -> Tensor:
+        """Return this process's rows of a gathered tensor."""
+        return rows_N[self.accelerator.process_index * n_local :][:n_local]
+
+    # ------------------------------------------------------------------ what is logged (docs/metrics.md)
+
+    def _log_signal(self, mode: str, rollouts: Rollouts, signal: Signal | None) -> None:
+        log = self._metrics[mode]
+        correct, n = rollouts.correct_PG.float(), rollouts.correct_PG.numel()
+        rate_P = correct.mean(1)
+        reward = rollouts.reward_PG.nan_to_num(0.0)
+        spread_P = reward.max(1).values - reward.min(1).values
+        log["groups/all_right"].append((rate_P == 1).float().mean().item())
+        log["groups/all_wrong"].append((rate_P == 0).float().mean().item())
+        log["groups/mixed"].append(((rate_P > 0) & (rate_P < 1)).float().mean().item())
+        log["groups/no_signal"].append((spread_P <= 1e-6).float().mean().item())
+        log["accuracy"].append(correct.mean().item())
+        if signal is not None:
+            log["kept"].append(signal.keep_PG.float().mean().item())
+            for name, mask in signal.dropped.items():
+                log[f"dropped/{name}"].append(mask.float().mean().item())
+        if records := self._captured["records"]:
+            stated = [c.confidence for c in records if c.confidence is not None]
+            log["format_rate"].append(sum(c.format_ok for c in records) / n)
+            if "confidence" in self.scorer.tags:
+                log["confidence/mean"].append(sum(stated) / len(stated) if stated else math.nan)
+                log["confidence/missing"].append(1 - len(stated) / n)
+            log["verifier/errors"].append(sum(c.correct is None for c in records))
+
+    def _write_rollouts(self, rollouts: Rollouts, signal: Signal | None) -> None:
+        write_rollouts(
+            self.rollouts_dir / f"step-{self.state.global_step + 1:05d}.parquet",
+            step=self.state.global_step + 1,
+            records=self._captured["records"],
+            terms=dict(zip(self.reward_func_names, self._captured["rewards"].T.tolist(), strict=True)),
+            reward=rollouts.reward_PG,
+            signal=signal,
+        )
+
+    # ------------------------------------------------------------------ sampling
+
+    def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs):
+        if not self._engine_fits(images, multimodal_fields):
+            return super()._generate_single_turn(
+                prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs
+            )
+        if self._engine is None:
+            auto = "bfloat16" if self.args.bf16 else "float32"
+            name = auto if self.args.sampling_dtype == "auto" else self.args.sampling_dtype
+            self._engine = Engine(
+                self.accelerator.unwrap_model(self.model),
+                self.eos_token_ids,
+                self._tokenizer.pad_token_id,
+                getattr(torch, name),
+            )
+        self._engine.weights.refresh()
+        group = num_generations
+        whole = len(prompt_ids) % group == 0 and all(
+            prompt == prompt_ids[i - i % group] for i, prompt in enumerate(prompt_ids)
+        )
+        if not whole:  # a group straddles two processes: sample row by row
+            group = 1
+        seed = self.args.sampling_seed if self.args.sampling_seed is not None else self.args.seed
+        samples = self._engine.generate(
+            prompt_ids[::group],
+            group,
+            Sampling(self.max_completion_length, self.temperature, self.top_p, self.top_k or 0),
+            # A stream of its own for every generation batch; `_step` is part of the checkpoint.
+            seed=2 * (seed * 1_000_003 + self._step) + int(not self.model.training),
+            first_row=self.accelerator.process_index * len(prompt_ids),
+        )
+        self._metrics["train" if self.model.training else "eval"]["sampling/tokens_per_second"].append(
+            samples.tokens / max(samples.seconds, 1e-9)
+        )
+        return samples.ids, None
+
+    def _engine_fits(self, images, multimodal_fields) -> bool:
+        """Whether the in-process engine can sample this batch exactly as asked; else TRL does."""
+        args = self.args
+        sharded = args.deepspeed is not None or bool(args.fsdp)  # weights must be gathered first, as TRL does
+        return (
+            isinstance(args, TrainConfig)
+            and args.engine == "rlvr"
+            and not (self.use_vllm or self.use_transformers_continuous_batching or self._is_vlm or sharded)
+            and not (images or multimodal_fields or args.generation_kwargs or args.min_p)
+            and args.repetition_penalty == 1.0
+        )
+
+    # ------------------------------------------------------------------ the training pass
+
+    def _get_per_token_logps_and_entropies(
+        self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, **kwargs
+    ):
+        special = any(v is not None and v is not False for v in kwargs.values())  # images, router losses
+        if special or not (getattr(self.args, "pack_prompts", False) and can_pack(self.model.config)):
+            return super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **kwargs
+            )
+        width = input_ids.size(1) - logits_to_keep
+        logps, entropies = [], []
+        for ids, mask in zip(
+            input_ids.split(batch_size or len(input_ids)),
+            attention_mask.split(batch_size or len(input_ids)),
+            strict=True,
+        ):
+            packed = pack(ids[:, :width], mask[:, :width], ids[:, width:], mask[:, width:])
+            with self.accelerator.autocast():
+                out = model(
+                    input_ids=packed.input_ids_UL,
+                    attention_mask=packed.attend_U1LL,
+                    position_ids=packed.position_ids_UL,
+                    labels=packed.labels_UL,
+                    fused_lm_head=True,
+                )
+            shape = (len(ids), logits_to_keep)
+            logps.append(unpack(out.log_probs, packed, shape))
+            if compute_entropy:
+                entropies.append(unpack(out.entropy, packed, shape))
+        return torch.cat(logps), torch.cat(entropies) if compute_entropy else None, None
+
+    # ------------------------------------------------------------------ order, resume, evaluation
+
+    def _get_train_sampler(self, dataset=None):
+        sampler = super()._get_train_sampler(dataset)
+        seed = sampler.seed if self.args.data_seed is None else self.args.data_seed
+        return EpochRepeatSampler(
+            sampler.data_source,
+            sampler.mini_repeat_count,
+            sampler.batch_size,
+            sampler.repeat_count,
+            sampler.shuffle,
+            seed,
+        )
+
+    def _save_checkpoint(self, model, trial):
+        super()._save_checkpoint(model, trial)
+        folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
+        every = self.args.steps_per_generation * self.num_iterations
+        state = {
+            "step": self._step,
+            "buffer": self._buffered_inputs if self._step % every else None,
+            "record": self.record.state_dict(),
+        }
+        torch.save(state, folder / _STATE.format(self.accelerator.process_index))
+
+    def _load_optimizer_and_scheduler(self, checkpoint):
+        super()._load_optimizer_and_scheduler(checkpoint)
+        path = Path(checkpoint or "") / _STATE.format(self.accelerator.process_index)
+        if checkpoint and path.is_file():
+            state = torch.load(path, weights_only=True)
+            self._step, self._buffered_inputs = state["step"], state["buffer"]
+            self.record.load_state_dict(state["record"])
+
+    def evaluate(self, *args, **kwargs):
+        """Evaluate as GRPOTrainer does, leaving every random state as it was: measuring must not change training."""
+        with torch.random.fork_rng():
+            torch.manual_seed(getattr(self.args, "eval_seed", self.args.seed))
+            return super().evaluate(*args, **kwargs)
+

@@ -1,0 +1,120 @@
+"""The warm-up: supervised steps on worked solutions, so that a small model knows the tags before RL starts.
+
+The stated confidence is drawn at random, independent of the problem: what the model later says about its own
+chances is learned from the reward, not copied from us. The result is cached by a hash of what made it.
+"""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from transformers import set_seed
+from trl import SFTConfig, SFTTrainer
+
+from rlvr.errors import DataError
+from rlvr.models import cached, load_model
+from rlvr.parse import render
+from rlvr.problems import load_problems, problem_set
+from rlvr.prompts import messages
+from rlvr.rollouts import Problem
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Warmup:
+    """Everything that makes a warmed-up model; two equal ones give the same model."""
+
+    model: str
+    data: str
+    steps: int = 40
+    batch_size: int = 16
+    learning_rate: float = 5e-5
+    seed: int = 0
+    data_seed: int = 0
+    tags: tuple[str, ...] = ("think", "answer", "confidence")
+    system_prompt: str | None = None
+    bf16: bool = True
+
+    def key(self) -> str:
+        """Return the hash that names the cached model: settings, problem set version, weights, libraries."""
+        parts = dataclasses.asdict(self) | {
+            "version": VERSION,
+            "set_version": problem_set(self.data).VERSION,
+            "weights": _fingerprint(self.model),
+            "libraries": {p: importlib.metadata.version(p) for p in ("torch", "transformers", "trl")},
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _fingerprint(model: str) -> list[tuple[str, str]]:
+    """Identify the weights of a local folder by content; built-in and hub models go by name."""
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        return []
+    files = sorted(p for p in folder.iterdir() if p.suffix in {".safetensors", ".json"})
+    return [(p.name, hashlib.file_digest(p.open("rb"), "sha256").hexdigest()) for p in files]
+
+
+def examples(problems: list[Problem], settings: Warmup) -> Dataset:
+    """Return TRL prompt/completion rows: the worked solution of each problem, with a random confidence."""
+    content = problem_set(settings.data)
+    if not hasattr(content, "solution"):
+        raise DataError(
+            f"The problem set {settings.data!r} has no worked solutions (no `solution(problem)` function), so it "
+            "cannot be used for a warm-up. Choose another set, or train without one (--sft_steps 0)."
+        )
+    gold_answer = getattr(content, "gold_answer", lambda p: str(p.answer))
+    draw = random.Random(settings.seed)
+    rows = []
+    for problem in problems:
+        text = render(
+            content.solution(problem), gold_answer(problem), confidence=draw.randint(0, 10) / 10, tags=settings.tags
+        )
+        prompt = messages(problem, settings.tags, settings.system_prompt)
+        rows.append({"prompt": prompt, "completion": [{"role": "assistant", "content": text}]})
+    return Dataset.from_list(rows)
+
+
+def warmup(settings: Warmup) -> Path:
+    """Return the folder of the warmed-up model, training it unless it is cached."""
+
+    def build(target: Path) -> None:
+        set_seed(settings.seed)
+        model, tokenizer = load_model(settings.model)
+        count = settings.steps * settings.batch_size
+        problems = load_problems(settings.data, "train", count, settings.data_seed + 7919)  # not the RL problems
+        trainer = SFTTrainer(
+            model=model.train(),
+            processing_class=tokenizer,
+            train_dataset=examples(problems, settings),
+            args=SFTConfig(
+                output_dir=str(target / "trainer"),
+                max_steps=settings.steps,
+                per_device_train_batch_size=settings.batch_size,
+                learning_rate=settings.learning_rate,
+                lr_scheduler_type="cosine",
+                warmup_steps=max(1, settings.steps // 10),
+                seed=settings.seed,
+                bf16=settings.bf16,
+                gradient_checkpointing=False,
+                completion_only_loss=True,
+                save_strategy="no",
+                logging_steps=max(1, settings.steps // 10),
+                report_to="none",
+            ),
+        )
+        trainer.train()
+        if not all(torch.isfinite(p).all() for p in model.parameters()):
+            raise DataError("The warm-up diverged (weights are not finite). Lower --sft_learning_rate.")
+        trainer.save_model(str(target))
+        tokenizer.save_pretrained(target)
+        (target / "warmup.json").write_text(json.dumps(dataclasses.asdict(settings), indent=2) + "\n")
+
+    return cached(f"warmup/{settings.key()}", build)

@@ -1,0 +1,134 @@
+"""The engine against transformers' own generate, and against itself however a batch is split."""
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import Gemma2Config, Gemma2ForCausalLM, Qwen2Config, Qwen2ForCausalLM
+
+from rlvr.errors import ModelError
+from rlvr.generate import Engine, Sampling
+from rlvr.models import build_tiny
+
+PROMPTS = [[5, 6, 7], [8], [9, 10, 11, 12, 13, 14], [15, 16]]
+
+
+def reference(model, prompts, max_tokens, eos):
+    """Greedy ids from transformers.generate, cut after the first end token."""
+    rows = []
+    for prompt in prompts:  # one by one, so that no padding is involved
+        out = model.generate(
+            torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt)), max_new_tokens=max_tokens,
+            do_sample=False, eos_token_id=eos, pad_token_id=0,
+        )[0, len(prompt) :].tolist()  # fmt: skip
+        rows.append(out)
+    return rows
+
+
+def architectures():
+    small = {
+        "vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64,
+        "eos_token_id": 1, "pad_token_id": 0, "bos_token_id": 2,
+    }  # fmt: skip
+    yield "qwen2", Qwen2ForCausalLM(Qwen2Config(**small))
+    # sliding windows of 8 tokens in every other layer, soft-capped logits
+    yield "gemma2", Gemma2ForCausalLM(Gemma2Config(**small, head_dim=8, sliding_window=8))
+    yield "tiny", build_tiny(seed=1, hidden=64, layers=2)[0]
+
+
+@pytest.mark.parametrize(("name", "model"), architectures())
+def test_greedy_equals_transformers_on_ragged_prompts(name, model):
+    model = model.float().eval()
+    eos = [1]
+    expected = reference(model, PROMPTS, 24, eos)
+    got = Engine(model, eos, 0).generate(PROMPTS, 1, Sampling(24, 0.0), seed=0)
+    assert got.ids == expected, name
+    in_groups = Engine(model, eos, 0).generate(PROMPTS, 3, Sampling(24, 0.0), seed=0)
+    assert in_groups.ids == [ids for ids in expected for _ in range(3)]
+
+
+@pytest.mark.slow
+def test_greedy_equals_transformers_on_smollm2(smollm):
+    model, tokenizer = smollm
+    chats = ["What is 7 + 5?", "", "Name three colours and explain why you like them.", "2"]
+    prompts = [
+        tokenizer.apply_chat_template([{"role": "user", "content": c}], add_generation_prompt=True, return_dict=True)["input_ids"]
+        for c in chats
+    ]
+    eos = [tokenizer.eos_token_id]
+    assert Engine(model, eos, 2).generate(prompts, 1, Sampling(32, 0.0), seed=0).ids == reference(model, prompts, 32, eos)
+
+
+def test_reported_log_probabilities_are_the_models(tiny):
+    model, _ = tiny
+    out = Engine(model, [1], 0).generate(PROMPTS, 4, Sampling(12, 0.8), seed=3)
+    for i, (ids, logps) in enumerate(zip(out.ids, out.logps, strict=True)):
+        prompt = PROMPTS[i // 4]
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1]
+        want = (logits / 0.8).log_softmax(-1).gather(1, torch.tensor(ids)[:, None])[:, 0]
+        torch.testing.assert_close(torch.tensor(logps), want, atol=1e-4, rtol=1e-4)
+
+
+def test_same_seed_same_rollouts_however_the_batch_is_split(tiny):
+    model, _ = tiny
+    whole = Engine(model, [1], 0).generate(PROMPTS, 4, Sampling(16), seed=11)
+    narrow = Engine(model, [1], 0, max_rows=4).generate(PROMPTS, 4, Sampling(16), seed=11)
+    assert narrow.ids == whole.ids
+    later = Engine(model, [1], 0).generate(PROMPTS[2:], 4, Sampling(16), seed=11, first_row=8)
+    assert later.ids == whole.ids[8:]
+    assert Engine(model, [1], 0).generate(PROMPTS, 4, Sampling(16), seed=12).ids != whole.ids
+
+
+def test_ends_after_first_token_and_never(tiny):
+    model, _ = tiny
+    every = list(range(model.config.vocab_size))
+    assert all(len(ids) == 1 for ids in Engine(model, every, 0).generate(PROMPTS, 2, Sampling(8), 0).ids)
+    assert all(len(ids) == 8 for ids in Engine(model, [10**6], 0).generate(PROMPTS, 2, Sampling(8), 0).ids)
+    assert all(len(ids) == 1 for ids in Engine(model, [10**6], 0).generate([[3]], 1, Sampling(1), 0).ids)
+
+
+def test_context_limit(tiny):
+    model, _ = tiny
+    limit = model.config.max_position_embeddings
+    out = Engine(model, [10**6], 0).generate([[3] * (limit - 2)], 2, Sampling(50), 0)
+    assert [len(ids) for ids in out.ids] == [2, 2]  # what the context has room for
+    with pytest.raises(ModelError, match=f"Prompt 0 has {limit} tokens; the model's context holds {limit}"):
+        Engine(model, [1], 0).generate([[3] * limit], 1, Sampling(4), 0)
+    with pytest.raises(ModelError, match="Prompt 0 has no tokens"):
+        Engine(model, [1], 0).generate([[]], 1, Sampling(4), 0)
+
+
+def test_low_precision_copy_follows_the_policy():
+    policy, _ = build_tiny(seed=2, hidden=64, layers=2)
+    engine = Engine(policy, [1], 0, dtype=torch.bfloat16)
+    assert engine.weights.model is not policy
+    before = engine.generate(PROMPTS, 2, Sampling(8, 0.0), 0).ids
+    with torch.no_grad():
+        for p in policy.parameters():
+            p.add_(torch.randn_like(p) * 0.3)
+    assert engine.generate(PROMPTS, 2, Sampling(8, 0.0), 0).ids == before  # a copy is a copy until refreshed
+    engine.weights.refresh()
+    copied = dict(engine.weights.model.named_parameters())
+    assert all(torch.equal(copied[n], p.to(torch.bfloat16)) for n, p in policy.named_parameters())
+    assert all(p.dtype == torch.float32 for p in policy.parameters())  # the masters keep their precision
+
+
+def test_lora_copy_equals_the_merged_adapter():
+    base, _ = build_tiny(seed=2, hidden=64, layers=2)
+    policy = get_peft_model(base, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)).eval()
+    x = torch.tensor([PROMPTS[2]])
+    with torch.no_grad():
+        expected = policy(x).logits
+        weights = Engine(policy, [1], 0, dtype=torch.float64).weights.model
+        torch.testing.assert_close(weights(x).logits.float(), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_training_mode_and_global_rng_survive(tiny):
+    model, _ = tiny
+    model.train()
+    state = torch.get_rng_state()
+    Engine(model, [1], 0).generate(PROMPTS, 2, Sampling(4), 0)
+    assert model.training
+    assert torch.equal(state, torch.get_rng_state())
+    model.eval()

@@ -1,0 +1,216 @@
+"""One test per hook that RLVRTrainer wraps: TRL's signature, and one step of behaviour."""
+
+import inspect
+
+import pytest
+import torch
+from datasets import Dataset
+from trl import GRPOConfig, GRPOTrainer
+
+from rlvr.advantages import build
+from rlvr.config import TrainConfig
+from rlvr.models import build_tiny
+from rlvr.trainer import EpochRepeatSampler, RLVRTrainer
+
+SIGNATURES = {
+    "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],
+    "_generate_and_score_completions": ["self", "inputs"],
+    "_generate_single_turn": ["self", "prompt_ids", "images", "multimodal_fields", "num_generations", "has_tool_images"],
+    "_get_train_sampler": ["self", "dataset"],
+    "_save_checkpoint": ["self", "model", "trial"],
+    "_load_optimizer_and_scheduler": ["self", "checkpoint"],
+}
+
+
+@pytest.mark.parametrize("hook", SIGNATURES)
+def test_signature_in_the_installed_trl(hook):
+    assert list(inspect.signature(getattr(GRPOTrainer, hook)).parameters) == SIGNATURES[hook]
+
+
+def test_log_prob_hook_begins_with_the_arguments_we_pass_on():
+    names = list(inspect.signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters)
+    assert names[:8] == [
+        "self", "model", "input_ids", "attention_mask", "logits_to_keep", "batch_size", "compute_entropy", "compute_aux_loss",
+    ]  # fmt: skip
+
+
+def reward_even(completion_ids, **kwargs):
+    return [float(sum(ids) % 3) for ids in completion_ids]
+
+
+def make(cls, tmp_path, config=GRPOConfig, *, rows=8, **kwargs):
+    model, tokenizer = build_tiny(seed=3, hidden=64, layers=2)
+    names = {k: kwargs.pop(k) for k in list(kwargs) if k in {"advantage", "record", "rollouts", "reward_funcs"}}
+    settings = {
+        "output_dir": str(tmp_path), "per_device_train_batch_size": 8, "num_generations": 4, "max_completion_length": 6,
+        "max_steps": 2, "learning_rate": 1e-3, "report_to": "none", "bf16": False, "gradient_checkpointing": False,
+        "disable_tqdm": True, "logging_steps": 1, "save_strategy": "no", "use_cpu": True, **kwargs,
+    }  # fmt: skip
+    names.setdefault("reward_funcs", reward_even)
+    return cls(
+        model,
+        args=config(**settings),
+        train_dataset=Dataset.from_dict({"prompt": [f"{i}+{i}=" for i in range(rows)]}),
+        processing_class=tokenizer,
+        **names,
+    )
+
+
+def weights(trainer):
+    return torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
+
+
+@pytest.mark.parametrize("loss_type", ["dapo", "grpo", "dr_grpo", "bnpo", "cispo"])
+def test_without_rlvr_options_it_is_grpo_trainer(tmp_path, loss_type):
+    """Same rollouts, losses, gradients and final weights as TRL's own class, to the bit."""
+    ours, theirs = (make(cls, tmp_path, loss_type=loss_type) for cls in (RLVRTrainer, GRPOTrainer))
+    for trainer in (theirs, ours):
+        torch.manual_seed(5)
+        trainer.train()
+    assert torch.equal(weights(ours), weights(theirs))
+    for mine, his in zip(ours.state.log_history, theirs.state.log_history, strict=True):
+        for key in ("loss", "grad_norm", "reward", "entropy"):
+            assert mine.get(key) == his.get(key)
+
+
+def one_batch(trainer):
+    """Generate and score one batch and return what the loss would get."""
+    torch.manual_seed(9)
+    trainer.model.train()
+    trainer.current_gradient_accumulation_steps = 1
+    batch = next(iter(trainer.get_train_dataloader()))
+    return trainer._generate_and_score_completions(batch)
+
+
+@pytest.mark.parametrize("loss_type", ["dapo", "grpo", "dr_grpo", "bnpo"])
+def test_grpo_chain_equals_trls_own_advantages_loss_and_gradient(tmp_path, loss_type):
+    results = []
+    for kwargs in ({}, {"advantage": build("grpo")}):
+        trainer = make(RLVRTrainer, tmp_path, loss_type=loss_type, **kwargs)
+        out = one_batch(trainer)
+        loss = trainer._compute_loss(trainer.model, out)
+        loss.backward()
+        results.append((out["advantages"], loss.detach(), torch.cat([p.grad.flatten() for p in trainer.model.parameters()])))
+    for ours, theirs in zip(results[1], results[0], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("loss_type", ["dapo", "grpo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vespo"])
+def test_dropped_rows_leave_the_loss_and_its_normaliser(tmp_path, loss_type):
+    """The loss over a batch with dropped rows equals the loss of a batch that never held them (semantic 3)."""
+    trainer = make(RLVRTrainer, tmp_path, loss_type=loss_type, advantage=build("signed, keep_negative"))
+    out = one_batch(trainer)
+    kept = out["tool_mask"].any(1) if "tool_mask" in out else torch.ones(8, dtype=torch.bool)
+    assert 0 < kept.sum() < 8
+    loss = trainer._compute_loss(trainer.model, out)
+    without = {k: v[kept] if torch.is_tensor(v) and v.dim() else v for k, v in out.items() if k != "tool_mask"}
+    without["advantages"] = -torch.ones(int(kept.sum()))
+    without["num_items_in_batch"] = without["completion_mask"].sum()
+    torch.testing.assert_close(loss, trainer._compute_loss(trainer.model, without), rtol=1e-5, atol=1e-7)
+
+
+def test_kl_with_a_row_mean_loss_is_refused_before_training(tmp_path):
+    with pytest.raises(ValueError, match="cannot leave the normaliser exactly"):
+        make(RLVRTrainer, tmp_path, loss_type="grpo", beta=0.1, advantage=build("nsr"))
+
+
+def test_logged_advantages_are_the_used_ones(tmp_path):
+    """Semantic 6: TRL would show its own."""
+    trainer = make(RLVRTrainer, tmp_path, advantage=build("dr_grpo"))
+    out = one_batch(trainer)
+    torch.testing.assert_close(torch.tensor(list(trainer._logs["advantages"])), out["advantages"])
+
+
+def test_per_token_advantages_reach_the_loss(tmp_path):
+    """TRL promises (B, T) advantages to subclasses; constant rows must give the (B,) loss."""
+    trainer = make(RLVRTrainer, tmp_path)
+    out = one_batch(trainer)
+    flat = trainer._compute_loss(trainer.model, out)
+    per_token = {**out, "advantages": out["advantages"][:, None].expand_as(out["completion_ids"])}
+    torch.testing.assert_close(trainer._compute_loss(trainer.model, per_token), flat)
+
+
+def test_packed_training_pass_equals_trls(tmp_path):
+    """fp32, the same rollouts: loss to 1e-5, gradient cosine above 0.9999."""
+    results = []
+    for config, kwargs in ((GRPOConfig, {}), (TrainConfig, {"pack_prompts": True, "engine": "trl"})):
+        trainer = make(RLVRTrainer, tmp_path, config, **kwargs)
+        out = one_batch(trainer)
+        loss = trainer._compute_loss(trainer.model, out)
+        loss.backward()
+        results.append((loss.detach(), torch.cat([p.grad.flatten() for p in trainer.model.parameters()])))
+    (plain, g), (packed, h) = results
+    torch.testing.assert_close(packed, plain, rtol=1e-5, atol=1e-7)
+    assert torch.cosine_similarity(g, h, 0) > 0.9999
+
+
+def test_sampler_order_is_trls_and_can_start_at_any_epoch():
+    make_sampler = lambda cls: cls(list(range(10)), mini_repeat_count=2, batch_size=4, repeat_count=2, seed=7)  # noqa: E731
+    from trl.trainer.utils import RepeatSampler
+
+    theirs = make_sampler(RepeatSampler)
+    epochs = [list(theirs), list(theirs), list(theirs)]
+    ours = make_sampler(EpochRepeatSampler)
+    for epoch in (2, 0, 1):
+        ours.set_epoch(epoch)
+        assert list(ours) == epochs[epoch]
+
+
+def test_in_process_engine_serves_training_and_the_sampling_seed_is_its_own(tmp_path):
+    seeds = ((0, 1), (0, 1), (0, 2), (5, 1))
+    outs = [
+        one_batch(make(RLVRTrainer, tmp_path, TrainConfig, data_seed=data, sampling_seed=sampling))
+        for data, sampling in seeds
+    ]
+    assert torch.equal(outs[0]["completion_ids"], outs[1]["completion_ids"])
+    assert torch.equal(outs[0]["prompt_ids"], outs[2]["prompt_ids"])  # same data order
+    assert not torch.equal(outs[0]["completion_ids"], outs[2]["completion_ids"])  # other samples
+    assert not torch.equal(outs[0]["prompt_ids"], outs[3]["prompt_ids"])  # other data order
+
+
+@pytest.mark.parametrize(("steps_per_generation", "num_iterations"), [(2, 1), (1, 2), (4, 1), (2, 2)])
+@pytest.mark.parametrize("stop", [3, 5])
+def test_resume_gives_the_weights_of_an_uninterrupted_run(tmp_path, steps_per_generation, num_iterations, stop):
+    """Eight prompts, so the data run into a second epoch; checkpoints fall inside generation windows too."""
+
+    def build_trainer(folder, steps):
+        return make(
+            RLVRTrainer, folder, TrainConfig, max_steps=steps, per_device_train_batch_size=4, num_generations=4,
+            gradient_accumulation_steps=1, steps_per_generation=steps_per_generation, num_iterations=num_iterations,
+            save_strategy="steps", save_steps=stop, lr_scheduler_type="constant", advantage=build("grpo"),
+        )  # fmt: skip
+
+    whole = build_trainer(tmp_path / "whole", 8)
+    whole.train()
+    first = build_trainer(tmp_path / "cut", 8)
+    first.args.max_steps = 8
+    first.add_callback(_StopAt(stop))
+    first.train()
+    second = build_trainer(tmp_path / "cut", 8)
+    second.train(resume_from_checkpoint=str(tmp_path / "cut" / f"checkpoint-{stop}"))
+    assert second.state.global_step == 8
+    assert torch.equal(weights(second), weights(whole))
+    assert second.record == whole.record
+
+
+from transformers import TrainerCallback  # noqa: E402
+
+
+class _StopAt(TrainerCallback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        control.should_training_stop = state.global_step >= self.step
+        return control
+
+
+def test_evaluating_does_not_change_training(tmp_path):
+    """Semantic 9: final weights are the same with and without evaluations in between."""
+    results = []
+    for evals in ({}, {"eval_strategy": "steps", "eval_steps": 1, "per_device_eval_batch_size": 4}):
+        trainer = make(RLVRTrainer, tmp_path, TrainConfig, max_steps=3, engine="trl", **evals)
+        trainer.eval_dataset = trainer.train_dataset
+        trainer.train()
+        results.append(weights(trainer))
+    assert torch.equal(*results)
