@@ -10,8 +10,8 @@ def abstain(c: Completion, *, right: float = 1, abstain: float = 0, wrong: float
 
     Abstaining pays when P(right) < (abstain - wrong) / (right - wrong), 1/2 at the default prices.
     Range [0, 1]. None: the verifier failed. Missing: an empty or missing answer, or a bad format around an
-    abstention, is worth a wrong answer: only a well-formed "I don't know" (or "I do not know", any case, with or
-    without a full stop) abstains. Raises ValueError unless wrong <= abstain <= right and wrong < right.
+    abstention, is worth a wrong answer: only a well-formed "I don't know" (or "I do not know", any case, with
+    or without a full stop) abstains. Raises ValueError unless wrong <= abstain <= right and wrong < right.
     Source: TruthRL, 2509.25760.
 
     >>> from rlvr.rollouts import Problem
@@ -19,7 +19,9 @@ def abstain(c: Completion, *, right: float = 1, abstain: float = 0, wrong: float
     0.5
     """
     if not wrong <= abstain <= right or wrong == right:
-        raise ValueError(f"abstain needs wrong <= abstain <= right and wrong < right, got {wrong}, {abstain}, {right}")
+        raise ValueError(
+            f"abstain needs wrong <= abstain <= right and wrong < right, got {wrong}, {abstain}, {right}"
+        )
     if c.correct is None:
         return None
     said = (c.answer or "").strip().removesuffix(".").casefold().replace("\u2019", "'")

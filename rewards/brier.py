@@ -6,8 +6,8 @@ from rlvr.rollouts import Completion
 def brier(c: Completion) -> float | None:
     """Return 1 - (q - y)^2, with q the stated confidence and y = 1 if right, else 0.
 
-    Range [0, 1]; expected value best at q = P(right). None: the verifier failed. Missing: no readable confidence
-    or a bad format is worth 0, what a sure and wrong answer is worth.
+    Range [0, 1]; expected value best at q = P(right). None: the verifier failed. Missing: no readable
+    confidence or a bad format is worth 0, what a sure and wrong answer is worth.
     Alone it can be gamed: a deliberately wrong answer at q = 0 earns 1. Weigh `correct` at least as much.
     Source: RLCR, 2507.16806; the condition on the weights: 2607.04332.
 

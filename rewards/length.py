@@ -6,9 +6,9 @@ from rlvr.rollouts import Completion
 def length(c: Completion, *, target: float = 64, slack: float = 64) -> float | None:
     """Return 1 for n <= target tokens, then 1 - (n - target) / slack, and 0 from target + slack on.
 
-    Range [0, 1]; `target` and `slack` in sampled tokens. Shorter than the target earns nothing more, so brevity
-    is never worth an answer. None: the number of tokens is not known. Missing: a bad format is worth 0, so that
-    leaving parts out does not pay. Keep its weight below that of `correct`: it does not look at being right.
+    Range [0, 1]; `target` and `slack` in sampled tokens. Shorter than the target earns nothing more. None:
+    the number of tokens is not known. Missing: a bad format is worth 0, so leaving parts out does not pay.
+    Keep its weight below that of `correct`: it does not look at being right.
     Raises ValueError unless target >= 0 and slack > 0.
     Source: the soft overlong punishment of DAPO, 2503.14476, moved into [0, 1].
 

@@ -15,8 +15,8 @@ def log_score(c: Completion) -> float | None:
         right: 1/2 + ln(203 q') / (2 ln 202)        from 1/2 to 1
         wrong: ln(203 (1 - q')) / (2 ln 202)        from 0 to 1/2
 
-    Before mapping (x -> (x + ln 203 / ln 202) / 2): 1 + ln q' / ln 202 and ln(1 - q') / ln 202. The worst right
-    answer and the best wrong one meet at exactly 1/2, so, unlike the plain log score, it is safe on its own.
+    Before mapping (x -> (x + ln 203 / ln 202) / 2): 1 + ln q' / ln 202 and ln(1 - q') / ln 202. The worst
+    right answer and the best wrong one meet at 1/2, so, unlike the plain log score, it is safe on its own.
     Range [0, 1]; expected value best at q = P(right) up to the clip. None: the verifier failed. Missing: no
     readable confidence or a bad format is worth 0, what a sure and wrong answer is worth.
     Source: 2607.04332.

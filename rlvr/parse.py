@@ -3,7 +3,8 @@
     <think>..</think><answer>..</answer><analysis>..</analysis><confidence>..</confidence>
 
 A run asks for some of the tags (always `answer`); their order is the order above. The principle behind each
-rule: a wrong parse must never be the profitable one, so anything doubtful is None, and None never scores best.
+rule: a wrong parse must never be the profitable one, so anything doubtful is None, and None never scores
+best.
 """
 
 import re
@@ -37,7 +38,7 @@ class Parsed:
 
 
 def ordered(tags: Sequence[str]) -> tuple[str, ...]:
-    """Return the requested tags in the order of the grammar; raises SpecError if one is unknown or no answer is.
+    """Return the requested tags in the order of the grammar; SpecError if one is unknown or none is `answer`.
 
     >>> ordered(["confidence", "answer"])
     ('answer', 'confidence')
@@ -53,13 +54,13 @@ def ordered(tags: Sequence[str]) -> tuple[str, ...]:
 def parse(text: str, tags: Sequence[str]) -> Parsed:
     """Read a completion once, in one pass from left to right; linear time, and no text makes it raise.
 
-    An element is an opening tag up to its closing tag with no tag of the grammar in between. The last closed
-    element of a name counts, wherever it stands, and only that one: if it is empty, holds a tag, or is no number,
-    the value is None and no earlier element is used instead. Tags are exact and lower case.
+    An element runs from an opening tag to the next closing tag of its name. The last one of a name counts,
+    wherever it stands, and only that one: if it is empty, holds another tag of the grammar, or is no number
+    where one is due, the value is None and no earlier element is used instead. Tags are exact and lower case.
 
-    format_ok: each requested tag exactly once, closed, in order, and nothing but white space around them; the
-    answer not empty; the confidence readable when it is requested. `<think></think>` may be empty. Other mark-up
-    inside an element is plain text; a tag of the grammar that was not requested breaks the form.
+    format_ok: each requested tag exactly once, closed, in order, nothing but white space around them, the
+    answer not empty, and the confidence readable when it is requested. `<think></think>` may be empty. Other
+    mark-up inside an element is plain text; a tag of the grammar that was not requested breaks the form.
 
     A confidence is None unless it was requested. Raises SpecError for a wrong list of tags only.
 
@@ -97,20 +98,20 @@ def _blank(text: str, start: int, stop: int) -> bool:
 def parse_confidence(text: str) -> float | None:
     """Read a probability: a plain ASCII decimal number in [0, 1], white space around it allowed; else None.
 
-    | text                         | read as | because                                                            |
-    |------------------------------|---------|--------------------------------------------------------------------|
-    | `0.9` `.9` `1.` `1` `0` `00.5` | number | one meaning only                                                 |
-    | `1e-1`                       | 0.1     | one meaning only                                                   |
-    | `nan` `inf`                  | None    | not finite; NaN slips through a test such as `q < 0 or q > 1`      |
-    | `1.2` `90`                   | None    | above 1; dividing by 100 would be a guess                          |
-    | `-0` `-0.5` `+0.5`           | None    | a probability has no sign                                          |
-    | `90%` `9/10`                 | None    | another scale or form than the one asked for                       |
-    | `0,9`                        | None    | a decimal comma, or two numbers                                    |
-    | `0.9.` `about 0.9` `high`    | None    | not only a number                                                  |
-    | `１` `٠.٩`                   | None    | digits other than ASCII                                            |
-    | `1_0` `0x1`                  | None    | programmers' forms, which `float` or `int` would take              |
-    | more than 32 characters      | None    | no probability needs them                                          |
-    | nothing                      | None    | missing                                                            |
+    | text                           | read as | because                                                 |
+    |--------------------------------|---------|---------------------------------------------------------|
+    | `0.9` `.9` `1.` `1` `0` `00.5` | number  | one meaning only                                        |
+    | `1e-1`                         | 0.1     | one meaning only                                        |
+    | `nan` `inf`                    | None    | not finite; NaN slips through `q < 0 or q > 1`          |
+    | `1.2` `90`                     | None    | above 1; dividing by 100 would be a guess               |
+    | `-0` `-0.5` `+0.5`             | None    | a probability has no sign                               |
+    | `90%` `9/10`                   | None    | another form than the one asked for                     |
+    | `0,9`                          | None    | a decimal comma, or two numbers                         |
+    | `0.9.` `about 0.9` `high`      | None    | not only a number                                       |
+    | `１` `٠.٩`                      | None    | digits other than ASCII                                 |
+    | `1_0` `0x1`                    | None    | programmers' forms, which `float` or `int` would take   |
+    | more than 32 characters        | None    | no probability needs them                               |
+    | nothing                        | None    | missing                                                 |
 
     >>> [parse_confidence(t) for t in ("0.9", ".9", "90%", "nan")]
     [0.9, 0.9, None, None]
@@ -143,10 +144,10 @@ def render(
     analysis: str | None = None,
     tags: Sequence[str] = ("think", "answer", "confidence"),
 ) -> str:
-    """Return the perfect completion with these parts, the inverse of `parse`; parts not in `tags` are left out.
+    """Return the perfect completion with these parts, the inverse of `parse`; parts not in `tags` stay out.
 
-    Raises DataError when the parts cannot be read back: a tag of the grammar inside one of them, an empty answer,
-    or a requested confidence that is missing or outside [0, 1].
+    Raises DataError when the parts cannot be read back: a tag of the grammar inside one of them, an empty
+    answer, or a requested confidence that is missing or outside [0, 1].
 
     >>> render("6 * 7 = 42", "42", 0.9)
     '<think>6 * 7 = 42</think><answer>42</answer><confidence>0.9</confidence>'
@@ -157,7 +158,7 @@ def render(
     text = "".join(f"<{tag}>{parts[tag]}</{tag}>" for tag in tags)
     if not parse(text, tags).format_ok:
         raise DataError(
-            f"Cannot write {text[:200]!r} so that it reads back: it needs an answer, no tag of {TAGS} inside a "
-            f"part, and a confidence in [0, 1] if one is asked for (tags: {tags})."
+            f"Cannot write {text[:200]!r} so that it reads back: it needs an answer, no tag of {TAGS} inside "
+            f"a part, and a confidence in [0, 1] if one is asked for (tags: {tags})."
         )
     return text

@@ -22,13 +22,12 @@ class Term:
     """A reward term: a spec, and the function that it stands for, found when first needed.
 
     Calling it on a Completion gives a float in [0, 1], or None where the term does not apply. Two styles of
-    function are told apart by their signature: `f(c, ...)` (first parameter `c`, or annotated Completion) looks at
-    the record; `f(completions, **kwargs)` is TRL's style, sees the text and the problem's columns only, and may
-    return any finite float. Pickles as its spec: a relative path must mean the same file where it is unpickled.
+    function are told apart by their signature: `f(c, ...)` (first parameter `c`, or annotated Completion)
+    looks at the record; `f(completions, **kwargs)` is TRL's style, sees only the text and the problem's
+    columns, and may return any finite float. Pickles as its spec (a relative path must still be right there).
 
-    >>> from rlvr.content import parse_spec
-    >>> Term(parse_spec("length(target=2)"))(Completion(Problem("1", [], "4"), "4", n_tokens=3, format_ok=True))
-    0.984375
+    >>> Term(parse_spec("correct"))(Completion(Problem("1", [], "4"), "4", correct=True))
+    1.0
     """
 
     spec: Spec
@@ -46,7 +45,7 @@ class Term:
 
     @cached_property
     def function(self) -> Callable[..., Any]:
-        """The function behind the term; raises SpecError when it is missing or does not take the parameters."""
+        """The function behind the term; SpecError when it is missing or does not take the parameters."""
         module = content.load("rewards", self.spec.name)
         function = getattr(module, self.name, None)
         if not callable(function):
@@ -56,15 +55,17 @@ class Term:
             )
         if inspect.iscoroutinefunction(function):
             raise SpecError(f"Reward term {str(self)!r} is an async function. Make it a plain one.")
+        params = dict(self.spec.params)
         try:
+            signature = inspect.signature(function)
             if _trl_style(function):
-                inspect.signature(function).bind_partial(**dict.fromkeys(_TRL_ARGUMENTS), **dict(self.spec.params))
+                signature.bind_partial(**dict.fromkeys(_TRL_ARGUMENTS), **params)
             else:
-                inspect.signature(function).bind(None, **dict(self.spec.params))
-        except TypeError as error:
+                signature.bind(None, **params)
+        except (TypeError, ValueError) as error:
             raise SpecError(
-                f"Reward term {str(self)!r}: {error}. Its signature is {self.name}{inspect.signature(function)}; "
-                "the first parameter is `c`, or the function takes `completions` and **kwargs as TRL's do."
+                f"Reward term {str(self)!r} does not fit {module.__file__}: {error}. Its function needs a first "
+                "parameter `c` (keyword parameters may follow), or `completions` and **kwargs as TRL's have."
             ) from None
         return function
 
@@ -74,7 +75,7 @@ class Term:
         return _trl_style(self.function)
 
     def __call__(self, c: Completion) -> float | None:
-        """Return the value for `c`; raises RlvrError naming the term and the problem when there is no valid one."""
+        """Return the value for `c`; RlvrError naming the term and the problem when there is no valid one."""
         function, params = self.function, dict(self.spec.params)
         try:
             value = _call_trl(function, c, params) if self.trl_style else function(c, **params)
@@ -95,11 +96,13 @@ class Term:
 
 
 def _trl_style(function: Callable[..., Any]) -> bool:
-    parameters = list(inspect.signature(function).parameters.values())
-    first = parameters[0] if parameters else None
+    signature = inspect.signature(function)
+    first = next(iter(signature.parameters.values()), None)
     if first and (first.name == "c" or first.annotation in (Completion, "Completion")):
         return False
-    return any(p.name == "completions" or p.kind is p.VAR_KEYWORD for p in parameters)
+    if any(p.name == "completions" or p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
+        return True
+    raise TypeError(f"its signature {signature} takes neither a Completion nor TRL's lists")
 
 
 def _call_trl(function: Callable[..., Any], c: Completion, params: Mapping[str, Any]) -> Any:
@@ -112,12 +115,14 @@ def _call_trl(function: Callable[..., Any], c: Completion, params: Mapping[str, 
         "completions": [[{"role": "assistant", "content": c.text}]],
         "completion_ids": None,
     }
-    (value,) = function(**arguments)
-    return value
+    values = list(function(**arguments))
+    if len(values) != 1:
+        raise ValueError(f"{len(values)} values for 1 completion")
+    return values[0]
 
 
 def load_terms(weights: Mapping[str, float]) -> dict[Term, float]:
-    """Return {term: weight} for {spec: weight}, in order; raises SpecError for anything that cannot work later.
+    """Return {term: weight} for {spec: weight}, in order; SpecError for anything that cannot work later.
 
     Weights are finite, not negative, and at least one is positive; a term of weight 0 is only logged.
 
@@ -132,8 +137,8 @@ def load_terms(weights: Mapping[str, float]) -> dict[Term, float]:
             raise SpecError(f"The weight of {str(text)!r} must be a number >= 0, got {weight!r}.")
         if term.name in {other.name for other in terms}:
             raise SpecError(
-                f"Two reward terms are named {term.name!r}, and their logs would mix. Copy one to a file of your own "
-                f"(`rlvr cp`) and give its function another name."
+                f"Two reward terms are named {term.name!r}, and their logs would mix. Copy one to a file of "
+                "your own (`rlvr cp`) and give its function another name."
             )
         terms[term] = float(weight)
     if not any(terms.values()):
@@ -146,9 +151,13 @@ def _load(text: str) -> Term:
     try:
         hash(term)
     except TypeError:
-        raise SpecError(f"The parameters of {text!r} must be numbers, strings, lists, True, False or None.") from None
+        raise SpecError(
+            f"The parameters of {text!r} must be numbers, strings, lists, True, False or None."
+        ) from None
     term.function  # noqa: B018  # looked up now, so that a mistake shows before a model is loaded
-    if not term.spec.is_path:  # ours take any completion; a user's may need facts that only real problems have
+    if (
+        not term.spec.is_path
+    ):  # ours take any completion; a user's may need facts that only real problems have
         try:
             term(Completion(Problem("probe", [], ""), "", format_ok=True, n_tokens=1))
         except RlvrError as error:
@@ -165,7 +174,9 @@ def reward(terms: Mapping[Term, float], c: Completion) -> tuple[dict[str, float 
     ({'correct': 1.0, 'format': 0.0}, 1.0)
     """
     values = {term: term(c) for term in terms}
-    counted = [weight * value for (term, weight) in terms.items() if weight and (value := values[term]) is not None]
+    counted = [
+        weight * value for (term, weight) in terms.items() if weight and (value := values[term]) is not None
+    ]
     return {term.name: value for term, value in values.items()}, sum(counted) if counted else math.nan
 
 
@@ -177,8 +188,8 @@ def as_trl_reward(
     Args:
         term: a term, or its spec.
         tags: the tags that the prompts ask for (see `rlvr.parse.system_prompt`).
-        verify: (answer, gold) -> bool. It needs the data set to have a column `answer`; if it raises, the completion
-            counts as not judged. Without it no completion is judged, so terms that need the verdict give None.
+        verify: (answer, gold) -> bool. It needs the data set to have a column `answer`; if it raises, the
+            completion counts as not judged. Without it none is, so terms that need the verdict give None.
 
     The column `id` names problems, `task` their kind; further columns become the problem's meta.
 
@@ -202,7 +213,9 @@ def as_trl_reward(
             raise RlvrError(f"Verifying needs a column 'answer' in the data set; its other columns: {found}.")
         n = len(completions)
         # What TRL adds beside the columns (trainer_state, log_metric, ...) is not one value per completion.
-        rows = {key: values for key, values in columns.items() if isinstance(values, list) and len(values) == n}
+        rows = {
+            key: values for key, values in columns.items() if isinstance(values, list) and len(values) == n
+        }
         values = []
         for i, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
             row = {key: column[i] for key, column in rows.items()}
@@ -213,7 +226,7 @@ def as_trl_reward(
                 task=row.pop("task", ""),
                 meta=row,
             )
-            text = completion if isinstance(completion, str) else completion[-1]["content"]
+            text = completion if isinstance(completion, str) else completion[-1]["content"] or ""
             parsed = parse(text, tags)
             verdict = judge(parsed.answer, problem.answer)
             n_tokens = len(completion_ids[i]) if completion_ids is not None else 0

@@ -9,19 +9,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from rlvr.plots.style import GREEN, LIGHT, ORANGE, RED, look, new_figure, say_no_data, styled
+from rlvr.plots.style import GREEN, RED, SKY, look, new_figure, say_no_data, styled
 
 Row = Mapping[str, Any]
 GROUPS = {
     "groups/all_right": ("all right", GREEN),
-    "groups/mixed": ("mixed", ORANGE),
+    "groups/mixed": ("mixed", SKY),
     "groups/all_wrong": ("all wrong", RED),
 }
+_DOTS = 60  # longer runs show their raw values as a thin line: dots would make the SVG ten times as large
 
 
 @styled
 def plot_curves(rows: Sequence[Row], title: str = "") -> Figure:
-    """Draw the training curves as small multiples: raw points faint, a centred moving average on top.
+    """Draw the training curves as small multiples: raw values faint, a centred moving average on top.
 
     Takes the rows of metrics.jsonl. Panels: total reward and each term; accuracy, format rate and confidence;
     groups that are all right, mixed or all wrong (stacked; only mixed ones teach); completions that reach the
@@ -34,7 +35,7 @@ def plot_curves(rows: Sequence[Row], title: str = "") -> Figure:
     dropped = [name for name in names if name.startswith("dropped/")]
     rates = ("accuracy", "format_rate", "confidence/mean")
     fig = new_figure(7.2)
-    axes = fig.subplots(3, 2).flat
+    axes = fig.subplots(3, 2, sharex=True).flat
     fig.suptitle(title, fontsize=10)
     lines = (
         ("reward", {"reward": "total", **{name: name[len("rewards/") : -len("/mean")] for name in terms}}),
@@ -49,10 +50,11 @@ def plot_curves(rows: Sequence[Row], title: str = "") -> Figure:
             _groups(ax, rows)
         else:
             _lines(ax, rows, *panel)
-        ax.margins(x=0.02)
-        ax.xaxis.get_major_locator().set_params(integer=True, nbins=6)
     for ax in fig.axes[-2:]:
         ax.set_xlabel("step")
+    steps = [row["step"] for row in rows if _finite(row.get("step"))] or [0]
+    ax.set_xlim(min(steps) - 0.5, max(steps) + 0.5)
+    ax.xaxis.get_major_locator().set_params(integer=True, nbins=6)
     return fig
 
 
@@ -90,7 +92,8 @@ def _lines(ax: Axes, rows: Sequence[Row], title: str, names: Mapping[str, str]) 
         colour, _ = look(i)
         steps, values = series(rows, name)
         if steps.size:
-            ax.plot(steps, values, ".", color=colour, markersize=3, alpha=0.35)
+            dot = "." if steps.size <= _DOTS else None
+            ax.plot(steps, values, color=colour, linewidth=0.7, marker=dot, markersize=4, alpha=0.4)
             ax.plot(steps, smooth(values), color=colour, label=label or None)
             drawn += 1
     ax.set_title(title)
@@ -115,4 +118,3 @@ def _groups(ax: Axes, rows: Sequence[Row]) -> None:
     )
     ax.set_ylim(0, 1)
     ax.legend(loc="lower right", bbox_to_anchor=(1.02, 0.96), ncols=3, handlelength=1, columnspacing=0.8)
-    ax.set_facecolor(LIGHT)

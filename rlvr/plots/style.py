@@ -42,6 +42,7 @@ _RC: Any = {
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
     "lines.linewidth": 1.6,
+    "text.parse_math": False,  # a "$" in a run's name is a dollar
     "svg.fonttype": "none",  # text stays text: small, searchable, read aloud
     "svg.hashsalt": "rlvr",  # the same figure gives the same bytes
 }
@@ -77,6 +78,7 @@ def new_figure(height: float) -> Figure:
 def say_no_data(ax: Axes) -> None:
     """Write "no data" where there is nothing to draw, so that an empty panel is not taken for a zero."""
     ax.text(0.5, 0.5, "no data", transform=ax.transAxes, ha="center", va="center", color=GREY)
+    ax.set_yticks([])
 
 
 def draw_interval(ax: Axes, at: float, interval: Interval, colour: str, horizontal: bool = False) -> None:

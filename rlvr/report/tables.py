@@ -1,0 +1,116 @@
+"""Tables that the page, the Markdown and the terminal share: headers, and rows of text."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rlvr.metrics import Interval
+from rlvr.report.show import interval, known_metrics, number
+from rlvr.report.words import FEW_PROBLEMS
+
+
+class Table(NamedTuple):
+    """A table: its headers, and as many cells in every row."""
+
+    headers: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+def overview(summary: Mapping[str, Any]) -> Table:
+    """One row for each run and set: how accuracy and calibration moved."""
+    headers = ("run", "set", "problems", "pass@1 before", "pass@1 after", "pass@1 change", "ECE change", "Brier change")
+    rows = []
+    for run in summary["runs"]:
+        for name, found in run["sets"].items():
+            sides = [interval(found.get(when, {}).get("pass@1")) for when in ("before", "after")]
+            gains = [interval(found["difference"].get(key), signed=True) for key in ("pass@1", "ece", "brier")]
+            rows.append((run["name"], name, str(found["facts"]["problems"]), *sides, *gains))
+    return Table(headers, rows)
+
+
+def metrics(measured: Mapping[str, Any], keys: Sequence[str] | None = None) -> Table:
+    """One row for each metric of one set of one run (`keys` picks some): before, after, paired difference."""
+    gain = measured["difference"]
+    sides = {when: measured[when] for when in ("before", "after") if when in measured}
+    names = {name for side in sides.values() for name in side}
+    headers = ("metric", *sides, *(("paired difference", "reading") if gain else ()), "problems")
+    rows = []
+    for metric in known_metrics(names if keys is None else names & set(keys)):
+        found = [side.get(metric.key) for side in sides.values()]
+        cells = [interval(one, metric.digits) for one in found]
+        if gain:
+            change = gain.get(metric.key)
+            cells += [interval(change, metric.digits, signed=True), reading(change, metric.better)]
+        rows.append((metric.label, *cells, str(max(one.n for one in found if one))))
+    return Table(headers, rows)
+
+
+def reading(gain: Interval | None, better: bool | None) -> str:
+    """Say what a paired difference shows: better, worse, up or down if its interval excludes 0, else "".
+
+    >>> reading(Interval(-0.2, -0.3, -0.1, n=50), better=False), reading(Interval(0.1, -0.1, 0.3, n=50), better=True)
+    ('better', '')
+    """
+    if gain is None or not gain.excludes_zero or gain.n < FEW_PROBLEMS:
+        return ""
+    up = gain.value > 0
+    if better is None:
+        return "up" if up else "down"
+    return "better" if up == better else "worse"
+
+
+def by_task(measured: Mapping[str, Any]) -> Table:
+    """pass@1 of every task, before and after."""
+    sides = measured["by_task"]
+    tasks = dict.fromkeys(task for found in sides.values() for task in found)
+    problems = {task: max(found[task].n for found in sides.values() if task in found) for task in tasks}
+    rows = [(task, *(interval(side.get(task)) for side in sides.values()), str(problems[task])) for task in tasks]
+    return Table(("task", *(f"pass@1 {when}" for when in sides), "problems"), rows)
+
+
+def training(run: Mapping[str, Any]) -> Table:
+    """Logged means over the first tenth of the steps, the last tenth, and all."""
+    rows = [
+        (row["label"], row["key"], *(number(row[part]) for part in ("first", "last", "all"))) for row in run["training"]
+    ]
+    return Table(("quantity", "logged as", "first tenth", "last tenth", "all steps"), rows)
+
+
+def groups(run: Mapping[str, Any]) -> Table:
+    """How many groups were of each kind, and how many completions each transform took out of the loss."""
+    counts = run["counts"]
+    total, completions = sum(counts["groups"].values()), counts["completions"]
+    kinds = [kind for kind in ("mixed", "all right", "all wrong", "unverified") if kind in counts["groups"]]
+    rows = [(f"groups {kind}", counts["groups"][kind], total) for kind in kinds]
+    rows += [(f"completions dropped by {name}", count, completions) for name, count in counts["dropped"].items()]
+    return Table(("what", "count", "of", "share"), [(w, f"{c}", f"{n}", f"{c / n:.1%}") for w, c, n in rows])
+
+
+def between(summary: Mapping[str, Any]) -> Table:
+    """Trained models against that of the first run, paired by problem."""
+    rows = []
+    for row in summary["between"]:
+        gains = [interval(row["difference"].get(key), signed=True) for key in ("pass@1", "ece", "brier")]
+        problems = str(row["difference"]["pass@1"].n) if row["difference"] else "0"
+        rows.append((row["run"], row["to"], row["set"], *gains, problems, " ".join(row["notes"])))
+    return Table(("run", "minus", "set", "pass@1", "ECE", "Brier", "problems", "notes"), rows)
+
+
+def seeds(summary: Mapping[str, Any]) -> Table:
+    """For settings that were run with several seeds: the gains in pass@1, one for each seed, and their mean."""
+    rows = []
+    for row in summary["seeds"]:
+        for name, gains in row["gains"].items():
+            if len(gains) > 1:
+                each = ", ".join(number(gain, signed=True) for gain in gains)
+                rows.append((row["runs"][0], name, str(len(gains)), each, number(sum(gains) / len(gains), signed=True)))
+    return Table(("first run of the setting", "set", "seeds", "pass@1 change, each seed", "mean"), rows)
+
+
+def config_diff(summary: Mapping[str, Any]) -> Table:
+    """Settings that are not the same in all runs."""
+    headers = ("setting", *(run["name"] for run in summary["runs"]))
+    rows = [
+        (row["key"], *("(not listed)" if value is None else value for value in row["values"]))
+        for row in summary["config_diff"]
+    ]
+    return Table(headers, rows)

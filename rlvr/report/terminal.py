@@ -1,0 +1,47 @@
+"""One evaluation as a table for the terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rlvr.report import tables
+from rlvr.report.measured import measure
+from rlvr.report.show import visible
+from rlvr.report.tables import Table
+from rlvr.report.words import against_constant
+
+
+def eval_table(record: Mapping[str, Any]) -> str:
+    """Return what one evaluation record says, as plain text: metrics and tasks, each with interval and n.
+
+    Raises DataError as `summarise_eval` does.
+
+    >>> sample = {"answer": "4", "tokens": 9, "logp": -1.0, "format_ok": True, "truncated": False,
+    ...           "correct": True, "confidence": 0.5}
+    >>> print(eval_table({"set": "demo", "problems": [{"id": "a", "task": "t", "gold": "4", "samples": [sample]}]}))
+    demo: 1 problems, 1 samples, of which 1 have a verdict and a confidence
+    ...
+    """
+    measured = measure({"after": record})
+    numbers = measured["after"]
+    name = record.get("spec") or record.get("set") or "evaluation"
+    head = f"{name}: {numbers['problems']} problems, {numbers['samples']} samples, of which {numbers['pairs']} "
+    lines = [head + "have a verdict and a confidence", *measured["notes"], ""]
+    table = tables.metrics(measured)
+    lines += [*text_table(Table(("metric", "estimate [95% interval]", "problems"), table.rows)), ""]
+    tasks = tables.by_task(measured)
+    lines += [*text_table(Table(("task", "pass@1 [95% interval]", "problems"), tasks.rows)), ""]
+    if numbers["pairs"]:
+        skill = against_constant(numbers, "after")
+        lines.append(skill[skill.index("its"):])
+    return "\n".join(visible(line).rstrip() for line in lines)
+
+
+def text_table(table: Table) -> list[str]:
+    """Return a table as lines with aligned columns.
+
+    >>> text_table(Table(("task", "pass@1"), [("a", "0.5")]))
+    ['task  pass@1', '────  ──────', 'a     0.5   ']
+    """
+    widths = [max(len(cell) for cell in column) for column in zip(table.headers, *table.rows, strict=True)]
+    rows = [table.headers, tuple("─" * width for width in widths), *table.rows]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]

@@ -1,0 +1,54 @@
+"""Run directories: described, never overwritten, readable after a crash."""
+
+import json
+import os
+
+import pytest
+
+from rlvr import runs
+from rlvr.errors import RunError
+
+
+def test_create_describes_the_run(tmp_path):
+    run = runs.create(tmp_path / "a" / "run", "model: tiny\n", ["rlvr", "train", "--data", "x(a=[1, 2])"])
+    assert run.config.read_text() == "model: tiny\n"
+    assert (run.path / "command.txt").read_text() == "rlvr train --data 'x(a=[1, 2])'\n"
+    env = json.loads((run.path / "env.json").read_text())
+    assert env["packages"]["trl"]
+    assert env["cpus"] == os.cpu_count()
+    assert (run.path / "code.diff").is_file()
+
+
+def test_an_existing_run_is_never_overwritten(tmp_path):
+    runs.create(tmp_path / "run", "", [])
+    with pytest.raises(RunError, match="already holds a run. Choose another --output_dir, or go on with: rlvr train --resume"):
+        runs.create(tmp_path / "run", "", [])
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(RunError, match="Cannot create the run directory .* Choose another --output_dir"):
+        runs.create(tmp_path / "file" / "run", "", [])
+
+
+def test_reopen_needs_a_run(tmp_path):
+    with pytest.raises(RunError, match="is not a run directory: it has no config.yaml"):
+        runs.reopen(tmp_path)
+
+
+def test_last_checkpoint_is_the_newest_by_number(tmp_path):
+    run = runs.RunDir(tmp_path)
+    assert run.last_checkpoint() is None
+    for n in (9, 100, 20):
+        (run.checkpoints / f"checkpoint-{n}").mkdir(parents=True)
+    assert run.last_checkpoint().name == "checkpoint-100"
+
+
+def test_a_torn_last_line_is_left_out_and_a_torn_middle_is_an_error(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    assert runs.read_metrics(path) == []
+    path.write_text('{"step": 1}\n{"step": 2}\n{"ste')
+    assert [r["step"] for r in runs.read_metrics(path)] == [1, 2]
+    path.write_text('{"step": 1}\n{"ste\n{"step": 3}\n')
+    with pytest.raises(RunError, match="line 2 is not JSON"):
+        runs.read_metrics(path)
