@@ -64,8 +64,8 @@ class Term:
                 signature.bind(None, **params)
         except (TypeError, ValueError) as error:
             raise SpecError(
-                f"Reward term {str(self)!r} does not fit {module.__file__}: {error}. Its function needs a first "
-                "parameter `c` (keyword parameters may follow), or `completions` and **kwargs as TRL's have."
+                f"Reward term {str(self)!r} does not fit {module.__file__}: {error}. It needs a first "
+                "parameter `c` (and keyword parameters), or `completions` and **kwargs as TRL's have."
             ) from None
         return function
 

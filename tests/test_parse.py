@@ -11,7 +11,7 @@ from rlvr.parse import TAGS, Parsed, ordered, parse, parse_confidence, render, s
 
 TAC = ("think", "answer", "confidence")
 GOOD = "<think>6 * 7</think><answer>42</answer><confidence>0.9</confidence>"
-examples = settings(max_examples=150, deadline=None)
+examples = settings(max_examples=80, deadline=None)
 
 tag_sets = st.sets(st.sampled_from(TAGS)).map(lambda s: tuple(t for t in TAGS if t in s or t == "answer"))
 pieces = st.lists(
@@ -72,6 +72,7 @@ def test_parse(text, expected):
 def test_only_requested_tags_count():
     assert parse("<answer>42</answer>", ("answer",)) == Parsed("42", None, True)
     assert parse(GOOD, ("think", "answer")) == Parsed("42", None, False)
+    assert parse("<think>t</think><answer>42</answer>", TAGS[:3]) == Parsed("42", None, False)  # no analysis
     assert parse(GOOD, ("confidence", "answer", "think")) == Parsed("42", 0.9, True)  # any order of the list
 
 
@@ -85,14 +86,35 @@ def test_tags_must_be_known_and_hold_an_answer():
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        *[(t, float(t)) for t in ("0", "1", "0.9", ".9", "1.", "00.5", "1e-1", "5E-1", "1.0", "0e7", "5e-324")],
+        *[
+            (t, float(t))
+            for t in ("0", "1", "0.9", ".9", "1.", "00.5", "1e-1", "5E-1", "1.0", "0e7", "5e-324")
+        ],
         (" 0.9\n", 0.9),
         ("1e-400", 0.0),  # rounded like any decimal
         *[
             (t, None)
-            for t in ("", " ", "nan", "NaN", "inf", "-inf", "1.2", "90", "1e1", "1e999", "-0", "-0.5", "+0.5", "90%")
+            for t in (
+                "",
+                " ",
+                "nan",
+                "NaN",
+                "inf",
+                "-inf",
+                "1.2",
+                "90",
+                "1e1",
+                "1e999",
+                "-0",
+                "-0.5",
+                "+0.5",
+                "90%",
+            )
         ],
-        *[(t, None) for t in ("0,9", "0.9.", "0..9", ".", "e-1", "1e", "9/10", "0.9 0.8", "0. 9", "about 0.9", "high")],
+        *[
+            (t, None)
+            for t in ("0,9", "0.9.", "0..9", ".", "e-1", "1e", "9/10", "0.9 0.8", "0. 9", "about 0.9", "high")
+        ],
         *[(t, None) for t in ("１", "٠.٩", "½", "1_0", "0x1", "0.9f", "True", "0.9\x00")],
         ("0." + "9" * 30, 1.0),  # 32 characters
         ("0." + "9" * 31, None),
@@ -176,7 +198,8 @@ def test_the_prompt_shows_each_requested_tag_once_in_order(tags):
     for tag in TAGS:
         assert prompt.count(f"<{tag}>") == prompt.count(f"</{tag}>") == int(tag in tags)
     assert ("between 0 and 1" in prompt) == ("confidence" in tags)
-    assert len(prompt.split()) < 35  # a small model pays for every token: 24 to 60 of them with SmolLM2's tokenizer
+    # A small model pays for every token: 17 to 60 of SmolLM2's.
+    assert len(prompt.split()) < 35
 
 
 HOSTILE = {
@@ -193,13 +216,15 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("unit", HOSTILE.values(), ids=HOSTILE)
-@pytest.mark.parametrize("frame", ["{}", "<answer>1</answer><confidence>{}</confidence>"], ids=["bare", "framed"])
+@pytest.mark.parametrize(
+    "frame", ["{}", "<answer>1</answer><confidence>{}</confidence>"], ids=["bare", "framed"]
+)
 def test_time_is_linear(unit, frame):
     def seconds(characters: int) -> float:
         text = frame.format(unit * (characters // len(unit)))
         return min(_timed(text) for _ in range(3))
 
-    # Eight times the text: linear takes 8 times as long, quadratic 64 times. The floor absorbs the clock's noise.
+    # Eight times the text: linear takes 8 times as long, quadratic 64. The floor absorbs the clock's noise.
     assert seconds(400_000) < 30 * max(seconds(50_000), 1e-4)
 
 

@@ -42,11 +42,13 @@ def draw(summary: Mapping[str, Any]) -> list[Drawing]:
         sides = {
             _label(run): (found["before"], found["after"])
             for run, found in measured.items()
-            if found["difference"] and found["before"]["pairs"] and found["after"]["pairs"]
+            if "pass@1" in found["difference"] and found["before"]["pairs"] and found["after"]["pairs"]
         }
         if sides:
             drawings.append(
-                _drawing("", name, "accuracy-calibration", plot_accuracy_calibration(sides), ACCURACY_CALIBRATION)
+                _drawing(
+                    "", name, "accuracy-calibration", plot_accuracy_calibration(sides), ACCURACY_CALIBRATION
+                )
             )
     for run in summary["runs"]:
         if run["metrics"]:
@@ -58,10 +60,14 @@ ACCURACY_CALIBRATION = (
     "Accuracy against calibration: an arrow from each base (hollow) to what training made of it (filled). "
     "Up is more often right, right is better calibrated; bars are 95% intervals."
 )
-CURVES = "Training curves: each step faint, a moving average on top. Only mixed groups teach a group-relative method."
+CURVES = (
+    "Training curves: each step faint, a moving average on top. Only mixed groups teach a relative method."
+)
 PASS_AT_K = "pass@k on a log2 axis, before and after training; bands are 95% intervals."
 BY_TASK = "pass@1 by task, before and after training; bars are 95% intervals over the problems of the task."
-RELIABILITY = "Reliability: accuracy against stated confidence in ten bins, and how many answers each bin holds."
+RELIABILITY = (
+    "Reliability: accuracy against stated confidence in ten bins, and how many answers each bin holds."
+)
 
 
 def _of_set(run: Mapping[str, Any], name: str) -> list[Drawing]:
@@ -74,11 +80,13 @@ def _of_set(run: Mapping[str, Any], name: str) -> list[Drawing]:
         label: {_label(task): found for task, found in tasks.items()}
         for label, tasks in sides(measured["by_task"]).items()
     }
-    drawings = [_drawing(run["name"], name, "pass-at-k", plot_pass_at_k(sides(measured)), PASS_AT_K)]
+    figures = [
+        ("pass-at-k", plot_pass_at_k(sides(measured)), PASS_AT_K),
+        ("by-task", plot_by_task(by_task), BY_TASK),
+    ]
     if measured["reliability"]:
-        figure = plot_reliability(sides(measured["reliability"]))
-        drawings.append(_drawing(run["name"], name, "reliability", figure, RELIABILITY))
-    return [*drawings, _drawing(run["name"], name, "by-task", plot_by_task(by_task), BY_TASK)]
+        figures.append(("reliability", plot_reliability(sides(measured["reliability"])), RELIABILITY))
+    return [_drawing(run["name"], name, kind, figure, caption) for kind, figure, caption in figures]
 
 
 def _drawing(run: str, name: str, kind: str, figure: Figure, caption: str) -> Drawing:

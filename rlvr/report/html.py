@@ -26,15 +26,19 @@ def to_html(summary: Mapping[str, Any], drawings: Sequence[Drawing] | None = Non
     """
     script = (HERE / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return _environment().get_template("page.html.jinja").render(
-        summary=summary,
-        drawings=draw(summary) if drawings is None else drawings,
-        tables=tables,
-        glossary=GLOSSARY,
-        intervals=INTERVALS,
-        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),  # noqa: S704 (our own file)
-        script=Markup(script),  # noqa: S704 (our own file)
-        script_hash=f"sha256-{digest}",
+    return (
+        _environment()
+        .get_template("page.html.jinja")
+        .render(
+            summary=summary,
+            drawings=draw(summary) if drawings is None else drawings,
+            tables=tables,
+            glossary=GLOSSARY,
+            intervals=INTERVALS,
+            style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+            script=Markup(script),
+            script_hash=f"sha256-{digest}",
+        )
     )
 
 

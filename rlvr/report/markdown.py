@@ -11,7 +11,8 @@ from rlvr.report.show import visible
 from rlvr.report.tables import Table
 
 HEADLINE = ("pass@1", "ece", "brier", "brier_constant", "auroc", "format_rate")
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#$&])")
+# An underscore within a word and an interval such as [0.1, 0.2] mean nothing to Markdown and stay readable.
+_SPECIAL = re.compile(r"([\\`*<>|~#$&]|(?<!\w)_|_(?!\w)|\[(?![-+\d., ]+\](?![(\[:])))")
 
 
 def to_markdown(summary: Mapping[str, Any], drawings: Sequence[Drawing] | None = None) -> str:
@@ -33,20 +34,29 @@ def to_markdown(summary: Mapping[str, Any], drawings: Sequence[Drawing] | None =
     parts.append("## Results")
     if len(measured) > 1:
         parts += [markdown_table(found) for found in (tables.between(summary), tables.seeds(summary))]
+    parts += [
+        _list([f"{row['run']} minus {row['to']}, {row['set']}: {n}" for n in row["notes"]])
+        for row in summary["between"]
+    ]
     parts += [_image(drawing) for drawing in drawings if drawing.kind == "accuracy-calibration"]
     for run, name, found in measured:
         parts += [f"### {escape(run['name'])} on {escape(name)}", _list(found["notes"])]
         parts += [markdown_table(tables.metrics(found)), markdown_table(tables.by_task(found))]
-        parts += [_image(drawing) for drawing in drawings if (drawing.run, drawing.set) == (run["name"], name)]
+        parts += [
+            _image(drawing) for drawing in drawings if (drawing.run, drawing.set) == (run["name"], name)
+        ]
     parts.append("## Training")
     for run in runs:
         parts += [f"### {escape(run['name'])}", escape(run["signal"] or "No group was recorded.")]
-        parts += [_image(drawing) for drawing in drawings if (drawing.kind, drawing.run) == ("curves", run["name"])]
+        parts.append(escape(run["about"]))
+        parts += [
+            _image(drawing) for drawing in drawings if (drawing.kind, drawing.run) == ("curves", run["name"])
+        ]
         parts += [markdown_table(tables.groups(run)), markdown_table(tables.training(run))]
     parts.append("## Settings")
     if len(runs) > 1:
         parts.append(markdown_table(tables.config_diff(summary)) or "All runs list the same settings.")
-    parts += [f"{escape(run['name'])}: `{_code(run['command'])}`" for run in runs if run["command"]]
+    parts += [f"{escape(run['folder'])}: `{_code(run['command'] or '(command unknown)')}`" for run in runs]
     parts += ["## How to read this", escape(INTERVALS)]
     parts.append("\n".join(f"- **{escape(word)}**: {escape(meaning)}" for word, meaning in GLOSSARY.items()))
     parts += ["## Limits", _list(summary["limits"])]

@@ -9,19 +9,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from rlvr.errors import RlvrError, RunError
+from rlvr.errors import DataError, RlvrError, RunError
 from rlvr.evaluate import load_eval
+from rlvr.metrics import Records
 from rlvr.runs import RunDir, read_metrics
 
 WHEN = ("before", "after")
 
 
 def read_run(path: Path) -> dict[str, Any]:
-    """Return what a run directory holds: config, env, command, diff, metrics, evals, and notes on what it lacks.
+    """Return what a run directory holds: and notes on what it lacks.
 
-    `evals` maps each set to {"before": record, "after": record}, of which either may be absent. `rollouts` are
-    the paths of the readable rollout files, in order of steps. A step that a resumed run logged twice counts
-    once, as logged last.
+    Keys: config, env, command, diff, metrics, evals, rollouts, difficulty, notes. `evals` maps each set to
+    {"before": record, "after": record}, of which either may be absent. `rollouts` are the paths of the
+    readable files, in order of steps. A step that a resumed run logged twice counts once, as logged last.
 
     Raises:
         RunError: `path` is no folder, or holds neither settings, nor metrics, nor evaluations.
@@ -43,11 +44,13 @@ def read_run(path: Path) -> dict[str, Any]:
         return default
 
     metrics = attempt("metrics.jsonl", read_metrics, run.metrics, [])
-    by_step = {row["step"]: row for row in metrics if isinstance(row, dict) and "step" in row}
+    by_step = {
+        row["step"]: row for row in metrics if isinstance(row, dict) and isinstance(row.get("step"), int)
+    }
     evals: dict[str, dict[str, Any]] = {}
     for when in WHEN:
         for file in sorted((path / "eval" / when).glob("*.json")):
-            if record := attempt(f"eval/{when}/{file.name}", load_eval, file, None):
+            if record := attempt(f"eval/{when}/{file.name}", _read_eval, file, None):
                 evals.setdefault(file.stem, {})[when] = record
     rollouts = sorted(run.rollouts.glob("step-*.parquet"))
     readable = [f for f in rollouts if attempt(f"rollouts/{f.name}", pq.read_metadata, f, None)]
@@ -69,6 +72,15 @@ def read_run(path: Path) -> dict[str, Any]:
 
 def _read_text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _read_eval(path: Path) -> dict[str, Any]:
+    record = load_eval(path)
+    try:
+        Records.of(record)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"its problems are not as docs/run-directory.md says ({error!r}).") from error
+    return record
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:

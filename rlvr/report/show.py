@@ -37,25 +37,22 @@ METRICS = (
     Metric("tokens", "tokens per completion", None, 1),
 )
 
-_NAMES = {
-    **{i: 0x2400 + i for i in range(32) if i not in (9, 10)},  # control pictures: ESC is shown as ␛
-    0x7F: 0x2421,
-    **{
-        i: f"⟨U+{i:04X}⟩"
-        for i in (*range(0x80, 0xA0), 0x61C, 0x200B, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
-    },
-    **{i: 0xFFFD for i in (*range(0xD800, 0xE000), 0xFFFE, 0xFFFF)},
-}
+# Control characters but tab and newline; marks without width or that turn the direction; no characters.
+_ACTING = (
+    *range(9), *range(11, 32), *range(0x7F, 0xA0), 0x61C, 0x200B, 0x200E, 0x200F, *range(0x2028, 0x202F),
+    *range(0x2066, 0x206A), *range(0xD800, 0xE000), 0xFEFF, 0xFFFE, 0xFFFF,
+)  # fmt: skip
+_NAMES = {code: f"⟨U+{code:04X}⟩" for code in _ACTING}
 
 
 def visible(text: str) -> str:
-    """Return text with every character that acts instead of showing replaced by a picture or its name.
+    """Return text in which every character that acts instead of showing is replaced by its name.
 
-    Control characters, terminal escapes, and the marks that turn the direction of writing. Letters of any
-    script stay as they are.
+    Control characters, terminal escapes, and marks that turn the direction of writing; letters of any script
+    stay as they are.
 
-    >>> visible("\\x1b[31mred\\x1b[0m \\u202eabc")
-    '␛[31mred␛[0m ⟨U+202E⟩abc'
+    >>> visible("\x1b[31mred \u202eabc")
+    '⟨U+001B⟩[31mred ⟨U+202E⟩abc'
     """
     return text.translate(_NAMES)
 
@@ -75,8 +72,10 @@ def number(value: float | None, digits: int = 3, signed: bool = False) -> str:
 def interval(found: Interval | None, digits: int = 3, signed: bool = False) -> str:
     """Return an estimate with its interval, as every table shows it.
 
-    >>> interval(Interval(0.4123, 0.36, 0.4612, n=120)), interval(Interval(-8.0, -9.04, -7.0, n=3), 1, signed=True)
-    ('0.412 [0.360, 0.461]', '-8.0 [-9.0, -7.0]')
+    >>> interval(Interval(0.4123, 0.36, 0.4612, n=120))
+    '0.412 [0.360, 0.461]'
+    >>> interval(Interval(8.0, 7.0, 9.04, n=3), digits=1, signed=True)
+    '+8.0 [+7.0, +9.0]'
     """
     if found is None or math.isnan(found.value):
         return "n/a"

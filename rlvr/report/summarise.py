@@ -1,6 +1,8 @@
 """Everything that a report shows, as one dict, from run directories alone."""
 
+import re
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from rlvr.report.measured import difference, measure
 from rlvr.report.read import read_run
 from rlvr.report.training import difficulty_table, group_counts, training_table
 from rlvr.report.transcripts import transcripts
-from rlvr.report.words import limits, signal, verdict
+from rlvr.report.words import about, limits, signal, verdict
 
 SEEDS = ("seed", "data_seed", "sampling_seed")  # settings that make a repetition, not another arm
 DIFF = 20_000  # characters of code.diff that go on the page
@@ -18,10 +20,10 @@ DIFF = 20_000  # characters of code.diff that go on the page
 def summarise(run_dirs: Sequence[Path]) -> dict[str, Any]:
     """Return what a report over `run_dirs` shows; the same directories give the same dict.
 
-    Keys: `runs`, each with `name`, `notes` on what is missing, `sets` (see `measure`), `training`, `counts`,
-    `difficulty`, `metrics`, `config`, `env`, `command`, `diff`; `verdict` (one paragraph per run and set);
-    `between` (trained models paired with that of the first run); `seeds`; `transcripts`; `config_diff`;
-    `limits`. A directory given twice counts once.
+    Keys: `verdict` (a paragraph for each run and set); `runs`; `between` (trained models paired with that of
+    the first run); `seeds`; `transcripts`; `config_diff`; `limits`. Each run has `name`, `folder`, `notes` on
+    what is missing, `about`, `sets` (see `measure`), `training`, `counts`, `signal`, `difficulty`, `metrics`,
+    `config`, `env`, `command` and `diff`. A directory given twice counts once.
 
     Raises:
         RunError: no directory was given, or one is none of a run.
@@ -29,8 +31,9 @@ def summarise(run_dirs: Sequence[Path]) -> dict[str, Any]:
     paths = list(dict.fromkeys(Path(run).resolve() for run in run_dirs))
     if not paths:
         raise RunError("A report needs at least one run directory, e.g. rlvr report runs/demo")
-    read = {name: read_run(path) for name, path in zip(_names(paths), paths, strict=True)}
-    runs = [_run(name, found) for name, found in read.items()]
+    folders = _folders(paths)
+    read = {name: read_run(path) for name, path in zip(short_names(folders), paths, strict=True)}
+    runs = [_run(*each) for each in zip(read, folders, read.values(), strict=True)]
     seeds = _seeds(runs)
     return {
         "runs": runs,
@@ -43,25 +46,45 @@ def summarise(run_dirs: Sequence[Path]) -> dict[str, Any]:
     }
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
-    """Name each run by its folder, with as many parents as it takes to tell all apart."""
+def _folders(paths: Sequence[Path]) -> list[str]:
+    """Return the folder of each run, with as many parents as it takes to tell all apart."""
     depth = 1
     while len({path.parts[-depth:] for path in paths}) < len(paths):
         depth += 1
     return ["/".join(path.parts[-depth:]) for path in paths]
 
 
-def _run(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
+def short_names(folders: Sequence[str]) -> list[str]:
+    """Return names that fit a legend: without the time of the run and what all runs have in common.
+
+    >>> short_names(["rlcr-tiny-s0-20260101-120000", "grpo-tiny-s0-20260101-120500"])
+    ['rlcr', 'grpo']
+    """
+    if len(folders) == 1:
+        return list(folders)
+    names = [re.sub(r"-\d{8}-\d{6}$", "", folder) for folder in folders]
+    if len(set(names)) < len(names):
+        names = list(folders)
+    parts = [name.split("-") for name in names]
+    if len({len(part) for part in parts}) == 1:
+        differ = [len(set(column)) > 1 for column in zip(*parts, strict=True)]
+        names = ["-".join(compress(part, differ)) for part in parts]
+    return names
+
+
+def _run(name: str, folder: str, found: Mapping[str, Any]) -> dict[str, Any]:
     training, counts = training_table(found["metrics"]), group_counts(found["rollouts"])
     kept = {key: found[key] for key in ("config", "env", "command", "metrics")}
     cut = len(found["diff"]) - DIFF
     notice = f"\n[{cut} more characters are in code.diff]" if cut > 0 else ""
     return {
         "name": name,
+        "folder": folder,
         "notes": found["notes"],
         "sets": {key: measure(sides) for key, sides in found["evals"].items()},
         "training": training,
         "counts": counts,
+        "about": about(found["config"], found["metrics"]),
         "signal": signal(training, counts),
         "difficulty": difficulty_table(found["difficulty"]),
         "diff": found["diff"][:DIFF] + notice,
@@ -102,7 +125,7 @@ def _seeds(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         gains: dict[str, list[float]] = {}
         for run in members:
             for key, measured in run["sets"].items():
-                if measured["difference"]:
+                if "pass@1" in measured["difference"]:
                     gains.setdefault(key, []).append(measured["difference"]["pass@1"].value)
         rows.append({"runs": [run["name"] for run in members], "seeds": len(members), "gains": gains})
     return rows

@@ -12,17 +12,28 @@ class Table(NamedTuple):
     """A table: its headers, and as many cells in every row."""
 
     headers: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
 
 def overview(summary: Mapping[str, Any]) -> Table:
     """One row for each run and set: how accuracy and calibration moved."""
-    headers = ("run", "set", "problems", "pass@1 before", "pass@1 after", "pass@1 change", "ECE change", "Brier change")
+    headers = (
+        "run",
+        "set",
+        "problems",
+        "pass@1 before",
+        "pass@1 after",
+        "pass@1 change",
+        "ECE change",
+        "Brier change",
+    )
     rows = []
     for run in summary["runs"]:
         for name, found in run["sets"].items():
             sides = [interval(found.get(when, {}).get("pass@1")) for when in ("before", "after")]
-            gains = [interval(found["difference"].get(key), signed=True) for key in ("pass@1", "ece", "brier")]
+            gains = [
+                interval(found["difference"].get(key), signed=True) for key in ("pass@1", "ece", "brier")
+            ]
             rows.append((run["name"], name, str(found["facts"]["problems"]), *sides, *gains))
     return Table(headers, rows)
 
@@ -47,8 +58,8 @@ def metrics(measured: Mapping[str, Any], keys: Sequence[str] | None = None) -> T
 def reading(gain: Interval | None, better: bool | None) -> str:
     """Say what a paired difference shows: better, worse, up or down if its interval excludes 0, else "".
 
-    >>> reading(Interval(-0.2, -0.3, -0.1, n=50), better=False), reading(Interval(0.1, -0.1, 0.3, n=50), better=True)
-    ('better', '')
+    >>> reading(Interval(-0.2, -0.3, -0.1, n=50), better=False)
+    'better'
     """
     if gain is None or not gain.excludes_zero or gain.n < FEW_PROBLEMS:
         return ""
@@ -63,14 +74,17 @@ def by_task(measured: Mapping[str, Any]) -> Table:
     sides = measured["by_task"]
     tasks = dict.fromkeys(task for found in sides.values() for task in found)
     problems = {task: max(found[task].n for found in sides.values() if task in found) for task in tasks}
-    rows = [(task, *(interval(side.get(task)) for side in sides.values()), str(problems[task])) for task in tasks]
+    rows = [
+        (task, *(interval(side.get(task)) for side in sides.values()), str(problems[task])) for task in tasks
+    ]
     return Table(("task", *(f"pass@1 {when}" for when in sides), "problems"), rows)
 
 
 def training(run: Mapping[str, Any]) -> Table:
     """Logged means over the first tenth of the steps, the last tenth, and all."""
     rows = [
-        (row["label"], row["key"], *(number(row[part]) for part in ("first", "last", "all"))) for row in run["training"]
+        (row["label"], row["key"], *(number(row[part]) for part in ("first", "last", "all")))
+        for row in run["training"]
     ]
     return Table(("quantity", "logged as", "first tenth", "last tenth", "all steps"), rows)
 
@@ -81,28 +95,43 @@ def groups(run: Mapping[str, Any]) -> Table:
     total, completions = sum(counts["groups"].values()), counts["completions"]
     kinds = [kind for kind in ("mixed", "all right", "all wrong", "unverified") if kind in counts["groups"]]
     rows = [(f"groups {kind}", counts["groups"][kind], total) for kind in kinds]
-    rows += [(f"completions dropped by {name}", count, completions) for name, count in counts["dropped"].items()]
+    rows += [
+        (f"completions dropped by {name}", count, completions) for name, count in counts["dropped"].items()
+    ]
     return Table(("what", "count", "of", "share"), [(w, f"{c}", f"{n}", f"{c / n:.1%}") for w, c, n in rows])
 
 
 def between(summary: Mapping[str, Any]) -> Table:
     """Trained models against that of the first run, paired by problem."""
-    rows = []
-    for row in summary["between"]:
-        gains = [interval(row["difference"].get(key), signed=True) for key in ("pass@1", "ece", "brier")]
-        problems = str(row["difference"]["pass@1"].n) if row["difference"] else "0"
-        rows.append((row["run"], row["to"], row["set"], *gains, problems, " ".join(row["notes"])))
-    return Table(("run", "minus", "set", "pass@1", "ECE", "Brier", "problems", "notes"), rows)
+    keys = ("pass@1", "ece", "brier")
+    rows = [
+        (
+            row["run"],
+            row["to"],
+            row["set"],
+            *(interval(row["difference"].get(key), signed=True) for key in keys),
+        )
+        for row in summary["between"]
+    ]
+    return Table(("run", "minus", "set", "pass@1", "ECE", "Brier"), rows)
 
 
 def seeds(summary: Mapping[str, Any]) -> Table:
-    """For settings that were run with several seeds: the gains in pass@1, one for each seed, and their mean."""
+    """For settings that were run with several seeds: what each gained in pass@1, and the mean."""
     rows = []
     for row in summary["seeds"]:
         for name, gains in row["gains"].items():
             if len(gains) > 1:
                 each = ", ".join(number(gain, signed=True) for gain in gains)
-                rows.append((row["runs"][0], name, str(len(gains)), each, number(sum(gains) / len(gains), signed=True)))
+                rows.append(
+                    (
+                        row["runs"][0],
+                        name,
+                        str(len(gains)),
+                        each,
+                        number(sum(gains) / len(gains), signed=True),
+                    )
+                )
     return Table(("first run of the setting", "set", "seeds", "pass@1 change, each seed", "mean"), rows)
 
 

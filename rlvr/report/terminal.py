@@ -17,22 +17,25 @@ def eval_table(record: Mapping[str, Any]) -> str:
 
     >>> sample = {"answer": "4", "tokens": 9, "logp": -1.0, "format_ok": True, "truncated": False,
     ...           "correct": True, "confidence": 0.5}
-    >>> print(eval_table({"set": "demo", "problems": [{"id": "a", "task": "t", "gold": "4", "samples": [sample]}]}))
+    >>> problem = {"id": "a", "task": "t", "gold": "4", "samples": [sample]}
+    >>> print(eval_table({"set": "demo", "problems": [problem]}))
     demo: 1 problems, 1 samples, of which 1 have a verdict and a confidence
     ...
     """
     measured = measure({"after": record})
     numbers = measured["after"]
     name = record.get("spec") or record.get("set") or "evaluation"
-    head = f"{name}: {numbers['problems']} problems, {numbers['samples']} samples, of which {numbers['pairs']} "
+    head = (
+        f"{name}: {numbers['problems']} problems, {numbers['samples']} samples, of which {numbers['pairs']} "
+    )
     lines = [head + "have a verdict and a confidence", *measured["notes"], ""]
     table = tables.metrics(measured)
     lines += [*text_table(Table(("metric", "estimate [95% interval]", "problems"), table.rows)), ""]
     tasks = tables.by_task(measured)
     lines += [*text_table(Table(("task", "pass@1 [95% interval]", "problems"), tasks.rows)), ""]
     if numbers["pairs"]:
-        skill = against_constant(numbers, "after")
-        lines.append(skill[skill.index("its"):])
+        clause = against_constant(numbers)
+        lines.append(f"{clause[0].upper()}{clause[1:]}.")
     return "\n".join(visible(line).rstrip() for line in lines)
 
 

@@ -37,7 +37,8 @@ def training_table(metrics: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
     Tenths hold at least one step; steps where a quantity was not logged are left out, and a quantity that
     never was is not in the table.
 
-    >>> [row] = training_table([{"step": 1, "reward": 0.0}, {"step": 2, "reward": None}, {"step": 3, "reward": 1.0}])
+    >>> rewards = [0.0, None, 1.0]
+    >>> [row] = training_table([{"step": step, "reward": reward} for step, reward in enumerate(rewards)])
     >>> row["label"], row["first"], row["last"], row["all"]
     ('reward', 0.0, 1.0, 0.5)
     """
@@ -50,9 +51,13 @@ def training_table(metrics: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
             if key.endswith("/std"):
                 continue
             part = key.removeprefix(stem).removesuffix("/mean")
-            first, last, whole = (_mean(r.get(key) for r in rs) for rs in (metrics[:tenth], metrics[-tenth:], metrics))
+            first, last, whole = (
+                _mean(r.get(key) for r in rs) for rs in (metrics[:tenth], metrics[-tenth:], metrics)
+            )
             if not math.isnan(whole):
-                rows.append({"key": key, "label": label.format(part), "first": first, "last": last, "all": whole})
+                rows.append(
+                    {"key": key, "label": label.format(part), "first": first, "last": last, "all": whole}
+                )
     return rows
 
 
@@ -62,7 +67,7 @@ def _mean(values: Any) -> float:
 
 
 def group_counts(rollouts: Sequence[Path]) -> dict[str, Any]:
-    """Count the groups of all rollout files: mixed, all right, all wrong; and completions dropped, by transform.
+    """Count the groups in all files by kind, and the completions that each transform dropped.
 
     A completion whose verifier failed is in no group's tally; a group of nothing else is `unverified`.
     """

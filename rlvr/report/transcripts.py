@@ -27,14 +27,16 @@ def transcripts(rollouts: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
     rows, total = [], 0
     for run, files in chosen.items():
         for file in files:
-            found, held = _read(file, max(1, quota))
+            found, size = _read(file, max(1, quota))
             rows += [{"run": run, "file": f"rollouts/{file.name}", **row} for row in found]
-            total += held
+            total += size
     notes = []
-    files = sum(len(found) for found in rollouts.values())
+    held = sum(len(found) for found in rollouts.values())
     shown = sum(len(found) for found in chosen.values())
     if rows:
-        notes.append(f"{len(rows)} of {total} completions from {shown} of {files} rollout files (first and last steps).")
+        notes.append(
+            f"{len(rows)} of {total} completions from {shown} of {held} rollout files (first and last steps)."
+        )
     if cut := sum(row["left_out"] > 0 for row in rows):
         notes.append(f"{cut} long completions are cut to {TEXT} bytes; the files hold all of them.")
     return {"rows": rows, "notes": notes}
@@ -65,7 +67,7 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
         **short,
         "prompt": _cut(row["prompt"], TEXT),
         "completion": text,
-        "left_out": len(row["completion"]) - len(text),
+        "left_out": len(row["completion"]) - len(text or ""),
         "terms": {key.removeprefix("term/"): value for key, value in row.items() if key.startswith("term/")},
     }
 

@@ -1,5 +1,6 @@
-"""The report's sentences, written from the numbers: nothing is called better that its interval does not show."""
+"""The report's sentences, written from the numbers: no direction is named that its interval does not show."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,82 +13,109 @@ FEW_PROBLEMS = 10  # below this a bootstrap over problems says little, and no di
 def change(label: str, before: Interval, after: Interval, gain: Interval) -> str:
     """Return one sentence on a paired difference; the direction is named only if the interval excludes 0.
 
-    >>> change("pass@1", Interval(0.2, 0.1, 0.3, 50), Interval(0.5, 0.4, 0.6, 50), Interval(0.3, 0.2, 0.4, 50))
+    >>> before, after = Interval(0.2, 0.1, 0.3, 50), Interval(0.5, 0.4, 0.6, 50)
+    >>> change("pass@1", before, after, Interval(0.3, 0.2, 0.4, 50))
     'pass@1 rose from 0.200 to 0.500 (paired difference +0.300, 95% interval [+0.200, +0.400], 50 problems).'
     """
     low, high = number(gain.low, signed=True), number(gain.high, signed=True)
     detail = f"paired difference {number(gain.value, signed=True)}, 95% interval [{low}, {high}]"
     ends = f"from {number(before.value)} to {number(after.value)}"
     if gain.n < FEW_PROBLEMS:
-        return f"{label} went {ends} ({detail}), but {gain.n} problems are too few to tell a change from chance."
+        return (
+            f"{label} went {ends} ({detail}), but {gain.n} problems are too few to tell a change from chance."
+        )
     if gain.excludes_zero:
         verb = "rose" if gain.value > 0 else "fell"
         return f"{label} {verb} {ends} ({detail}, {gain.n} problems)."
-    return f"{label} went {ends}: no change that can be told from chance ({detail} includes 0, {gain.n} problems)."
+    return f"{label} went {ends}: no change to tell from chance ({detail} includes 0, {gain.n} problems)."
 
 
-def against_constant(after: Mapping[str, Any], when: str) -> str:
-    """Return one sentence on the Brier score beside that of the best constant confidence."""
-    skill, score, constant = after["brier_skill"], after["brier"], after["brier_constant"]
+def against_constant(side: Mapping[str, Any]) -> str:
+    """Return the Brier score beside that of the best constant confidence, as a clause."""
+    skill, score, constant = side["brier_skill"], side["brier"], side["brier_constant"]
     if skill.n < FEW_PROBLEMS or not skill.excludes_zero:
         verdict = "cannot be told from"
     else:
         verdict = "is better than" if skill.value > 0 else "is worse than"
     return (
-        f"{when.capitalize()} training its Brier score of {number(score.value)} {verdict} the {number(constant.value)} "
-        f"of a constant confidence (skill {interval(skill)})."
+        f"the Brier score of {number(score.value)} {verdict} the {number(constant.value)} "
+        f"of a constant confidence (skill {interval(skill)})"
     )
 
 
 def verdict(measured: Mapping[str, Any]) -> str:
     """Return the paragraph on one set of one run."""
     held_out = "Training-set" if measured["facts"]["split"] == "train" else "Held-out"
-    before, after, gain = (measured.get(side) for side in ("before", "after", "difference"))
+    when = "after" if "after" in measured else "before"
+    side, gain = measured[when], measured["difference"]
     sentences = []
-    if gain:
-        sentences.append(change(f"{held_out} pass@1", before["pass@1"], after["pass@1"], gain["pass@1"]))
-        for key, label in (("ece", "ECE"), ("brier", "The Brier score")):
-            if gain[key].n and gain[key].value == gain[key].value:
-                sentences.append(change(label, before[key], after[key], gain[key]))
-    else:
-        when, side = ("after", after) if after else ("before", before)
+    for key, label in (("pass@1", f"{held_out} pass@1"), ("ece", "ECE"), ("brier", "The Brier score")):
+        if key in gain and not math.isnan(gain[key].value):
+            sentences.append(change(label, measured["before"][key], measured["after"][key], gain[key]))
+    if "pass@1" not in side:
+        sentences.append("The verifier failed too often for pass@1.")
+    elif not gain:
+        found = interval(side["pass@1"])
         sentences.append(
-            f"{held_out} pass@1 {when} training is {interval(side.get('pass@1'))} on {side['problems']} problems; "
-            "there is no paired difference."
+            f"{held_out} pass@1 is {found} {when} training ({side['problems']} problems); nothing to compare."
         )
-    when, side = ("after", after) if after else ("before", before)
-    if side["pairs"] == 0:
-        sentences.append("No confidence was stated, so calibration was not measured.")
-    else:
-        sentences.append(against_constant(side, when))
+    if side["pairs"]:
+        sentences.append(f"{when.capitalize()} training {against_constant(side)}.")
         if (missing := side["confidence_missing"].value) > 0.05:
-            sentences.append(f"{missing:.0%} of the completions state no confidence and are left out of calibration.")
+            sentences.append(
+                f"{missing:.0%} of the completions state no confidence and are left out of calibration."
+            )
+    else:
+        sentences.append("No confidence was stated, so calibration was not measured.")
     if side["format_rate"].value < 0.9:
         sentences.append(f"Only {side['format_rate'].value:.0%} of the completions have the requested tags.")
     return " ".join(sentences)
 
 
+def about(config: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> str:
+    """Return one line on what was trained on what, and for how long.
+
+    >>> about({"model": "tiny", "data": "arithmetic", "seed": 0}, [{"step": 3, "seconds": 30}])
+    'model tiny; data arithmetic; seed 0; 3 steps; 30 s'
+    """
+    parts = [
+        f"{key} {config[key]}" for key in ("model", "data", "advantage", "rewards", "seed") if key in config
+    ]
+    if metrics:
+        parts.append(f"{metrics[-1]['step']} steps")
+        if seconds := metrics[-1].get("seconds"):
+            parts.append(f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min")
+    return "; ".join(parts)
+
+
 def signal(training: Sequence[Mapping[str, Any]], counts: Mapping[str, Any]) -> str:
     """Return the sentence on how many groups carried a signal ("" when none was recorded)."""
-    groups = counts["groups"]
-    if total := sum(groups.values()):
-        parts = ", ".join(f"{groups.get(kind, 0) / total:.0%} {kind}" for kind in ("mixed", "all right", "all wrong"))
-        return f"Of {total} training groups {parts}."
-    shares = {row["key"]: row["all"] for row in training}
-    if "groups/mixed" in shares:
-        kinds = (("mixed", "mixed"), ("all right", "all_right"), ("all wrong", "all_wrong"))
-        parts = ", ".join(f"{shares.get('groups/' + key, 0.0):.0%} {label}" for label, key in kinds)
-        return f"Of the training groups {parts} (from the logged shares)."
-    return ""
+    kinds = {"mixed": "groups/mixed", "all right": "groups/all_right", "all wrong": "groups/all_wrong"}
+    logged = {row["key"]: row["all"] for row in training}
+    if total := sum(counts["groups"].values()):
+        shares, head = (
+            {kind: counts["groups"].get(kind, 0) / total for kind in kinds},
+            f"Of {total} training groups",
+        )
+    elif kinds["mixed"] in logged:
+        shares, head = {kind: logged.get(key, 0.0) for kind, key in kinds.items()}, "Of the training groups"
+    else:
+        return ""
+    mixed, right, wrong = (f"{share:.0%} were {kind}" for kind, share in shares.items())
+    return f"{head}, {mixed}, {right} and {wrong}."
 
 
 def limits(runs: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[str]:
     """Return what the numbers cannot say, given how many seeds and problems they rest on."""
     found = []
     if len(set(seeds)) == 1 and seeds[0] == 1:
-        found.append("One seed per setting: the intervals do not cover what another training seed would give.")
+        found.append(
+            "One seed per setting: the intervals do not cover what another training seed would give."
+        )
     else:
-        found.append(f"Between {min(seeds)} and {max(seeds)} seeds per setting; no interval covers the seeds.")
+        found.append(
+            f"Between {min(seeds)} and {max(seeds)} seeds per setting; no interval covers the seeds."
+        )
     for run in runs:
         for name, measured in run["sets"].items():
             facts = measured["facts"]
@@ -95,4 +123,8 @@ def limits(runs: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[str]
                 f"{run['name']}, {name}: {facts['problems']} problems with {facts['n']} samples each, "
                 f"temperature {facts['temperature']}, at most {facts['max_completion_length']} tokens."
             )
+    if any(run["sets"] for run in runs):
+        found.append(
+            "Nothing here says how the models do on other kinds of problems, prompts or sampling settings."
+        )
     return found

@@ -12,7 +12,7 @@ from rlvr.report.summarise import summarise
 
 
 def write_report(run_dirs: Sequence[Path], out: Path) -> Path:
-    """Write report.html, report.md and plots/*.svg over `run_dirs` to the folder `out`; return the page's path.
+    """Write report.html, report.md and plots/*.svg to the folder `out`; return the path of the page.
 
     An existing report is replaced. Raises RunError for a directory that is none of a run, or an `out` that
     cannot be written.
@@ -26,7 +26,9 @@ def write_report(run_dirs: Sequence[Path], out: Path) -> Path:
         _write(out / "report.md", to_markdown(summary, drawings))
         _write(out / "report.html", to_html(summary, drawings))
     except OSError as error:
-        raise RunError(f"Cannot write the report to {out}: {error.strerror}. Choose another --out.") from error
+        raise RunError(
+            f"Cannot write the report to {out}: {error.strerror}. Choose another --out."
+        ) from error
     return out / "report.html"
 
 

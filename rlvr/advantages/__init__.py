@@ -1,0 +1,68 @@
+"""From rewards to credit: small pure transforms, chains of them, and the named algorithms that are chains."""
+
+import inspect
+from collections.abc import Callable
+
+from rlvr import content
+from rlvr.advantages.base import Transform
+from rlvr.advantages.chain import chain
+from rlvr.advantages.drop_near_impossible import drop_near_impossible
+from rlvr.advantages.drop_truncated import drop_truncated
+from rlvr.advantages.drop_zero_signal import drop_zero_signal
+from rlvr.advantages.explain import EXAMPLES, explain, explain_rows
+from rlvr.advantages.group_center import group_center
+from rlvr.advantages.group_scale import group_scale
+from rlvr.advantages.keep_sign import keep_negative, keep_positive
+from rlvr.advantages.leave_one_out import leave_one_out
+from rlvr.advantages.mask_sign import mask_sign
+from rlvr.advantages.recipes import dr_grpo, grpo, nsr, psr, reinforce, rloo, w_reinforce
+from rlvr.advantages.signed import signed
+from rlvr.advantages.weigh_sign import weigh_sign
+from rlvr.errors import SpecError, did_you_mean
+
+TRANSFORMS: dict[str, Callable[..., Transform]] = {
+    t.__name__: t
+    for t in (
+        group_center, group_scale, leave_one_out, signed, keep_positive, keep_negative, weigh_sign, mask_sign,
+        drop_zero_signal, drop_truncated, drop_near_impossible,
+    )
+}  # fmt: skip
+RECIPES: dict[str, Callable[..., chain]] = {
+    r.__name__: r for r in (grpo, dr_grpo, rloo, reinforce, psr, nsr, w_reinforce)
+}
+
+
+def build(text: str) -> chain:
+    """Build the chain that a spec list names: recipes, transforms, or a user's `./file.py:name`, in order.
+
+    Raises SpecError for unknown names ("did you mean") and for parameters which the transform does not take.
+
+    >>> build("dr_grpo, drop_truncated")
+    chain(group_center(), drop_truncated())
+    """
+    return chain(*(_one(spec) for spec in content.parse_specs(text)))
+
+
+def _one(spec: content.Spec) -> Transform:
+    known = {**TRANSFORMS, **RECIPES}
+    if spec.is_path:
+        module = content.load("rewards", spec.name)  # a path: the kind does not matter
+        name = spec.attr or content.find("rewards", spec.name).stem
+        factory = getattr(module, name, None)
+        if factory is None:
+            raise SpecError(f"{spec.name} defines no {name!r}. Name the transform: {spec.name}:my_transform")
+    elif spec.name not in known:
+        raise SpecError(did_you_mean("advantage transform", spec.name, known, "Or give ./file.py:name."))
+    else:
+        factory = known[spec.name]
+    try:
+        built = factory(**dict(spec.params))
+    except TypeError as error:
+        accepted = ", ".join(str(p) for p in inspect.signature(factory).parameters.values()) or "no parameters"
+        raise SpecError(f"Cannot build {spec}: {error}. {spec.name} takes {accepted}.") from error
+    if not isinstance(built, Transform):
+        raise SpecError(f"{spec} gave a {type(built).__name__}, not a Transform.")
+    return built
+
+
+__all__ = ["EXAMPLES", "RECIPES", "TRANSFORMS", "Transform", "build", "chain", "explain", "explain_rows", *TRANSFORMS, *RECIPES]

@@ -1,0 +1,20 @@
+"""Drop completions that ran into the length limit."""
+
+from dataclasses import dataclass
+
+from rlvr.advantages.base import Transform
+from rlvr.rollouts import Rollouts, Signal
+
+
+@dataclass(frozen=True)
+class drop_truncated(Transform):
+    """Drop completions that were cut off: out of the loss and its normaliser (overlong filtering, 2503.14476).
+
+    Placed before centring they also leave the baseline; placed after, they have already shaped it.
+
+    >>> drop_truncated()(Rollouts.of([[1.0, 0.0]], truncated_PG=[[False, True]])).keep_PG
+    tensor([[ True, False]])
+    """
+
+    def apply(self, rollouts: Rollouts, signal: Signal) -> Signal:
+        return signal.drop("drop_truncated", rollouts.truncated_PG)

@@ -1,0 +1,21 @@
+"""Centre: what a completion earned beyond its group's mean."""
+
+from dataclasses import dataclass, replace
+
+from rlvr.advantages.base import Transform, kept_mean
+from rlvr.rollouts import Rollouts, Signal
+
+
+@dataclass(frozen=True)
+class group_center(Transform):
+    """A_i = A_i - mean of A over the kept completions of its group (2402.03300; alone, Dr. GRPO 2503.20783).
+
+    Afterwards each group sums to 0 over its kept completions, and an all-wrong group carries no credit.
+
+    >>> group_center()(Rollouts.of([[1.0, 0.0, 0.0, 0.0]])).adv
+    tensor([[ 0.7500, -0.2500, -0.2500, -0.2500]])
+    """
+
+    def apply(self, rollouts: Rollouts, signal: Signal) -> Signal:
+        keep = signal.keep_PG
+        return replace(signal, adv=(signal.adv - kept_mean(signal.adv, keep)) * keep)

@@ -1,0 +1,31 @@
+"""Scale: divide by the spread of the group's reward."""
+
+from dataclasses import dataclass, replace
+
+from rlvr.advantages.base import Transform, kept_std, require
+from rlvr.rollouts import Rollouts, Signal
+
+
+@dataclass(frozen=True)
+class group_scale(Transform):
+    """A_i = A_i / (std of the reward over the kept completions of the group + eps) (2402.03300).
+
+    `ddof` 1 and `eps` 1e-4 are TRL's values: one right in eight gets +2.4742, the others -0.3535. The divisor is
+    what amplifies a lucky success: sqrt(G - 1) for one right in G (with ddof 0).
+
+    >>> from rlvr.advantages import group_center
+    >>> grpo = group_scale()(r := Rollouts.of([[1.0] + 7 * [0.0]]), group_center()(r))
+    >>> [round(a, 4) for a in grpo.adv[0, :2].tolist()]
+    [2.4742, -0.3535]
+    """
+
+    eps: float = 1e-4
+    ddof: int = 1
+
+    def __post_init__(self) -> None:
+        require(self.eps > 0, self, "eps must be above 0, or a group without spread divides by 0.")
+        require(self.ddof in (0, 1), self, "ddof must be 0 (population) or 1 (sample).")
+
+    def apply(self, rollouts: Rollouts, signal: Signal) -> Signal:
+        std = kept_std(rollouts.reward_PG.nan_to_num(0.0), signal.keep_PG, self.ddof)
+        return replace(signal, adv=signal.adv / (std + self.eps))

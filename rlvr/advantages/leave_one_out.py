@@ -1,0 +1,25 @@
+"""RLOO's baseline: the mean of the *other* completions of the group."""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from rlvr.advantages.base import Transform
+from rlvr.rollouts import Rollouts, Signal
+
+
+@dataclass(frozen=True)
+class leave_one_out(Transform):
+    """A_i = A_i - mean over kept j != i of A_j, which is n / (n - 1) times centring with n kept (2402.14740).
+
+    A completion that is alone in its group has no baseline and gets 0.
+
+    >>> leave_one_out()(Rollouts.of([[1.0, 0.0, 0.0, 0.0]])).adv.round(decimals=3)
+    tensor([[ 1.0000, -0.3330, -0.3330, -0.3330]])
+    """
+
+    def apply(self, rollouts: Rollouts, signal: Signal) -> Signal:
+        keep = signal.keep_PG
+        count = keep.sum(1, keepdim=True)
+        others = ((signal.adv * keep).sum(1, keepdim=True) - signal.adv) / (count - 1).clamp(min=1)
+        return replace(signal, adv=torch.where(keep & (count > 1), signal.adv - others, 0.0))

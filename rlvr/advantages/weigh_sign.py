@@ -1,0 +1,31 @@
+"""Weigh right and wrong completions differently."""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+
+from rlvr.advantages.base import Transform, require
+from rlvr.rollouts import Rollouts, Signal
+
+
+@dataclass(frozen=True)
+class weigh_sign(Transform):
+    """A_i = pos * A_i for right completions, neg * A_i for wrong ones (2506.01347; W-REINFORCE has pos = 0.1).
+
+    Reads `correct`. All rows stay in the divisor of the loss.
+
+    >>> from rlvr.advantages import signed
+    >>> weigh_sign(pos=0.1)(r := Rollouts.of([[1.0, 0.0]]), signed()(r)).adv
+    tensor([[ 0.1000, -1.0000]])
+    """
+
+    pos: float = 0.1
+    neg: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, value in (("pos", self.pos), ("neg", self.neg)):
+            require(math.isfinite(value) and value >= 0, self, f"{name} must be a finite weight of at least 0.")
+
+    def apply(self, rollouts: Rollouts, signal: Signal) -> Signal:
+        return replace(signal, adv=signal.adv * torch.where(rollouts.correct_PG, self.pos, self.neg))

@@ -1,0 +1,1 @@
+"""BEFORE: which data."""
