@@ -1,4 +1,4 @@
-"""What flows through rlvr: problems, completions parsed once, rollouts of shape (P, G) and their signal.
+"""Rollouts of shape (P, G) and their signal: what the advantage transforms read and write.
 
 Axes, here and as suffixes everywhere: P prompts, G completions per prompt, T tokens.
 """
@@ -10,44 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rlvr.records import Completion, Problem
 
-@dataclass(frozen=True)
-class Problem:
-    """One problem: a stable id, the prompt (chat messages), the gold answer, and facts about it.
-
-    `task` names the kind and level ("arithmetic/L2"); `meta` holds whatever the problem set knows.
-    """
-
-    id: str
-    prompt: list[dict[str, str]]
-    answer: Any
-    task: str = ""
-    meta: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Completion:
-    """One sampled completion, parsed and verified once; what every reward term looks at.
-
-    Attributes:
-        problem: the problem it answers.
-        text: the decoded completion, without special tokens.
-        answer: what the last complete answer tag holds, or None.
-        confidence: the stated probability of being right, finite and in [0, 1], or None.
-        format_ok: whether the requested tags are all there, once each, in order.
-        correct: the verifier's verdict; None when the verifier itself failed (counted, never a silent 0).
-        n_tokens: sampled tokens, the end token included.
-        truncated: whether it ran into the length limit without an end token.
-    """
-
-    problem: Problem
-    text: str
-    answer: str | None = None
-    confidence: float | None = None
-    format_ok: bool = False
-    correct: bool | None = False
-    n_tokens: int = 0
-    truncated: bool = False
+__all__ = ["Completion", "Problem", "Rollouts", "Signal"]
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,10 @@ from fake_run import HOSTILE, counted_evaluation, drawn_evaluation, evaluation, 
 
 from rlvr.errors import RlvrError, RunError
 from rlvr.evaluate import save_eval
-from rlvr.metrics import Interval
+from rlvr.metrics import Interval, summarise_eval
 from rlvr.report import eval_table, summarise, to_html, to_markdown, write_report
+from rlvr.report.figures import draw
+from rlvr.report.markdown import escape, markdown_table
 from rlvr.report.show import METRICS, visible
 from rlvr.report.summarise import short_names
 from rlvr.report.tables import Table
@@ -26,9 +28,9 @@ from rlvr.report.transcripts import ROWS, TEXT, transcripts
 from rlvr.report.words import change
 
 T, F = True, False
-# Four problems, two samples each. Rates before 0, 1/2, 1/2, 1: pass@1 = 2/4 = 0.5; pass@2 = (0+1+1+1)/4 = 0.75.
+# Four problems, two samples each. Rates before 0, 1/2, 1/2, 1: pass@1 = 2/4 = 0.5; pass@2 = 3/4.
 BEFORE = [[F, F], [T, F], [F, T], [T, T]]
-# Rates after 1/2, 1, 1, 1: pass@1 = 3.5/4 = 0.875; pass@2 = 1. All confidence 0.5: Brier = 0.25 on both sides,
+# Rates after 1/2, 1, 1, 1: pass@1 = 3.5/4 = 0.875; pass@2 = 1. All confidence 0.5: Brier = 0.25 both times,
 # ECE = |0.5 - 0.5| = 0 before and |0.5 - 0.875| = 0.375 after.
 AFTER = [[T, F], [T, T], [T, T], [T, T]]
 
@@ -45,8 +47,13 @@ def summary(run):
 
 
 @pytest.fixture(scope="module")
-def page(summary) -> str:
-    return to_html(summary)
+def drawings(summary):
+    return draw(summary)
+
+
+@pytest.fixture(scope="module")
+def page(summary, drawings) -> str:
+    return to_html(summary, drawings)
 
 
 def small(path: Path, before=BEFORE, after=AFTER, copies: int = 1, **options) -> Path:
@@ -84,7 +91,7 @@ def test_verdict_names_a_direction_only_where_the_interval_excludes_zero(tmp_pat
     assert "pass@1 fell from 0.875 to 0.500 (paired difference -0.375" in fell
     same = summarise([small(tmp_path / "same", AFTER, AFTER, copies=3)])["verdict"][0]["text"]
     assert "no change to tell from chance" in same
-    assert not re.search("rose|fell|better|worse", same)
+    assert not re.search("rose|fell", same)
     few = summarise([small(tmp_path / "few")])["verdict"][0]["text"]
     assert "4 problems are too few" in few
     assert not re.search("rose|fell", few)
@@ -96,10 +103,7 @@ def test_an_interval_that_touches_zero_is_no_direction():
 
 
 def test_every_metric_is_shown():
-    measured = {"after": None, "difference": {}}
-    from rlvr.metrics import summarise_eval
-
-    measured["after"] = summarise_eval(counted_evaluation(BEFORE))
+    measured = {"after": summarise_eval(counted_evaluation(BEFORE)), "difference": {}}
     shown = {row[0] for row in metric_table(measured).rows}
     assert {m.label for m in METRICS} - {"pass@"} <= shown
     not_shown = {"nll", "ece_mass", "brier_reliability", "brier_resolution", "brier_uncertainty"}
@@ -168,9 +172,10 @@ def test_what_is_no_run_directory_is_an_error(tmp_path):
         summarise([tmp_path / "nowhere"])
     with pytest.raises(RunError, match="at least one"):
         summarise([])
+    run, taken = write_run(tmp_path / "run"), tmp_path / "file"
+    taken.write_text("")
     with pytest.raises(RlvrError, match="Cannot write the report"):
-        (tmp_path / "file").write_text("")
-        write_report([write_run(tmp_path / "run")], tmp_path / "file")
+        write_report([run], taken)
 
 
 def test_a_run_that_was_killed_early_says_what_it_lacks(tmp_path):
@@ -182,7 +187,7 @@ def test_a_run_that_was_killed_early_says_what_it_lacks(tmp_path):
     assert "arithmetic was not measured after training" in notes
     assert "no transcripts" in notes
     assert "pass@1 is 0.500" in found["verdict"][0]["text"]
-    page, text = to_html(found), to_markdown(found)
+    page, text = to_html(found, []), to_markdown(found, [])
     assert "stopped at step 3 of 10" in page
     assert "stopped at step 3 of 10" in text
 
@@ -232,7 +237,6 @@ def test_evaluations_that_cannot_be_paired_or_are_not_alike_say_so(tmp_path):
     warm = counted_evaluation(AFTER, temperature=0.7)
     run = write_run(tmp_path / "warm", before=counted_evaluation(BEFORE), after=warm)
     assert "temperature differs" in summarise([run])["runs"][0]["sets"]["arithmetic"]["notes"][0]
-    assert "temperature differs" in to_html(summarise([run]))
 
 
 @pytest.mark.parametrize(
@@ -282,7 +286,7 @@ def test_short_names_stay_apart(folders, names):
 def test_config_diff_lists_only_what_differs(three):
     assert [row["key"] for row in three["config_diff"]] == ["advantage", "seed"]
     assert three["config_diff"][0]["values"] == ["dr_grpo", "nsr", "dr_grpo"]
-    assert "Settings that differ" in to_html(three)
+    assert "Settings that differ" in to_html(three, [])
 
 
 def test_trained_models_are_paired_with_the_first_run(three):
@@ -312,8 +316,8 @@ def test_transcripts_come_from_both_ends_in_whole_groups(run):
     files = sorted((run / "rollouts").glob("*.parquet"))
     found = transcripts({"run": [files[0], *files * 4]})["rows"]
     assert {row["step"] for row in found} == {1, 58, 59, 60}
-    many = transcripts({f"run {i}": files for i in range(6)})["rows"]
-    assert len(many) == 192 <= ROWS  # 200 // (6 * 4 files) = 8 rows: one whole group of 8 from each
+    many = transcripts({f"run {i}": files for i in range(5)})["rows"]
+    assert len(many) == 160 <= ROWS  # 200 // (5 * 4 files) = 10 rows: one whole group of 8 from each
     groups = {}
     for row in many:
         groups[row["run"], row["step"], row["group"]] = (
@@ -404,7 +408,7 @@ def test_figures_and_tables_are_labelled(page):
 
 
 def test_hostile_names_in_evaluations_and_settings_are_text_in_figures_too(tmp_path):
-    evil = "<script>alert(2)</script> $x_ _y & \x1b"
+    evil = "<script>alert(2)</script> $x_$ & \x1b"
     problems = [
         {"id": f"p{i}", "task": evil, "gold": "4", "samples": [sample(i % 2 == 0, answer=evil)]}
         for i in range(12)
@@ -429,18 +433,20 @@ def test_same_directories_give_the_same_bytes(run, tmp_path):
 
     first, second = everything(tmp_path / "a"), everything(tmp_path / "b")
     assert first == second
-    kinds = ("accuracy-calibration", "by-task", "curves", "pass-at-k", "reliability")
-    assert sorted(n.split("/")[1].removesuffix(".svg") for n in first if n.startswith("plots")) == [
-        f"{kind}-{'' if kind == 'accuracy-calibration' else run.name + '-'}{'arithmetic' if kind != 'curves' else ''}".strip("-")
-        for kind in kinds
-    ]  # fmt: skip
+    assert sorted(name for name in first if name.startswith("plots/")) == [
+        "plots/accuracy-calibration-arithmetic.svg",
+        f"plots/by-task-{run.name}-arithmetic.svg",
+        f"plots/curves-{run.name}.svg",
+        f"plots/pass-at-k-{run.name}-arithmetic.svg",
+        f"plots/reliability-{run.name}-arithmetic.svg",
+    ]
 
 
 # ---------------------------------------------------------------------- Markdown
 
 
-def test_markdown_begins_with_title_and_headline_table(summary):
-    text = to_markdown(summary)
+def test_markdown_begins_with_title_and_headline_table(summary, drawings):
+    text = to_markdown(summary, drawings)
     head, *sections = text.split("\n## ")
     assert head.startswith("# rlvr report\n")
     assert re.search(r"^\| pass@1 +\| 0\.\d{3} \[", head, re.MULTILINE)
@@ -459,8 +465,6 @@ def test_markdown_begins_with_title_and_headline_table(summary):
 
 
 def test_markdown_escapes_untrusted_text():
-    from rlvr.report.markdown import escape, markdown_table
-
     assert escape("a|b") == r"a\|b"
     assert escape("one\n\n## two\r\nthree") == r"one \#\# two⟨U+000D⟩ three"
     assert escape("`x` <b> [a](javascript:0) ![i](u)") == r"\`x\` \<b\> \[a](javascript:0) !\[i](u)"

@@ -47,10 +47,12 @@ def make(cls, tmp_path, config=GRPOConfig, *, rows=8, **kwargs):
         "disable_tqdm": True, "logging_steps": 1, "save_strategy": "no", "use_cpu": True, **kwargs,
     }  # fmt: skip
     names.setdefault("reward_funcs", reward_even)
+    data = Dataset.from_dict({"prompt": [f"{i}+{i}=" for i in range(rows)]})
     return cls(
         model,
         args=config(**settings),
-        train_dataset=Dataset.from_dict({"prompt": [f"{i}+{i}=" for i in range(rows)]}),
+        train_dataset=data,
+        eval_dataset=data,
         processing_class=tokenizer,
         **names,
     )
@@ -210,7 +212,6 @@ def test_evaluating_does_not_change_training(tmp_path):
     results = []
     for evals in ({}, {"eval_strategy": "steps", "eval_steps": 1, "per_device_eval_batch_size": 4}):
         trainer = make(RLVRTrainer, tmp_path, TrainConfig, max_steps=3, engine="trl", **evals)
-        trainer.eval_dataset = trainer.train_dataset
         trainer.train()
         results.append(weights(trainer))
     assert torch.equal(*results)

@@ -33,7 +33,7 @@ def explain_rows(rollouts: Rollouts, transform: Transform) -> list[tuple[str, li
 def explain(rollouts: Rollouts, transform: Transform) -> str:
     """Return a plain-text table of the signal after each step, one column per group (right / wrong completions).
 
-    >>> from rlvr.advantages import keep_negative
+    >>> from rlvr.advantages import keep_negative, signed
     >>> print(explain(Rollouts.of([[1.0, 0.0], [0.0, 0.0]], ids=("mixed", "all wrong")), chain(signed(), keep_negative())))
                       mixed            all wrong
     reward            +1.000 / 0.000   - / 0.000

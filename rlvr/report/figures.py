@@ -95,5 +95,5 @@ def _drawing(run: str, name: str, kind: str, figure: Figure, caption: str) -> Dr
 
 def _label(text: str) -> str:
     """Make any text a label that matplotlib neither hides (leading _) nor reads as mathematics ($)."""
-    shown = visible(text).replace("$", r"\$")
+    shown = text
     return f"\u2060{shown}" if shown.startswith("_") else shown
