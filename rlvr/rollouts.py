@@ -95,4 +95,6 @@ class Signal:
             return self
         keep = self.keep_PG & ~new
         shape = keep.shape + (1,) * (self.adv.dim() - 2)
-        return Signal(self.adv * keep.view(shape), keep, {**self.dropped, name: new})
+        before = self.dropped.get(name)  # a chain may hold the same filter twice
+        dropped = {**self.dropped, name: new if before is None else before | new}
+        return Signal(self.adv * keep.view(shape), keep, dropped)

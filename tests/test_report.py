@@ -1,30 +1,21 @@
-"""The report reads run directories, says what is missing, and shows untrusted text as text."""
+"""The report reads run directories, computes what they hold, and says what is missing."""
 
-import base64
-import hashlib
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fake_run import HOSTILE, counted_evaluation, drawn_evaluation, evaluation, full_run, sample, write_run
+from fake_run import counted_evaluation, evaluation, write_run
 
 from rlvr.errors import RlvrError, RunError
-from rlvr.evaluate import save_eval
 from rlvr.metrics import Interval, summarise_eval
 from rlvr.report import eval_table, summarise, to_html, to_markdown, write_report
-from rlvr.report.figures import draw
-from rlvr.report.markdown import escape, markdown_table
-from rlvr.report.show import METRICS, visible
+from rlvr.report.show import METRICS
 from rlvr.report.summarise import short_names
-from rlvr.report.tables import Table
 from rlvr.report.tables import metrics as metric_table
 from rlvr.report.training import group_counts, training_table
-from rlvr.report.transcripts import ROWS, TEXT, transcripts
 from rlvr.report.words import change
 
 T, F = True, False
@@ -33,27 +24,6 @@ BEFORE = [[F, F], [T, F], [F, T], [T, T]]
 # Rates after 1/2, 1, 1, 1: pass@1 = 3.5/4 = 0.875; pass@2 = 1. All confidence 0.5: Brier = 0.25 both times,
 # ECE = |0.5 - 0.5| = 0 before and |0.5 - 0.875| = 0.375 after.
 AFTER = [[T, F], [T, T], [T, T], [T, T]]
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Path:
-    """A complete run whose completions are hostile."""
-    return full_run(tmp_path_factory.mktemp("runs") / "rlcr-tiny-s0-20260101-120000")
-
-
-@pytest.fixture(scope="module")
-def summary(run):
-    return summarise([run])
-
-
-@pytest.fixture(scope="module")
-def drawings(summary):
-    return draw(summary)
-
-
-@pytest.fixture(scope="module")
-def page(summary, drawings) -> str:
-    return to_html(summary, drawings)
 
 
 def small(path: Path, before=BEFORE, after=AFTER, copies: int = 1, **options) -> Path:
@@ -302,196 +272,3 @@ def test_seeds_of_one_setting_are_gathered(three):
     ]
     assert three["seeds"][0]["gains"]["arithmetic"] == pytest.approx([0.375, 0.375])
     assert "Between 1 and 2 seeds" in three["limits"][0]
-
-
-def test_one_run_states_its_one_seed(summary):
-    assert summary["limits"][0].startswith("One seed per setting")
-    assert "60 problems with 8 samples" in summary["limits"][1]
-
-
-# ---------------------------------------------------------------------- transcripts
-
-
-def test_transcripts_come_from_both_ends_in_whole_groups(run):
-    files = sorted((run / "rollouts").glob("*.parquet"))
-    found = transcripts({"run": [files[0], *files * 4]})["rows"]
-    assert {row["step"] for row in found} == {1, 58, 59, 60}
-    many = transcripts({f"run {i}": files for i in range(5)})["rows"]
-    assert len(many) == 160 <= ROWS  # 200 // (5 * 4 files) = 10 rows: one whole group of 8 from each
-    groups = {}
-    for row in many:
-        groups[row["run"], row["step"], row["group"]] = (
-            groups.get((row["run"], row["step"], row["group"]), 0) + 1
-        )
-    assert set(groups.values()) == {8}
-
-
-def test_long_completions_are_cut_and_say_so(summary):
-    rows = [row for row in summary["transcripts"]["rows"] if row["left_out"]]
-    assert rows
-    for row in rows:
-        assert len(row["completion"].encode()) <= TEXT
-        assert row["left_out"] == len("hostile 6: " + HOSTILE[6]) - len(row["completion"])
-    assert "cut to 2048 bytes" in summary["transcripts"]["notes"][1]
-
-
-# ---------------------------------------------------------------------- the page
-
-
-class Page(HTMLParser):
-    """Collects what a browser would see: tags, attributes, scripts, text; and checks that tags nest."""
-
-    VOID = frozenset({"meta", "br", "img", "input", "hr", "link"})
-
-    def __init__(self, html: str):
-        super().__init__()
-        self.open, self.tags, self.attrs, self.scripts, self.text = [], [], [], [], []
-        self.feed(html)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attrs += [(tag, key, value) for key, value in attrs]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attrs += [(tag, key, value) for key, value in attrs]
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag, f"</{tag}> at {self.getpos()}"
-
-    def handle_data(self, data):
-        (self.scripts if self.open and self.open[-1] == "script" else self.text).append(data)
-
-
-def test_hostile_completions_are_text(page):
-    seen = Page(page)
-    text = "".join(seen.text)
-    for hostile in HOSTILE[:6]:
-        assert visible(hostile) in text
-    assert len(seen.scripts) == 1
-    assert "alert" not in seen.scripts[0]
-    assert "img" not in seen.tags
-    assert not [a for a in seen.attrs if a[1].startswith("on")]
-    assert "{{ 7 * 7 }}" in text
-    assert not set(page) & {"\x1b", "\x00", "\x9b", "\u202e"}
-
-
-def test_only_our_script_may_run_and_nothing_is_fetched(page):
-    seen = Page(page)
-    policy = next(v for tag, key, v in seen.attrs if tag == "meta" and key == "content" and "script-src" in v)
-    digest = base64.b64encode(hashlib.sha256(seen.scripts[0].encode()).digest()).decode()
-    assert f"script-src 'sha256-{digest}'" in policy
-    assert "default-src 'none'" in policy
-    links = [
-        value for _, key, value in seen.attrs if key in ("src", "href", "xlink:href", "srcset", "action")
-    ]
-    assert links
-    assert all(value.startswith("#") for value in links)
-    assert not re.search(r"url\(['\"]?(?!#)", page)
-    assert "@import" not in page
-
-
-def test_figures_and_tables_are_labelled(page):
-    seen = Page(page)
-    images = [value for tag, key, value in seen.attrs if tag == "div" and (key, value) == ("role", "img")]
-    labels = [v for tag, key, v in seen.attrs if tag == "div" and key == "aria-label" and v]
-    # accuracy-calibration, pass@k, by task, reliability, curves
-    assert len(images) == seen.tags.count("svg") == seen.tags.count("figcaption") == 5
-    assert len(labels) >= 5
-    heads = [v for tag, key, v in seen.attrs if (tag, key) == ("th", "scope")]
-    assert len(heads) == seen.tags.count("th") > 0
-    assert seen.tags.count("caption") == seen.tags.count("table")
-
-
-def test_hostile_names_in_evaluations_and_settings_are_text_in_figures_too(tmp_path):
-    evil = "<script>alert(2)</script> $x_$ & \x1b"
-    problems = [
-        {"id": f"p{i}", "task": evil, "gold": "4", "samples": [sample(i % 2 == 0, answer=evil)]}
-        for i in range(12)
-    ]
-    record = evaluation(problems, spec=evil, model=evil)
-    runs = [
-        write_run(tmp_path / n, before=record, after=record, steps=2, advantage=evil) for n in ("a$_", "_b$")
-    ]
-    found = summarise(runs)
-    seen = Page(to_html(found))
-    assert len(seen.scripts) == 1
-    assert "".join(seen.text).count("<script>alert(2)</script>") >= 4
-    text = to_markdown(found)
-    assert "<script" not in text.replace(r"\<script", "")
-    assert "\x1b" not in text + eval_table(record)
-
-
-def test_same_directories_give_the_same_bytes(run, tmp_path):
-    def everything(out: Path) -> dict[str, bytes]:
-        write_report([run], out)
-        return {str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*") if p.is_file()}
-
-    first, second = everything(tmp_path / "a"), everything(tmp_path / "b")
-    assert first == second
-    assert sorted(name for name in first if name.startswith("plots/")) == [
-        "plots/accuracy-calibration-arithmetic.svg",
-        f"plots/by-task-{run.name}-arithmetic.svg",
-        f"plots/curves-{run.name}.svg",
-        f"plots/pass-at-k-{run.name}-arithmetic.svg",
-        f"plots/reliability-{run.name}-arithmetic.svg",
-    ]
-
-
-# ---------------------------------------------------------------------- Markdown
-
-
-def test_markdown_begins_with_title_and_headline_table(summary, drawings):
-    text = to_markdown(summary, drawings)
-    head, *sections = text.split("\n## ")
-    assert head.startswith("# rlvr report\n")
-    assert re.search(r"^\| pass@1 +\| 0\.\d{3} \[", head, re.MULTILINE)
-    assert [s.split("\n")[0] for s in sections] == [
-        "Results",
-        "Training",
-        "Settings",
-        "How to read this",
-        "Limits",
-    ]
-    for name in re.findall(r"\]\((plots/[^)]*)\)", text):
-        assert re.fullmatch(r"plots/[\w.-]+\.svg", name)
-    tables = re.findall(r"(?:^\|.*\|$\n)+", text, re.MULTILINE)
-    for table in tables:
-        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
-
-
-def test_markdown_escapes_untrusted_text():
-    assert escape("a|b") == r"a\|b"
-    assert escape("one\n\n## two\r\nthree") == r"one \#\# two⟨U+000D⟩ three"
-    assert escape("`x` <b> [a](javascript:0) ![i](u)") == r"\`x\` \<b\> \[a](javascript:0) !\[i](u)"
-    assert escape("[1](evil) [0.1, +0.2] [3]: evil") == r"\[1](evil) [0.1, +0.2] \[3]: evil"
-    assert (
-        escape("drop_near _em_ **b** ~~s~~ &lt; $x$") == r"drop_near \_em\_ \*\*b\*\* \~\~s\~\~ \&lt; \$x\$"
-    )
-    lines = markdown_table(Table(("a", "b"), [("x|y\nz", "`")])).splitlines()
-    assert len(lines) == 3
-    assert len({len(line) for line in lines}) == 1
-
-
-def test_visible_keeps_letters_of_every_script():
-    assert visible("naïve 数学 مرحبا 🙂\n\t") == "naïve 数学 مرحبا 🙂\n\t"
-    assert visible("\ud800\u2028\x00") == "⟨U+D800⟩⟨U+2028⟩⟨U+0000⟩"
-
-
-def test_surrogates_from_an_evaluation_do_not_break_writing(tmp_path):
-    record = counted_evaluation(BEFORE, spec="\ud800")
-    run = write_run(tmp_path / "run")
-    path = run / "eval" / "after" / "arithmetic.json"
-    save_eval(counted_evaluation(BEFORE), path)
-    path.write_text(json.dumps(record))  # escaped in the file, a lone surrogate once read
-    assert "⟨U+D800⟩" in write_report([run], tmp_path / "out").read_text(encoding="utf-8")
-
-
-def test_numbers_in_the_report_are_those_of_the_records(summary):
-    record = drawn_evaluation(2, 0.12, 0.8)
-    rates = [problem["c"] / problem["n"] for problem in record["problems"]]
-    assert summary["runs"][0]["sets"]["arithmetic"]["after"]["pass@1"].value == pytest.approx(np.mean(rates))

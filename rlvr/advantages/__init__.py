@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from rlvr import content
 from rlvr.advantages.base import Transform
+from rlvr.advantages.batch_scale import batch_scale
 from rlvr.advantages.chain import chain
 from rlvr.advantages.drop_near_impossible import drop_near_impossible
 from rlvr.advantages.drop_truncated import drop_truncated
@@ -23,8 +24,8 @@ from rlvr.errors import SpecError, did_you_mean
 TRANSFORMS: dict[str, Callable[..., Transform]] = {
     t.__name__: t
     for t in (
-        group_center, group_scale, leave_one_out, signed, keep_positive, keep_negative, weigh_sign, mask_sign,
-        drop_zero_signal, drop_truncated, drop_near_impossible,
+        group_center, group_scale, batch_scale, leave_one_out, signed, keep_positive, keep_negative,
+        weigh_sign, mask_sign, drop_zero_signal, drop_truncated, drop_near_impossible,
     )
 }  # fmt: skip
 RECIPES: dict[str, Callable[..., chain]] = {
@@ -44,25 +45,44 @@ def build(text: str) -> chain:
 
 
 def _one(spec: content.Spec) -> Transform:
-    known = {**TRANSFORMS, **RECIPES}
-    if spec.is_path:
-        module = content.load("rewards", spec.name)  # a path: the kind does not matter
-        name = spec.attr or content.find("rewards", spec.name).stem
-        factory = getattr(module, name, None)
-        if factory is None:
-            raise SpecError(f"{spec.name} defines no {name!r}. Name the transform: {spec.name}:my_transform")
-    elif spec.name not in known:
-        raise SpecError(did_you_mean("advantage transform", spec.name, known, "Or give ./file.py:name."))
-    else:
-        factory = known[spec.name]
+    factory = _factory(spec)
     try:
         built = factory(**dict(spec.params))
     except TypeError as error:
-        accepted = ", ".join(str(p) for p in inspect.signature(factory).parameters.values()) or "no parameters"
-        raise SpecError(f"Cannot build {spec}: {error}. {spec.name} takes {accepted}.") from error
+        accepted = ", ".join(map(str, inspect.signature(factory).parameters.values())) or "no parameters"
+        raise SpecError(f"Cannot build {spec}: {error}. {factory.__name__} takes {accepted}.") from error
     if not isinstance(built, Transform):
-        raise SpecError(f"{spec} gave a {type(built).__name__}, not a Transform.")
+        raise SpecError(f"{spec} gave a {type(built).__name__}, not a Transform (see docs/adding.md).")
     return built
 
 
-__all__ = ["EXAMPLES", "RECIPES", "TRANSFORMS", "Transform", "build", "chain", "explain", "explain_rows", *TRANSFORMS, *RECIPES]
+def _factory(spec: content.Spec) -> Callable[..., Transform]:
+    """Return what a spec calls: a built-in, or what a user's file calls `attr` (or like the file itself)."""
+    known = {**TRANSFORMS, **RECIPES}
+    if not spec.is_path:
+        if spec.name not in known or spec.attr:
+            name = f"{spec.name}:{spec.attr}" if spec.attr else spec.name
+            raise SpecError(did_you_mean("advantage transform", name, known, "Or give ./file.py:name."))
+        return known[spec.name]
+    module = content.load("rewards", spec.name)  # a path: the kind does not matter
+    name = spec.attr or content.find("rewards", spec.name).stem
+    factory = getattr(module, name, None)
+    if not callable(factory):
+        raise SpecError(
+            f"{spec.name} defines no function or class {name!r}. Name the transform: {spec.name}:my_transform"
+        )
+    return factory
+
+
+__all__ = [
+    "EXAMPLES",
+    "RECIPES",
+    "TRANSFORMS",
+    "Transform",
+    "build",
+    "chain",
+    "explain",
+    "explain_rows",
+    *TRANSFORMS,
+    *RECIPES,
+]

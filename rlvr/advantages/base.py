@@ -1,6 +1,8 @@
 """What every advantage transform is: a frozen value that maps (rollouts, signal) to a signal."""
 
+import math
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +15,7 @@ class Transform(ABC):
     """One pure step from rollouts to credit.
 
     Subclasses are frozen dataclasses with a lower-case name: the class is its own factory, its `repr` is its
-    constructor, and equality, hash and pickle come for free. Wrong parameters raise SpecError when it is built.
+    constructor; equality, hash and pickle come for free. Wrong parameters raise SpecError when it is built.
     """
 
     def __call__(self, rollouts: Rollouts, signal: Signal | None = None) -> Signal:
@@ -31,14 +33,33 @@ def require(condition: bool, transform: Transform, message: str) -> None:
         raise SpecError(f"{transform!r}: {message}")
 
 
-def kept_mean(values_PG: Tensor, keep_PG: Tensor) -> Tensor:
-    """Mean over the kept completions of each group, (P, 1); 0 for a group without any."""
-    return (values_PG * keep_PG).sum(1, keepdim=True) / keep_PG.sum(1, keepdim=True).clamp(min=1)
+def is_number(value: Any) -> bool:
+    """Whether a parameter is a finite number (True and False are not)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def kept_std(values_PG: Tensor, keep_PG: Tensor, ddof: int) -> Tensor:
-    """Standard deviation over the kept completions of each group, (P, 1); 0 where fewer than ddof + 1 are kept."""
-    count = keep_PG.sum(1, keepdim=True)
-    deviation = (values_PG - kept_mean(values_PG, keep_PG)) * keep_PG
-    variance = deviation.square().sum(1, keepdim=True) / (count - ddof).clamp(min=1)
-    return torch.where(count > ddof, variance.sqrt(), torch.zeros_like(variance))
+def require_one_credit_each(transform: Transform, signal: Signal) -> None:
+    """Raise SpecError for a per-token signal: a completion's token t is no baseline for another's token t."""
+    message = "needs one advantage per completion. Put it before the step that spreads credit over tokens."
+    require(signal.adv.dim() == 2, transform, message)
+
+
+def over_tokens(values_PG: Tensor, signal: Signal) -> Tensor:
+    """Return (P, G) or (P, 1) values in a shape that also broadcasts against a per-token signal (P, G, T)."""
+    return values_PG.reshape(values_PG.shape + (1,) * (signal.adv.dim() - 2))
+
+
+def kept_mean(values_PG: Tensor, keep_PG: Tensor, dim: int | tuple[int, int] = 1) -> Tensor:
+    """Mean over the kept completions of each group, (P, 1), or of the batch (dim 0 and 1); 0 if none is."""
+    return (values_PG * keep_PG).sum(dim, keepdim=True) / keep_PG.sum(dim, keepdim=True).clamp(min=1)
+
+
+def kept_std(values_PG: Tensor, keep_PG: Tensor, ddof: int, dim: int | tuple[int, int] = 1) -> Tensor:
+    """Standard deviation over the kept completions of each group, (P, 1); of the batch for dim (0, 1).
+
+    Infinite where at most `ddof` are kept: a spread that nobody can know is divided by, and leaves no credit.
+    """
+    count = keep_PG.sum(dim, keepdim=True)
+    deviation = (values_PG - kept_mean(values_PG, keep_PG, dim)) * keep_PG
+    variance = deviation.square().sum(dim, keepdim=True) / (count - ddof).clamp(min=1)
+    return torch.where(count > ddof, variance.sqrt(), torch.inf)

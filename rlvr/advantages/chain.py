@@ -1,40 +1,42 @@
 """Composition: a chain of transforms is itself a transform."""
 
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from rlvr.advantages.base import Transform, require
+from rlvr.advantages.base import Transform
+from rlvr.advantages.drop_zero_signal import drop_zero_signal
 from rlvr.advantages.group_center import group_center
 from rlvr.advantages.keep_sign import keep_negative, keep_positive
 from rlvr.advantages.leave_one_out import leave_one_out
 from rlvr.advantages.signed import signed
+from rlvr.errors import SpecError
 from rlvr.rollouts import Rollouts, Signal
 
 
+@dataclass(frozen=True, init=False, repr=False)
 class chain(Transform):
     """Apply transforms from left to right; chains inside chains are flattened (own; after optax.chain).
 
-    Warns when a sign is selected behind a baseline without `signed()`: an all-wrong group has lost its credit by
-    then, so that is not the negative reinforcement of 2506.01347.
+    Warns once, when it is built, about steps that together do not mean what they seem to (see `clash`).
 
-    >>> chain(group_center(), chain(keep_positive()))
-    chain(group_center(), keep_positive())
+    >>> chain(signed(), chain(keep_positive()))
+    chain(signed(), keep_positive())
     """
 
+    transforms: tuple[Transform, ...]
+
     def __init__(self, *transforms: Transform):
-        require(all(isinstance(t, Transform) for t in transforms), self, f"every step must be a transform: {transforms}.")
-        flat = [s for t in transforms for s in (t.transforms if isinstance(t, chain) else (t,))]
-        self.transforms: tuple[Transform, ...] = tuple(flat)
-        baseline = False
-        for step in flat:
-            baseline = baseline and not isinstance(step, signed)
-            if baseline and isinstance(step, keep_negative | keep_positive):
-                warnings.warn(
-                    f"{step!r} stands behind a baseline in {self!r}: after centring an all-wrong group already has zero "
-                    "credit, so this is not the paper's positive / negative reinforcement (2506.01347), which is "
-                    "uncentred. Use psr, nsr or w_reinforce, or mask_sign if you mean this.",
-                    stacklevel=2,
-                )
-            baseline = baseline or isinstance(step, group_center | leave_one_out)
+        flat: list[Transform] = []
+        for step in transforms:
+            if not isinstance(step, Transform):
+                raise SpecError(f"chain takes transforms, got {step!r}. Write them as calls: group_center().")
+            flat.extend(step.transforms if isinstance(step, chain) else [step])
+        object.__setattr__(self, "transforms", tuple(flat))
+        inner = [clash(step.transforms) for step in transforms if isinstance(step, chain)]
+        message = clash(flat)
+        if message and message not in inner:  # an inner chain has warned already
+            warnings.warn(message, stacklevel=2)
 
     def apply(self, rollouts: Rollouts, signal: Signal) -> Signal:
         for transform in self.transforms:
@@ -42,10 +44,33 @@ class chain(Transform):
         return signal
 
     def __repr__(self) -> str:
-        return f"chain({', '.join(map(repr, getattr(self, 'transforms', ())))})"
+        return f"chain({', '.join(map(repr, self.transforms))})"
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, chain) and self.transforms == other.transforms
 
-    def __hash__(self) -> int:
-        return hash(self.transforms)
+def clash(steps: Sequence[Transform]) -> str | None:
+    """Return why some of these steps do not mean what they seem to together, or None.
+
+    >>> clash([signed(), keep_negative()])
+    >>> clash([group_center(), signed()])
+    'signed() stands behind group_center() and replaces its result: take one of the two out.'
+    """
+    baseline: Transform | None = None
+    for step in steps:
+        if baseline and isinstance(step, keep_negative | keep_positive):
+            return (
+                f"{step} stands behind {baseline}: after centring, groups that are all wrong or all right "
+                "have zero credit already, so this is not the paper's positive / negative reinforcement "
+                "(2506.01347), which is uncentred. Use psr, nsr or w_reinforce; or mask_sign, for one sign "
+                "of a centred credit."
+            )
+        if baseline and isinstance(step, signed):
+            return f"{step} stands behind {baseline} and replaces its result: take one of the two out."
+        if isinstance(step, group_center | leave_one_out):
+            baseline = step
+    for step in steps:
+        if isinstance(step, drop_zero_signal) and any(isinstance(other, signed) for other in steps):
+            return (
+                f"{step} drops groups of equal rewards, but with signed() these carry full credit (and "
+                "behind keep_positive() or keep_negative() that may be every group). Take it out."
+            )
+    return None

@@ -2,19 +2,23 @@
 
 from dataclasses import dataclass
 
-from rlvr.advantages.base import Transform, require
+from rlvr.advantages.base import Transform, is_number, require
 from rlvr.rollouts import Rollouts, Signal
 
 
 @dataclass(frozen=True)
 class drop_near_impossible(Transform):
-    """Drop a group when its problem's posterior pass rate (s + a) / (n + a + b) is below `threshold` (2605.28388).
+    """Drop a group when its problem's posterior pass rate (s + a) / (n + a + b) is below `threshold`.
 
-    A statement about a *problem*: s successes in n attempts come from the pass-rate record (a profile, then what
-    training saw) as it was before this batch, with a Beta(a, b) prior. The current group does not count: a filter
-    that looked at the outcome it filters would keep exactly the lucky successes, whose standardised advantage is
-    sqrt(G - 1). With the default prior an unseen problem stands at 0.5 and stays; 0 of 16 stands at 0.029 and goes.
-    Dropped groups leave the loss and its normaliser; nothing is sampled again. Reads `correct`, never the reward.
+    A statement about a *problem* (after 2605.28388): s successes in n attempts come from the pass-rate
+    record (a profile, then what training saw) as it was before this batch, with a Beta(a, b) prior. The
+    current group does not count: a filter that looked at the outcome it filters would keep exactly the
+    lucky successes, whose standardised advantage is sqrt(G - 1). The prior says how much evidence it takes:
+    with the default one an unseen problem stands at 0.5, 0 of 8 at 0.056 (both stay), 0 of 16 at 0.029
+    (goes).
+
+    Dropped groups leave the loss and its normaliser; nothing is sampled again. Reads `correct`, never the
+    reward.
 
     >>> lucky = Rollouts.of([[1.0] + 7 * [0.0]], attempts_P=[16], successes_P=[0])
     >>> drop_near_impossible()(lucky).keep_PG.any()
@@ -25,10 +29,14 @@ class drop_near_impossible(Transform):
     prior: tuple[float, float] = (0.5, 0.5)
 
     def __post_init__(self) -> None:
-        require(0 < self.threshold < 1, self, "threshold must lie between 0 and 1.")
-        require(len(self.prior) == 2 and min(self.prior) > 0, self, "prior must be two positive numbers (a, b).")
+        inside = is_number(self.threshold) and 0 < self.threshold < 1
+        require(inside, self, "threshold must be a pass rate between 0 and 1.")
+        pair = isinstance(self.prior, tuple) and len(self.prior) == 2
+        positive = pair and all(is_number(x) and x > 0 for x in self.prior)
+        require(positive, self, "prior must be a tuple of two positive numbers, (a, b).")
 
     def apply(self, rollouts: Rollouts, signal: Signal) -> Signal:
         a, b = self.prior
         rate_P = (rollouts.successes_P + a) / (rollouts.attempts_P + a + b)
-        return signal.drop("drop_near_impossible", (rate_P < self.threshold)[:, None].expand_as(signal.keep_PG))
+        hopeless_PG = (rate_P < self.threshold)[:, None].expand_as(signal.keep_PG)
+        return signal.drop("drop_near_impossible", hopeless_PG)

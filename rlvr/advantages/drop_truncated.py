@@ -8,9 +8,10 @@ from rlvr.rollouts import Rollouts, Signal
 
 @dataclass(frozen=True)
 class drop_truncated(Transform):
-    """Drop completions that were cut off: out of the loss and its normaliser (overlong filtering, 2503.14476).
+    """Drop completions that were cut off by the length limit (overlong filtering, 2503.14476).
 
-    Placed before centring they also leave the baseline; placed after, they have already shaped it.
+    They leave the loss and its normaliser; nothing is sampled again. Placed before centring they also leave
+    the baseline; placed after, they have already shaped it.
 
     >>> drop_truncated()(Rollouts.of([[1.0, 0.0]], truncated_PG=[[False, True]])).keep_PG
     tensor([[ True, False]])

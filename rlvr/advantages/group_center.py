@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from rlvr.advantages.base import Transform, kept_mean
+from rlvr.advantages.base import Transform, kept_mean, require_one_credit_each
 from rlvr.rollouts import Rollouts, Signal
 
 
@@ -17,5 +17,6 @@ class group_center(Transform):
     """
 
     def apply(self, rollouts: Rollouts, signal: Signal) -> Signal:
+        require_one_credit_each(self, signal)
         keep = signal.keep_PG
         return replace(signal, adv=(signal.adv - kept_mean(signal.adv, keep)) * keep)

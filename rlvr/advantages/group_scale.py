@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from rlvr.advantages.base import Transform, kept_std, require
+from rlvr.advantages.base import Transform, is_number, kept_std, over_tokens, require
 from rlvr.rollouts import Rollouts, Signal
 
 
@@ -10,8 +10,11 @@ from rlvr.rollouts import Rollouts, Signal
 class group_scale(Transform):
     """A_i = A_i / (std of the reward over the kept completions of the group + eps) (2402.03300).
 
-    `ddof` 1 and `eps` 1e-4 are TRL's values: one right in eight gets +2.4742, the others -0.3535. The divisor is
-    what amplifies a lucky success: sqrt(G - 1) for one right in G (with ddof 0).
+    `ddof` 1 and `eps` 1e-4 are TRL's values: one right in eight gets +2.4742, the others -0.3535. The divisor
+    is what amplifies a lucky success: sqrt(G - 1) for one right in G (with ddof 0).
+
+    Expects a centred signal: in a group of equal rewards an uncentred one is divided by eps. A group with
+    at most `ddof` kept completions has no spread to speak of and gets 0.
 
     >>> from rlvr.advantages import group_center
     >>> grpo = group_scale()(r := Rollouts.of([[1.0] + 7 * [0.0]]), group_center()(r))
@@ -23,9 +26,10 @@ class group_scale(Transform):
     ddof: int = 1
 
     def __post_init__(self) -> None:
-        require(self.eps > 0, self, "eps must be above 0, or a group without spread divides by 0.")
+        positive = is_number(self.eps) and self.eps > 0
+        require(positive, self, "eps must be above 0, or equal rewards divide by 0.")
         require(self.ddof in (0, 1), self, "ddof must be 0 (population) or 1 (sample).")
 
     def apply(self, rollouts: Rollouts, signal: Signal) -> Signal:
         std = kept_std(rollouts.reward_PG.nan_to_num(0.0), signal.keep_PG, self.ddof)
-        return replace(signal, adv=signal.adv / (std + self.eps))
+        return replace(signal, adv=signal.adv / over_tokens(std + self.eps, signal))

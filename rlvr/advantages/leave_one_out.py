@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from rlvr.advantages.base import Transform
+from rlvr.advantages.base import Transform, require_one_credit_each
 from rlvr.rollouts import Rollouts, Signal
 
 
@@ -19,6 +19,7 @@ class leave_one_out(Transform):
     """
 
     def apply(self, rollouts: Rollouts, signal: Signal) -> Signal:
+        require_one_credit_each(self, signal)
         keep = signal.keep_PG
         count = keep.sum(1, keepdim=True)
         others = ((signal.adv * keep).sum(1, keepdim=True) - signal.adv) / (count - 1).clamp(min=1)

@@ -8,10 +8,11 @@ from rlvr.rollouts import Rollouts, Signal
 
 @dataclass(frozen=True)
 class mask_sign(Transform):
-    """A_i = max(A_i, 0) for sign="positive", min(A_i, 0) for sign="negative" (own; NOT the PSR / NSR of 2506.01347).
+    """A_i = max(A_i, 0) for sign="positive", min(A_i, 0) for sign="negative" (own).
 
-    Masks by the sign of the *advantage*, whatever it was normalised by, and every row stays in the divisor of the
-    loss. Behind a centring step, all-wrong groups already carry nothing.
+    NOT the PSR / NSR of 2506.01347: it masks by the sign of the *advantage*, whatever that was normalised
+    by, and every row stays in the divisor of the loss. Behind a centring step, all-wrong groups already
+    carry nothing.
 
     >>> from rlvr.advantages import group_center
     >>> mask_sign("negative")(r := Rollouts.of([[1.0, 0.0]]), group_center()(r)).adv

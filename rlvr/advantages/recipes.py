@@ -1,7 +1,7 @@
 """Named algorithms are chains: reading the recipe is reading the algorithm.
 
-A filter that follows a recipe in a spec ("grpo, drop_truncated") acts after its credit is computed: what it drops
-has shaped the baseline. Put it first ("drop_truncated, grpo") to keep it out of the baseline too.
+A filter that follows a recipe in a spec ("grpo, drop_truncated") acts after its credit is computed: what it
+drops has shaped the baseline. Put it first ("drop_truncated, grpo") to keep it out of the baseline too.
 """
 
 from rlvr.advantages.chain import chain
@@ -14,35 +14,80 @@ from rlvr.advantages.weigh_sign import weigh_sign
 
 
 def grpo(eps: float = 1e-4, ddof: int = 1) -> chain:
-    """GRPO: A = (r - mean) / (std + eps), over the group (2402.03300)."""
+    """GRPO: A = (r - mean) / (std + eps), over the group (2402.03300).
+
+    Needs groups of two or more; learns only from groups whose rewards differ. Equals TRL's own advantages.
+
+    >>> grpo()
+    chain(group_center(), group_scale(eps=0.0001, ddof=1))
+    """
     return chain(group_center(), group_scale(eps=eps, ddof=ddof))
 
 
 def dr_grpo() -> chain:
-    """Dr. GRPO: A = r - mean; no division by the spread (2503.20783; with loss_type dr_grpo, no length bias either)."""
+    """Dr. GRPO: A = r - mean, not divided by the spread (2503.20783).
+
+    Needs groups of two or more. The paper's other half, no length bias, is `loss_type: dr_grpo`.
+
+    >>> dr_grpo()
+    chain(group_center())
+    """
     return chain(group_center())
 
 
 def rloo() -> chain:
-    """RLOO: A = r - mean of the other completions of the group (2402.14740)."""
+    """RLOO: A = r - mean of the other completions of the group (2402.14740).
+
+    Needs groups of two or more.
+
+    >>> rloo()
+    chain(leave_one_out())
+    """
     return chain(leave_one_out())
 
 
 def reinforce() -> chain:
-    """REINFORCE on correctness: A = +1 right, -1 wrong, no baseline (2506.01347 with lambda = 1)."""
+    """REINFORCE on correctness: A = +1 right, -1 wrong, no baseline (2506.01347 with lambda = 1).
+
+    Reads `correct` only: other reward terms do not reach the loss.
+
+    >>> reinforce()
+    chain(signed())
+    """
     return chain(signed())
 
 
 def psr() -> chain:
-    """Positive sample reinforcement: only right completions, A = +1, uncentred (2506.01347)."""
+    """Positive sample reinforcement: only right completions, A = +1, uncentred (2506.01347).
+
+    The loss divides by what is kept, as the authors' code does. Reads `correct` only; sharpens, so watch
+    pass@k.
+
+    >>> psr()
+    chain(signed(), keep_positive())
+    """
     return chain(signed(), keep_positive())
 
 
 def nsr() -> chain:
-    """Negative sample reinforcement: only wrong completions, A = -1, uncentred (2506.01347)."""
+    """Negative sample reinforcement: only wrong completions, A = -1, uncentred (2506.01347).
+
+    The loss divides by what is kept, as the authors' code does. Reads `correct` only. Needs a model that is
+    often right: a weak one has its mass spread to garbage, so watch format_rate and entropy.
+
+    >>> nsr()
+    chain(signed(), keep_negative())
+    """
     return chain(signed(), keep_negative())
 
 
 def w_reinforce(pos: float = 0.1) -> chain:
-    """Weighted REINFORCE: A = +pos right, -1 wrong, uncentred; the paper's lambda is 0.1 (2506.01347)."""
+    """Weighted REINFORCE: A = +pos right, -1 wrong, uncentred; the paper's lambda is 0.1 (2506.01347).
+
+    All rows stay in the divisor. `pos=1` is `reinforce`; `pos=0` is `nsr` but for the divisor. Reads
+    `correct` only.
+
+    >>> w_reinforce()
+    chain(signed(), weigh_sign(pos=0.1, neg=1.0))
+    """
     return chain(signed(), weigh_sign(pos=pos))

@@ -1,19 +1,18 @@
 """Weigh right and wrong completions differently."""
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
 
-from rlvr.advantages.base import Transform, require
+from rlvr.advantages.base import Transform, is_number, over_tokens, require
 from rlvr.rollouts import Rollouts, Signal
 
 
 @dataclass(frozen=True)
 class weigh_sign(Transform):
-    """A_i = pos * A_i for right completions, neg * A_i for wrong ones (2506.01347; W-REINFORCE has pos = 0.1).
+    """A_i = pos * A_i for right completions, neg * A_i for wrong ones (2506.01347: W-REINFORCE, pos = 0.1).
 
-    Reads `correct`. All rows stay in the divisor of the loss.
+    Reads `correct`, never the total reward. All rows stay in the divisor of the loss.
 
     >>> from rlvr.advantages import signed
     >>> weigh_sign(pos=0.1)(r := Rollouts.of([[1.0, 0.0]]), signed()(r)).adv
@@ -25,7 +24,8 @@ class weigh_sign(Transform):
 
     def __post_init__(self) -> None:
         for name, value in (("pos", self.pos), ("neg", self.neg)):
-            require(math.isfinite(value) and value >= 0, self, f"{name} must be a finite weight of at least 0.")
+            require(is_number(value) and value >= 0, self, f"{name} must be a finite weight of at least 0.")
 
     def apply(self, rollouts: Rollouts, signal: Signal) -> Signal:
-        return replace(signal, adv=signal.adv * torch.where(rollouts.correct_PG, self.pos, self.neg))
+        weight_PG = torch.where(rollouts.correct_PG, self.pos, self.neg)
+        return replace(signal, adv=signal.adv * over_tokens(weight_PG, signal))

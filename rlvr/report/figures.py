@@ -1,4 +1,4 @@
-"""The figures of a report, drawn from the summary: name -> SVG with its caption and description."""
+"""The figures of a report, drawn from the summary."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -40,7 +40,7 @@ def draw(summary: Mapping[str, Any]) -> list[Drawing]:
     for name in dict.fromkeys(name for run in summary["runs"] for name in run["sets"]):
         measured = {run["name"]: run["sets"][name] for run in summary["runs"] if name in run["sets"]}
         sides = {
-            _label(run): (found["before"], found["after"])
+            visible(run): (found["before"], found["after"])
             for run, found in measured.items()
             if "pass@1" in found["difference"] and found["before"]["pairs"] and found["after"]["pairs"]
         }
@@ -61,7 +61,8 @@ ACCURACY_CALIBRATION = (
     "Up is more often right, right is better calibrated; bars are 95% intervals."
 )
 CURVES = (
-    "Training curves: each step faint, a moving average on top. Only mixed groups teach a relative method."
+    "Training curves: each step faint, a moving average on top. "
+    "Groups that are not mixed say nothing about correctness."
 )
 PASS_AT_K = "pass@k on a log2 axis, before and after training; bands are 95% intervals."
 BY_TASK = "pass@1 by task, before and after training; bars are 95% intervals over the problems of the task."
@@ -77,7 +78,7 @@ def _of_set(run: Mapping[str, Any], name: str) -> list[Drawing]:
         return {label: found[when] for when, label in SIDES.items() if when in found}
 
     by_task = {
-        label: {_label(task): found for task, found in tasks.items()}
+        label: {visible(task): found for task, found in tasks.items()}
         for label, tasks in sides(measured["by_task"]).items()
     }
     figures = [
@@ -91,9 +92,3 @@ def _of_set(run: Mapping[str, Any], name: str) -> list[Drawing]:
 
 def _drawing(run: str, name: str, kind: str, figure: Figure, caption: str) -> Drawing:
     return Drawing(run, name, kind, caption, figure_svg(figure))
-
-
-def _label(text: str) -> str:
-    """Make any text a label that matplotlib neither hides (leading _) nor reads as mathematics ($)."""
-    shown = text
-    return f"\u2060{shown}" if shown.startswith("_") else shown

@@ -1,7 +1,7 @@
-"""The pass-rate record: attempts and successes per problem, from a profile and from what training has seen."""
+"""The pass-rate record: attempts and successes per problem, from a profile and from what training saw."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +11,41 @@ import torch
 from scipy.stats import beta
 from torch import Tensor
 
+from rlvr.errors import DataError, RunError, SpecError
+
+JEFFREYS = (0.5, 0.5)
+
 
 class PassRate:
-    """Counts per problem id, read as a Beta posterior.
+    """Counts per problem id, read as a Beta posterior (own; the prior is Jeffreys' unless given).
 
     >>> record = PassRate()
-    >>> record.update(["a"], torch.tensor([[True, False, False, False]]), torch.ones(1, 4).bool())
+    >>> record.update(["a"], torch.tensor([[True, False, False, False]]))
     >>> record.posterior_mean("a", prior=(1, 1))
     0.3333333333333333
     """
 
-    def __init__(self, counts: Mapping[str, tuple[int, int]] | None = None):
-        self.counts: dict[str, tuple[int, int]] = dict(counts or {})
+    def __init__(self, counts: Mapping[str, Sequence[int]] | None = None):
+        self.counts: dict[str, tuple[int, int]] = {}
+        for problem_id, (attempts, successes) in (counts or {}).items():
+            self.add(problem_id, attempts, successes)
 
     def add(self, problem_id: str, attempts: int, successes: int) -> None:
-        """Add to the counts of one problem."""
-        n, c = self.counts.get(problem_id, (0, 0))
-        self.counts[problem_id] = (n + attempts, c + successes)
+        """Add to the counts of one problem; raises DataError unless 0 <= successes <= attempts.
 
-    def update(self, ids: Iterable[str], correct_PG: Tensor, scored_PG: Tensor) -> None:
+        No attempts leave no trace, nor does an empty id: problems without a name must not share a record.
+        """
+        if not 0 <= successes <= attempts:
+            raise DataError(
+                f"Problem {problem_id!r} cannot have {successes} successes in {attempts} attempts."
+            )
+        if attempts and problem_id:
+            n, c = self.counts.get(problem_id, (0, 0))
+            self.counts[problem_id] = (n + attempts, c + successes)
+
+    def update(self, ids: Iterable[str], correct_PG: Tensor, scored_PG: Tensor | None = None) -> None:
         """Add a batch of groups; completions without a verdict (scored False) do not count."""
+        scored_PG = torch.ones_like(correct_PG) if scored_PG is None else scored_PG
         attempts, successes = scored_PG.sum(1).tolist(), (correct_PG & scored_PG).sum(1).tolist()
         for problem_id, n, c in zip(ids, attempts, successes, strict=True):
             self.add(problem_id, n, c)
@@ -40,18 +55,35 @@ class PassRate:
         pairs = torch.tensor([self.counts.get(i, (0, 0)) for i in ids], dtype=torch.float32).view(-1, 2)
         return pairs[:, 0], pairs[:, 1]
 
-    def posterior_mean(self, problem_id: str, prior: tuple[float, float] = (0.5, 0.5)) -> float:
+    def posterior_mean(self, problem_id: str, prior: tuple[float, float] = JEFFREYS) -> float:
         """Return (s + a) / (n + a + b), in (0, 1)."""
         n, c = self.counts.get(problem_id, (0, 0))
         return (c + prior[0]) / (n + sum(prior))
 
     def interval(
-        self, problem_id: str, level: float = 0.95, prior: tuple[float, float] = (0.5, 0.5)
+        self, problem_id: str, level: float = 0.95, prior: tuple[float, float] = JEFFREYS
     ) -> tuple[float, float]:
-        """Return the central posterior interval of the pass rate."""
+        """Return the central posterior interval of the pass rate, within [0, 1].
+
+        >>> [round(x, 3) for x in PassRate({"a": (16, 0)}).interval("a")]
+        [0.0, 0.143]
+        """
+        if not 0 < level < 1:
+            raise SpecError(f"The level of an interval lies between 0 and 1, got {level}.")
         n, c = self.counts.get(problem_id, (0, 0))
         low, high = beta.interval(level, c + prior[0], n - c + prior[1])
         return float(low), float(high)
+
+    def merge(self, other: "PassRate") -> "PassRate":
+        """Return a new record with the counts of both.
+
+        >>> PassRate({"a": (8, 1)}).merge(PassRate({"a": (8, 2), "b": (8, 8)})).counts
+        {'a': (16, 3), 'b': (8, 8)}
+        """
+        out = PassRate(self.counts)
+        for problem_id, pair in other.counts.items():
+            out.add(problem_id, *pair)
+        return out
 
     @classmethod
     def from_eval(cls, record: Mapping[str, Any]) -> "PassRate":
@@ -62,8 +94,18 @@ class PassRate:
             out.add(problem["id"], len(verdicts), sum(verdicts))
         return out
 
+    @classmethod
+    def from_rollouts(cls, folder: Path) -> "PassRate":
+        """Return the record of a run's `rollouts/` folder: completions with both a verdict and a reward."""
+        out = cls()
+        for path in sorted(folder.glob("*.parquet")):
+            for row in _read(path, ["problem_id", "correct", "reward"]):
+                if row["correct"] is not None and row["reward"] is not None:
+                    out.add(row["problem_id"], 1, int(row["correct"]))
+        return out
+
     def to_parquet(self, path: Path) -> None:
-        """Write columns problem_id, attempts, successes, atomically."""
+        """Write columns problem_id, attempts, successes, atomically; RunError where that is impossible."""
         ids = sorted(self.counts)
         columns = {
             "problem_id": pa.array(ids, pa.string()),
@@ -71,25 +113,39 @@ class PassRate:
             "successes": pa.array([self.counts[i][1] for i in ids], pa.int64()),
         }
         temporary = path.with_suffix(".tmp")
-        pq.write_table(pa.table(columns), temporary)
-        os.replace(temporary, path)
+        try:
+            pq.write_table(pa.table(columns), temporary)
+            os.replace(temporary, path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise RunError(f"Cannot write the pass-rate record {path}: {error}") from error
 
     @classmethod
     def from_parquet(cls, path: Path) -> "PassRate":
-        """Read what `to_parquet` wrote."""
-        rows = pq.read_table(path).to_pylist()
-        return cls({r["problem_id"]: (r["attempts"], r["successes"]) for r in rows})
+        """Read what `to_parquet` wrote; DataError for any other file."""
+        rows = _read(path, ["problem_id", "attempts", "successes"])
+        return cls({row["problem_id"]: (row["attempts"], row["successes"]) for row in rows})
 
     def state_dict(self) -> dict[str, list[int]]:
         """Return plain values, for a checkpoint."""
         return {problem_id: list(pair) for problem_id, pair in self.counts.items()}
 
-    def load_state_dict(self, state: Mapping[str, list[int]]) -> None:
+    def load_state_dict(self, state: Mapping[str, Sequence[int]]) -> None:
         """Replace the counts by those of `state_dict`."""
-        self.counts = {problem_id: (pair[0], pair[1]) for problem_id, pair in state.items()}
+        self.counts = PassRate(state).counts
 
     def __len__(self) -> int:
         return len(self.counts)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PassRate) and self.counts == other.counts
+
+
+def _read(path: Path, columns: list[str]) -> list[dict[str, Any]]:
+    try:
+        table = pq.read_table(path)
+        return table.select(columns).to_pylist()
+    except (OSError, pa.ArrowInvalid, KeyError) as error:
+        raise DataError(
+            f"{path} is no Parquet file with the columns {', '.join(columns)}: {error}"
+        ) from error

@@ -1,0 +1,32 @@
+"""Scale: divide by the spread of the whole batch's reward."""
+
+from dataclasses import dataclass, replace
+
+from rlvr.advantages.base import Transform, is_number, kept_std, over_tokens, require
+from rlvr.rollouts import Rollouts, Signal
+
+
+@dataclass(frozen=True)
+class batch_scale(Transform):
+    """A_i = A_i / (std of the reward over all kept completions of the batch + eps) (Lite PPO, 2508.08221).
+
+    One divisor for all groups, so that a lone success in a hard group is not amplified beyond the others.
+    Behind `group_center()` it is TRL's `scale_rewards="batch"`, with its `eps` and `ddof`. 0 when at most
+    `ddof` are kept.
+
+    >>> batch_scale(eps=1e-9)(Rollouts.of([[2.0, 0.0], [0.0, 2.0]])).adv.round(decimals=3)
+    tensor([[1.7320, 0.0000],
+            [0.0000, 1.7320]])
+    """
+
+    eps: float = 1e-4
+    ddof: int = 1
+
+    def __post_init__(self) -> None:
+        positive = is_number(self.eps) and self.eps > 0
+        require(positive, self, "eps must be above 0, or equal rewards divide by 0.")
+        require(self.ddof in (0, 1), self, "ddof must be 0 (population) or 1 (sample).")
+
+    def apply(self, rollouts: Rollouts, signal: Signal) -> Signal:
+        std = kept_std(rollouts.reward_PG.nan_to_num(0.0), signal.keep_PG, self.ddof, dim=(0, 1))
+        return replace(signal, adv=signal.adv / over_tokens(std + self.eps, signal))
