@@ -54,8 +54,8 @@ def test_is_pure_and_deterministic(thing):
     first, second = thing()(rollouts, signal), thing()(rollouts, signal)
     for old, new in zip(before, (rollouts, signal), strict=True):
         for key, value in vars(old).items():
-            same = torch.equal(value.nan_to_num(-9.0), getattr(new, key).nan_to_num(-9.0)) if torch.is_tensor(value) else True
-            assert same, f"{thing.__name__} changed {key}"
+            if torch.is_tensor(value):
+                torch.testing.assert_close(getattr(new, key), value, rtol=0, atol=0, equal_nan=True)
     assert set(signal.dropped) == {"unscored"}
     assert torch.equal(first.adv, second.adv)
     assert torch.equal(first.keep_PG, second.keep_PG)
@@ -108,13 +108,3 @@ def test_filters_say_which_drop_they_mean(name):
     words = " ".join(TRANSFORMS[name].__doc__.split())
     assert re.search(r"leaves? the loss and its normaliser", words)
     assert re.search(r"nothing is sampled again", words, re.IGNORECASE)
-
-
-def test_works_on_another_device_type_of_tensor(thing):
-    """No tensor is made on a fixed device: everything follows the rollouts (meta stands in for an accelerator)."""
-    rollouts = messy()
-    moved = Rollouts(**{k: v.to("meta") if torch.is_tensor(v) else v for k, v in vars(rollouts).items()})
-    start = Signal(moved.reward_PG, moved.scored_PG)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Signal, "drop", lambda self, name, mask: Signal(self.adv * mask, self.keep_PG & ~mask))
-        assert thing()(moved, start).adv.device.type == "meta"

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,8 @@ class PassRate:
         No attempts leave no trace, nor does an empty id: problems without a name must not share a record.
         """
         if not 0 <= successes <= attempts:
-            raise DataError(
-                f"Problem {problem_id!r} cannot have {successes} successes in {attempts} attempts."
-            )
+            found = f"{successes} successes in {attempts} attempts"
+            raise DataError(f"Problem {problem_id!r} cannot have {found}: the record is damaged.")
         if attempts and problem_id:
             n, c = self.counts.get(problem_id, (0, 0))
             self.counts[problem_id] = (n + attempts, c + successes)
@@ -117,7 +117,8 @@ class PassRate:
             pq.write_table(pa.table(columns), temporary)
             os.replace(temporary, path)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
             raise RunError(f"Cannot write the pass-rate record {path}: {error}") from error
 
     @classmethod
@@ -143,9 +144,7 @@ class PassRate:
 
 def _read(path: Path, columns: list[str]) -> list[dict[str, Any]]:
     try:
-        table = pq.read_table(path)
-        return table.select(columns).to_pylist()
-    except (OSError, pa.ArrowInvalid, KeyError) as error:
-        raise DataError(
-            f"{path} is no Parquet file with the columns {', '.join(columns)}: {error}"
-        ) from error
+        return pq.read_table(path, columns=columns).to_pylist()
+    except (OSError, pa.ArrowInvalid) as error:
+        named = ", ".join(columns)
+        raise DataError(f"{path} is no Parquet file with the columns {named}: {error}") from error
