@@ -43,12 +43,13 @@ class Progress(TrainerCallback):
         self.start, self.first_step = time.time(), state.global_step
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        if not state.is_world_process_zero or not logs or "reward" not in logs:
+        if not state.is_world_process_zero or not logs or not {"reward", "loss"} & logs.keys():
             return
         per_step = (time.time() - self.start) / max(1, state.global_step - self.first_step)
         left = per_step * (state.max_steps - state.global_step)
         parts = [f"step {state.global_step:>{len(str(state.max_steps))}}/{state.max_steps}"]
         for label, key, form in (
+            *([] if "reward" in logs else [("loss", "loss", ".3f")]),
             ("reward", "reward", ".3f"),
             ("right", "accuracy", ".0%"),
             ("format", "format_rate", ".0%"),

@@ -76,6 +76,7 @@ class TrainConfig(GRPOConfig):
     gradient_checkpointing: bool = _setting(False, "Recompute activations to save memory.")
     logging_steps: float = _setting(1, "Log every so many steps.")
     report_to: None | str | list[str] = _setting("none", "Trackers: none, wandb, trackio, tensorboard, ...")
+    disable_tqdm: bool | None = _setting(True, "rlvr prints one line per step instead of a bar.")
     save_only_model: bool = _setting(False, "Leave optimizer state out of checkpoints (no resume).")
 
     def __post_init__(self) -> None:

@@ -146,7 +146,7 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
         record=record,
         rollouts=run.rollouts if config.log_rollouts else None,
     )
-    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(PrinterCallback)  # Progress prints one readable line instead
     if not trainable_parameters(trainer.model):
         raise ModelError(f"{config.model!r} has no trainable parameter, so training would change nothing.")
     try:

@@ -15,8 +15,10 @@ from pathlib import Path
 import torch
 from datasets import Dataset
 from transformers import set_seed
+from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
+from rlvr.callbacks import Progress
 from rlvr.errors import DataError
 from rlvr.models import cached, load_model
 from rlvr.parse import render
@@ -108,8 +110,11 @@ def warmup(settings: Warmup) -> Path:
                 save_strategy="no",
                 logging_steps=max(1, settings.steps // 10),
                 report_to="none",
+                disable_tqdm=True,
             ),
+            callbacks=[Progress()],
         )
+        trainer.remove_callback(PrinterCallback)
         trainer.train()
         if not all(torch.isfinite(p).all() for p in model.parameters()):
             raise DataError("The warm-up diverged (weights are not finite). Lower --sft_learning_rate.")
