@@ -1,0 +1,103 @@
+"""GSM8K grade-school word problems (2110.14168), from a local JSONL file or from the hub.
+
+    gsm8k(path='train.jsonl')        rows {"question": ..., "answer": "working #### final"}
+    gsm8k                            openai/gsm8k from the hub
+
+A local file, and the hub's train split, are divided by a hash of the question: 80% train, 10% validation, 10% test;
+from the hub, `test` is the official test split instead.
+"""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from rlvr.errors import DataError
+from rlvr.records import Problem
+
+VERSION = 1
+INLINE = True
+_SPLITS = {"train": range(0, 80), "validation": range(80, 90), "test": range(90, 100)}
+_MARKS = re.compile(r"<<[^<>]*>>")
+_NUMBER = re.compile(r"\$?([+-]?)([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.([0-9]+))?[.%]?")
+
+
+def load(split: str, size: int | None, seed: int, path: str = "") -> list[Problem]:
+    """Return up to `size` problems of `split` in file order (`seed` is unused: the data are fixed)."""
+    if split not in _SPLITS:
+        raise DataError(f"No split {split!r}. Known: {', '.join(_SPLITS)}.")
+    official_test = not path and split == "test"
+    rows = _local(path) if path else _hub("test" if official_test else "train")
+    problems = []
+    for number, row in enumerate(rows, 1):
+        if size is not None and len(problems) >= size:
+            break
+        question, answer = row.get("question"), row.get("answer")
+        if not isinstance(question, str) or not isinstance(answer, str) or "####" not in answer:
+            raise DataError(
+                f"{path or 'openai/gsm8k'}, row {number}: expected 'question' and an 'answer' with a '#### final' part, "
+                f"found {row!r:.120}."
+            )
+        digest = int.from_bytes(hashlib.sha256(question.encode()).digest()[:4], "big")
+        if not official_test and digest % 100 not in _SPLITS[split]:
+            continue
+        working, _, final = answer.rpartition("####")
+        problems.append(
+            Problem(
+                id=f"gsm8k-v{VERSION}/{split}/{digest:08x}-{number}",
+                prompt=[{"role": "user", "content": question}],
+                answer=final.strip(),
+                task="gsm8k",
+                meta={"working": _MARKS.sub("", working).strip()},
+            )
+        )
+    return problems
+
+
+def solution(problem: Problem) -> str:
+    """Return the published working without its <<calculator>> marks."""
+    return str(problem.meta["working"])
+
+
+def verify(answer: str, gold: str) -> bool:
+    """Whether `answer` is the gold number, and nothing else; $, %, separators and a trailing full stop are ignored.
+
+    >>> verify("$1,200.00", "1200"), verify("12 apples", "12")
+    (True, False)
+    """
+    found, wanted = _value(answer), _value(gold)
+    return found is not None and found == wanted
+
+
+def _value(text: str) -> tuple[int, str] | None:
+    match = _NUMBER.fullmatch(text.strip()) if len(text) < 64 else None
+    if not match:
+        return None
+    return int(match[1] + match[2].replace(",", "")), (match[3] or "").rstrip("0")
+
+
+def _local(path: str) -> list[dict[str, Any]]:
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise DataError(f"Cannot read {path!r}: {error.strerror}.") from error
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path}, line {number} is not JSON: {error.msg}.") from None
+    return rows
+
+
+def _hub(split: str) -> list[dict[str, Any]]:
+    from datasets import load_dataset
+
+    try:
+        return list(load_dataset("openai/gsm8k", "main", split=split))
+    except Exception as error:  # whatever the hub client raises, the user needs the way out
+        raise DataError(
+            f"Cannot fetch openai/gsm8k from the hub ({type(error).__name__}). Give a local file instead: "
+            "gsm8k(path='train.jsonl')"
+        ) from error
