@@ -20,6 +20,10 @@ def _verdict(name: str, answer: str, gold: Any) -> bool:
     return verdict
 
 
+def _start(name: str) -> None:
+    content.load("data", name)
+
+
 class Verifier:
     """Judges answers of one problem set.
 
@@ -43,9 +47,10 @@ class Verifier:
         if self.inline:
             return [self._settle(lambda a=answer, g=gold: _verdict(self.name, a, g), answer) for answer, gold in pairs]
         if self._pool is None:
-            self._pool = ProcessPool(max_workers=1, context=get_context("spawn"))
-            # The first call pays for the worker's start; it must not count against the first answer.
-            self._pool.schedule(content.load, args=("data", self.name)).result()
+            # The import happens as a worker starts, so it does not count against the first answer.
+            self._pool = ProcessPool(
+                max_workers=1, context=get_context("spawn"), initializer=_start, initargs=(self.name,)
+            )
         pending = [
             None if a is None else self._pool.schedule(_verdict, args=(self.name, a, g), timeout=self.timeout)
             for a, g in pairs
