@@ -25,7 +25,11 @@ from rlvr.records import Problem
 VERSION = 1
 INLINE = True  # verify is pure and linear: no process pool needed
 LEVELS = tuple(range(10))
-_SPLITS = {"train": range(0, 8), "validation": range(8, 9), "test": range(9, 12)}  # twelfths of all expressions
+_SPLITS = {
+    "train": range(0, 8),
+    "validation": range(8, 9),
+    "test": range(9, 12),
+}  # twelfths of all expressions
 _STEP = re.compile(r"(-?\d{1,12}) ?([+*-]) ?(\d{1,12}) ?= ?(-?\d{1,24})(?!\d)")
 
 
@@ -49,7 +53,8 @@ def load(
     if modulus < 2 or not 2 <= choices <= 8:
         raise DataError(f"modulus must be at least 2 and choices between 2 and 8, found {modulus} and {choices}.")
     return [
-        _problem(split, i, seed, levels[i % len(levels)], mode, modulus, choices) for i in range(1000 if size is None else size)
+        _problem(split, i, seed, levels[i % len(levels)], mode, modulus, choices)
+        for i in range(1000 if size is None else size)
     ]
 
 
@@ -107,7 +112,10 @@ def _problem(split: str, i: int, seed: int, level: int, mode: str, modulus: int,
     value = _work(expression)[1]
     question, answer = f"What is {expression}?", str(value)
     if mode == "mod":
-        question, answer = f"What is the remainder of {expression} divided by {modulus}?", str(value % modulus)
+        question, answer = (
+            f"What is the remainder of {expression} divided by {modulus}?",
+            str(value % modulus),
+        )
     elif mode == "choice":
         options = _options(value, choices, draw)
         letters = string.ascii_uppercase

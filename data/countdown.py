@@ -39,7 +39,8 @@ def verify(answer: str, gold: dict[str, Any]) -> bool:
 
     One "= target" may follow. Refused: other numbers, a number used twice, signs, powers, decimals, words.
 
-    >>> verify("(3 + 5) * 2 = 16", {"target": 16, "numbers": [2, 3, 5]}), verify("16", {"target": 16, "numbers": [2, 8]})
+    >>> gold = {"target": 16, "numbers": [2, 3, 5]}
+    >>> verify("(3 + 5) * 2 = 16", gold), verify("16", gold)
     (True, False)
     """
     if len(answer) > _LONGEST:

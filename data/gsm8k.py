@@ -36,8 +36,8 @@ def load(split: str, size: int | None, seed: int, path: str = "") -> list[Proble
         question, answer = row.get("question"), row.get("answer")
         if not isinstance(question, str) or not isinstance(answer, str) or "####" not in answer:
             raise DataError(
-                f"{path or 'openai/gsm8k'}, row {number}: expected 'question' and an 'answer' with a '#### final' part, "
-                f"found {row!r:.120}."
+                f"{path or 'openai/gsm8k'}, row {number}: expected 'question' and an 'answer' with a "
+                f"'#### final' part, found {row!r:.120}."
             )
         digest = int.from_bytes(hashlib.sha256(question.encode()).digest()[:4], "big")
         if not official_test and digest % 100 not in _SPLITS[split]:

@@ -1,6 +1,6 @@
 """Any JSONL file of yours: one problem per line, with a column map.
 
-    jsonl(path='mine.jsonl', prompt='question', answer='final', verifier='number')
+jsonl(path='mine.jsonl', prompt='question', answer='final', verifier='number')
 """
 
 import hashlib
@@ -12,7 +12,11 @@ from rlvr.errors import DataError
 from rlvr.records import Problem
 
 VERSION = 1
-_SPLITS = {"train": range(0, 80), "validation": range(80, 90), "test": range(90, 100)}  # hundredths, by prompt
+_SPLITS = {
+    "train": range(0, 80),
+    "validation": range(80, 90),
+    "test": range(90, 100),
+}  # hundredths, by prompt
 VERIFIERS = ("exact", "number", "math")
 
 
@@ -72,8 +76,10 @@ def gold_answer(problem: Problem) -> str:
 def verify(answer: str, gold: dict[str, str]) -> bool:
     """Whether `answer` equals the gold answer under the verifier that the file asked for.
 
-    >>> verify(" Paris ", {"text": "paris", "verifier": "exact"}), verify("1,000.0", {"text": "1000", "verifier": "number"})
-    (True, True)
+    >>> verify(" Paris ", {"text": "paris", "verifier": "exact"})
+    True
+    >>> verify("1,000.0", {"text": "1000", "verifier": "number"})
+    True
     """
     if not answer.strip():
         return False
@@ -82,7 +88,8 @@ def verify(answer: str, gold: dict[str, str]) -> bool:
     if gold["verifier"] == "number":
         wanted, found = _number(gold["text"]), _number(answer)
         return found is not None and found == wanted
-    from math_verify import parse, verify as same
+    from math_verify import parse
+    from math_verify import verify as same
 
     # No alarm of its own: it only works in a main thread, and rlvr's verifier process guards the time.
     wanted = parse(f"${gold['text']}$", parsing_timeout=None)
@@ -101,7 +108,9 @@ def _row(path: str, number: int, line: str, prompt: str, answer: str, id: str) -
         if column not in row:
             raise DataError(f"{where} has no column {column!r}; it has {', '.join(map(repr, row)) or 'none'}.")
     text = row[prompt]
-    chat_ok = isinstance(text, list) and text and all(isinstance(m, dict) and {"role", "content"} <= m.keys() for m in text)
+    chat_ok = (
+        isinstance(text, list) and text and all(isinstance(m, dict) and {"role", "content"} <= m.keys() for m in text)
+    )
     if not chat_ok and not (isinstance(text, str) and text.strip()):
         raise DataError(f"{where}, column {prompt!r}: expected a text or chat messages, found {text!r:.80}.")
     if not isinstance(row[answer], str | int | float) or not str(row[answer]).strip():

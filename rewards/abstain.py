@@ -19,9 +19,7 @@ def abstain(c: Completion, *, right: float = 1, abstain: float = 0, wrong: float
     0.5
     """
     if not wrong <= abstain <= right or wrong == right:
-        raise ValueError(
-            f"abstain needs wrong <= abstain <= right and wrong < right, got {wrong}, {abstain}, {right}"
-        )
+        raise ValueError(f"abstain needs wrong <= abstain <= right and wrong < right, got {wrong}, {abstain}, {right}")
     if c.correct is None:
         return None
     said = (c.answer or "").strip().removesuffix(".").casefold().replace("\u2019", "'")

@@ -8,9 +8,22 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-_NOT_METRICS = {"total_flos", "train_runtime", "train_samples_per_second", "train_steps_per_second", "train_loss"}
+_NOT_METRICS = {
+    "total_flos",
+    "train_runtime",
+    "train_samples_per_second",
+    "train_steps_per_second",
+    "train_loss",
+}
+
+
+def say(message: str) -> None:
+    """Print progress on the main process, to standard error: standard output belongs to results."""
+    if PartialState().is_main_process:
+        print(message, file=sys.stderr, flush=True)
 
 
 class MetricsFile(TrainerCallback):

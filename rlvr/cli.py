@@ -95,7 +95,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def overview() -> str:
     """Return the text of `rlvr --help`."""
-    lines = ["usage: rlvr COMMAND [...]", "", "Reinforcement learning with verifiable rewards on small models.", ""]
+    lines = [
+        "usage: rlvr COMMAND [...]",
+        "",
+        "Reinforcement learning with verifiable rewards on small models.",
+        "",
+    ]
     lines += [f"  {name:<10} {summary}" for name, (summary, _) in COMMANDS.items()]
     return "\n".join([*lines, "", "rlvr COMMAND --help shows the options of a command, with examples."])
 
@@ -121,7 +126,7 @@ def _config_help(kind: type, own: argparse.ArgumentParser) -> None:
     for f in dataclasses.fields(kind):
         text = str(f.metadata.get("help", "")).strip().split("\n")[0]
         if f.init and text:
-            default = f.default if f.default is not dataclasses.MISSING else f.default_factory()  # type: ignore[misc]
+            default = f.default if f.default is not dataclasses.MISSING else f.default_factory()  # type: ignore[misc, operator]
             print(f"  --{f.name} (default: {default})\n      {textwrap.shorten(text, 160)}")
 
 
@@ -140,7 +145,9 @@ def cmd_train(argv: list[str]) -> int:
         return 0
     recipes = [str(own.resume / "config.yaml")] if own.resume else own.config
     config = parse_config(TrainConfig, recipes, rest, "rlvr train")
-    from rlvr.train import plan, say, train
+    from rlvr.callbacks import say
+    from rlvr.plan import plan
+    from rlvr.train import train
 
     resolved = plan(config)
     if own.dry_run:
@@ -171,8 +178,7 @@ def cmd_warmup(argv: list[str]) -> int:
         _config_help(TrainConfig, parser)
         return 0
     config = parse_config(TrainConfig, own.config, rest, "rlvr warmup")
-    from rlvr.train import warmup_settings
-    from rlvr.warmup import warmup
+    from rlvr.warmup import warmup, warmup_settings
 
     if not config.sft_steps:
         raise RlvrError("sft_steps is 0, so there is nothing to do. Give --sft_steps 40, or a recipe that sets it.")
@@ -192,7 +198,8 @@ def cmd_evaluate(argv: list[str]) -> int:
         _config_help(EvalConfig, parser)
         return 0 if own.help else 2
     config = parse_config(EvalConfig, (), rest, "rlvr evaluate")
-    from rlvr.evaluate import evaluate_config, save_eval
+    from rlvr.eval_file import save_eval
+    from rlvr.evaluate import evaluate_config
     from rlvr.report import eval_table
     from rlvr.runs import slug
 
@@ -269,7 +276,9 @@ def _listing() -> dict[str, Callable[[], dict[str, str]]]:
 
     def recipes() -> dict[str, str]:
         folder = Path(__file__).parent / "recipes"
-        return {p.stem: p.read_text(encoding="utf-8").split("\n")[0].lstrip("# ") for p in sorted(folder.glob("*.yaml"))}
+        return {
+            p.stem: p.read_text(encoding="utf-8").split("\n")[0].lstrip("# ") for p in sorted(folder.glob("*.yaml"))
+        }
 
     def transforms() -> dict[str, str]:
         from rlvr.advantages import RECIPES, TRANSFORMS

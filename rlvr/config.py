@@ -5,6 +5,7 @@ keys are errors. Several recipes merge from left to right: `--config nsr tiny --
 """
 
 import dataclasses
+import inspect
 import math
 import typing
 from collections.abc import Iterable, Sequence
@@ -52,15 +53,20 @@ class TrainConfig(GRPOConfig):
     sft_learning_rate: float = _setting(5e-5, "Peak learning rate of the warm-up.")
     # DURING: the signal
     rewards: dict[str, float] | str = _setting(
-        {"correct": 1.0}, 'Reward terms and their weights, as YAML or JSON: \'{"correct": 0.5, "brier": 0.5}\'.'
+        {"correct": 1.0},
+        'Reward terms and their weights, as YAML or JSON: \'{"correct": 0.5, "brier": 0.5}\'.',
     )
     allow_hackable: bool = _setting(False, "Train even if some wrong completion can earn more than a right one.")
-    advantage: str = _setting("grpo", "Advantage specs, applied in order: 'grpo, drop_near_impossible(threshold=0.05)'.")
+    advantage: str = _setting(
+        "grpo", "Advantage specs, applied in order: 'grpo, drop_near_impossible(threshold=0.05)'."
+    )
     # Measuring
     eval_data: list[str] = _setting([], "Problem set specs to measure on; none means the test split of `data`.")
     eval_size: int = _setting(120, "Problems per evaluation set; 0 measures nothing.")
     eval_n: int = _setting(8, "Samples per evaluation problem.")
     eval_temperature: float = _setting(1.0, "Sampling temperature of the evaluation.")
+    # Where it goes
+    output_dir: str | None = _setting(None, "Run directory; None makes runs/<recipe>-<model>-s<seed>-<time>.")
     # Seeds: `seed` is the model's; these default to it
     sampling_seed: int | None = _setting(None, "Seed of the sampled completions; None takes `seed`.")
     eval_seed: int = _setting(1234, "Seed of the evaluation's problems and samples; the same for every run.")
@@ -71,6 +77,7 @@ class TrainConfig(GRPOConfig):
     pack_prompts: bool = _setting(True, "Compute each prompt once for its group in the training pass, where exact.")
     verify_timeout: float = _setting(2.0, "Wall-clock limit of one verification, in seconds.")
     log_rollouts: bool = _setting(True, "Write every completion to rollouts/*.parquet.")
+    bf16: bool | None = _setting(None, "bfloat16 autocast in training; None takes it where it is fast.")
     # TRL's defaults that do not suit a small model on a small machine
     num_generations: int | None = _setting(8, "Completions per prompt (G).")
     gradient_checkpointing: bool = _setting(False, "Recompute activations to save memory.")
@@ -90,7 +97,13 @@ class TrainConfig(GRPOConfig):
             raise SpecError(did_you_mean("tag", unknown[0], TAGS))
         if not isinstance(self.rewards, dict) or not self.rewards:
             raise SpecError(f"rewards must map reward terms to weights, got {self.rewards!r}.")
-        for name, low in {"train_size": 1, "eval_size": 0, "eval_n": 1, "lora_rank": 0, "sft_steps": 0}.items():
+        for name, low in {
+            "train_size": 1,
+            "eval_size": 0,
+            "eval_n": 1,
+            "lora_rank": 0,
+            "sft_steps": 0,
+        }.items():
             if getattr(self, name) < low:
                 raise SpecError(f"{name} must be at least {low}, got {getattr(self, name)}.")
         for name in ("engine", "sampling_dtype"):
@@ -211,7 +224,7 @@ def _argument(value: Any, kind: type, name: str) -> Any:
 
 def to_yaml(config: Any) -> str:
     """Write the settings that differ from the defaults, plus rlvr's own, so that --config can read them back."""
-    own = {f for base in (TrainConfig, EvalConfig) for f in base.__dict__.get("__annotations__", {})}
+    own = {f for base in (TrainConfig, EvalConfig) for f in inspect.get_annotations(base)}
     default = type(config)()
     kept = {}
     for f in dataclasses.fields(config):

@@ -118,9 +118,9 @@ def find(kind: str, name: str) -> Path:
 
 @cache
 def _import(path: Path) -> ModuleType:
-    name = f"rlvr_content.{path.stem}_{hashlib.sha1(str(path).encode()).hexdigest()[:8]}"
+    name = f"rlvr_content_{path.stem}_{hashlib.sha1(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec and spec.loader
+    assert spec is not None and spec.loader is not None  # noqa: PT018
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -136,7 +136,7 @@ def _import(path: Path) -> ModuleType:
 def load(kind: str, name: str) -> ModuleType:
     """Import the file that `name` stands for, once per process.
 
-    >>> load("rewards", "correct").__name__.startswith("rlvr_content.correct_")
+    >>> load("rewards", "correct").__name__.startswith("rlvr_content_correct_")
     True
     """
     return _import(find(kind, name))

@@ -3,17 +3,14 @@
 Aggregation belongs to `rlvr/metrics/`, so that a stored evaluation can be read again with other metrics.
 """
 
-import json
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlvr.config import EvalConfig
-from rlvr.errors import DataError
+from rlvr.eval_file import SCHEMA
 from rlvr.generate import Engine, Sampling
 from rlvr.generate.precision import bf16_pays
 from rlvr.models import eos_ids, load_model
@@ -23,8 +20,6 @@ from rlvr.rollouts import Problem
 from rlvr.runs import slug
 from rlvr.score import Scorer
 from rlvr.verify import Verifier
-
-SCHEMA = 1
 
 
 def evaluate(
@@ -125,24 +120,3 @@ def make_engine(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, dtyp
     """Return an engine for `model` that ends completions where the model and its tokenizer say so."""
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     return Engine(model, eos_ids(model, tokenizer), pad, dtype)
-
-
-def save_eval(record: dict[str, Any], path: Path) -> None:
-    """Write an evaluation record atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def load_eval(path: str | Path) -> dict[str, Any]:
-    """Read an evaluation record; raises DataError when the file is missing or is not one."""
-    try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"Cannot read the evaluation {str(path)!r}: {error.strerror}.") from error
-    except json.JSONDecodeError as error:
-        raise DataError(f"{str(path)!r} is not JSON (line {error.lineno}): {error.msg}.") from error
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA or "problems" not in record:
-        raise DataError(f"{str(path)!r} is not an evaluation of schema {SCHEMA}. Make one with: rlvr evaluate MODEL")
-    return record

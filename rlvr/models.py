@@ -139,7 +139,11 @@ def build_tiny(seed: int = 0, hidden: int = 128, layers: int = 4) -> tuple[Llama
 
 
 def load_model(
-    spec: str, *, dtype: torch.dtype | str = torch.float32, trust_remote_code: bool = False, revision: str | None = None
+    spec: str,
+    *,
+    dtype: torch.dtype | str = torch.float32,
+    trust_remote_code: bool = False,
+    revision: str | None = None,
 ) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
     """Load the model and tokenizer that `spec` stands for, in evaluation mode.
 
@@ -160,7 +164,9 @@ def load_model(
     path = packaged_path() if spec == PACKAGED else Path(spec).expanduser()
     source = str(path) if path.is_dir() else spec
     if not path.is_dir() and (spec.count("/") != 1 or spec.startswith((".", "/", "~"))):
-        raise ModelError(did_you_mean("model", spec, [PACKAGED, TINY], "Or give a local folder or a hub id owner/name."))
+        raise ModelError(
+            did_you_mean("model", spec, [PACKAGED, TINY], "Or give a local folder or a hub id owner/name.")
+        )
     adapter = path.is_dir() and (path / "adapter_config.json").is_file()
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code, revision=revision)
@@ -185,7 +191,11 @@ def lora_config(rank: int, alpha: int | None = None, dropout: float = 0.0) -> Lo
     if rank == 0:
         return None
     return LoraConfig(
-        r=rank, lora_alpha=alpha or 2 * rank, lora_dropout=dropout, target_modules="all-linear", task_type="CAUSAL_LM"
+        r=rank,
+        lora_alpha=alpha or 2 * rank,
+        lora_dropout=dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
     )
 
 

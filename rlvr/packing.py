@@ -63,7 +63,13 @@ def pack(prompt_ids: Tensor, prompt_mask: Tensor, completion_ids: Tensor, comple
     sequences = []
     for prompt, rows in groups.items():
         head = len(prompt) - 1
-        ids, positions, segment, owner, column = list(prompt[:-1]), list(range(head)), [0] * head, [-1] * head, [-1] * head
+        ids, positions, segment, owner, column = (
+            list(prompt[:-1]),
+            list(range(head)),
+            [0] * head,
+            [-1] * head,
+            [-1] * head,
+        )
         for number, row in enumerate(rows, 1):
             n = int(lengths[row])
             if n == 0:
@@ -80,14 +86,19 @@ def pack(prompt_ids: Tensor, prompt_mask: Tensor, completion_ids: Tensor, comple
     def table(values: list[list[int]], fill: int) -> Tensor:
         return torch.tensor([v + [fill] * (longest - len(v)) for v in values], device=device)
 
-    ids, positions, segment, owner, column = (list(part) for part in zip(*sequences, strict=True))
-    segment_UL = table(segment, -1)
+    segment_UL = table([s[2] for s in sequences], -1)
     same = segment_UL[:, :, None] == segment_UL[:, None, :]
     shared = segment_UL[:, None, :] == 0
     earlier = torch.ones(longest, longest, dtype=torch.bool, device=device).tril()
     # Padding (segment -1) sees earlier padding and itself, so that no row of the softmax is empty.
     attend = earlier & (same | (shared & (segment_UL[:, :, None] >= 0)))
-    return Packed(table(ids, 0), table(positions, 0), attend[:, None], table(owner, -1), table(column, -1))
+    return Packed(
+        input_ids_UL=table([s[0] for s in sequences], 0),
+        position_ids_UL=table([s[1] for s in sequences], 0),
+        attend_U1LL=attend[:, None],
+        row_UL=table([s[3] for s in sequences], -1),
+        column_UL=table([s[4] for s in sequences], -1),
+    )
 
 
 def unpack(values_UL: Tensor, packed: Packed, shape: tuple[int, int]) -> Tensor:

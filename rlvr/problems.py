@@ -69,5 +69,7 @@ def check(spec: str, splits: Sequence[str], size: int, seed: int) -> list[str]:
                 except Exception as error:  # a verifier is content: whatever it raises is a finding
                     verdict = f"{type(error).__name__}: {error}"
                 if verdict is not wanted:
-                    failures.append(f"{problem.id}: verify({text!r}, {problem.answer!r}) gave {verdict!r}, not {wanted}")
+                    failures.append(
+                        f"{problem.id}: verify({text!r}, {problem.answer!r}) gave {verdict!r}, not {wanted}"
+                    )
     return failures

@@ -23,9 +23,9 @@ def messages(problem: Problem, tags: Sequence[str], system_prompt: str | None = 
 
 def encode(tokenizer: PreTrainedTokenizerBase, chats: Sequence[list[dict[str, str]]]) -> list[list[int]]:
     """Return the token ids of each chat, ending where the assistant is to speak."""
-    return tokenizer.apply_chat_template(
-        list(chats), add_generation_prompt=True, tokenize=True, return_dict=True
-    )["input_ids"]
+    return tokenizer.apply_chat_template(list(chats), add_generation_prompt=True, tokenize=True, return_dict=True)[
+        "input_ids"
+    ]
 
 
 def check_lengths(prompts: Sequence[Sequence[int]], ids: Sequence[str], room: int, context: int | None) -> None:

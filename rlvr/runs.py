@@ -97,7 +97,9 @@ def create(path: Path, config_yaml: str, argv: Sequence[str]) -> RunDir:
         (path / "env.json").write_text(json.dumps(environment(), indent=2) + "\n", encoding="utf-8")
         (path / "code.diff").write_text(code_diff(), encoding="utf-8")
     except OSError as error:
-        raise RunError(f"Cannot create the run directory {path}: {error.strerror}. Choose another --output_dir.") from error
+        raise RunError(
+            f"Cannot create the run directory {path}: {error.strerror}. Choose another --output_dir."
+        ) from error
     return run
 
 
@@ -111,7 +113,7 @@ def reopen(path: Path) -> RunDir:
 
 def environment() -> dict[str, Any]:
     """Describe the software and the machine that a run used."""
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)
@@ -138,7 +140,12 @@ def _git(*args: str) -> str:
         return ""
     try:
         done = subprocess.run(
-            ["git", "-C", str(source), *args], capture_output=True, text=True, timeout=20, errors="replace", check=False
+            ["git", "-C", str(source), *args],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            errors="replace",
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

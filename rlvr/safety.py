@@ -160,8 +160,7 @@ def _reasons(bench: _Bench, right_Q: np.ndarray, wrong_Q: np.ndarray) -> list[st
         if worth_Q[best] > bar:
             bar = worth_Q[best] + bench.tolerance  # the same finding is not told twice
             reasons.append(
-                f"{what}{at(best)} earns {worth_Q[best]:.4g}, "
-                f"a right one{at(worst)} earns {right_Q[worst]:.4g}"
+                f"{what}{at(best)} earns {worth_Q[best]:.4g}, a right one{at(worst)} earns {right_Q[worst]:.4g}"
             )
     honest_P = _expected(right_Q, wrong_Q).max(1)
     gaps = {
@@ -205,9 +204,7 @@ def audit(terms: Mapping[Term, float], tags: Sequence[str], problem: Problem = P
     proper = abs(p - q) <= Q[1] + bench.tolerance
     if proper:
         return Audit(not reasons, True, reasons)
-    return Audit(
-        not reasons, False, [*reasons, f"with a chance {p:.2f} of being right, stating {q:.2f} pays best"]
-    )
+    return Audit(not reasons, False, [*reasons, f"with a chance {p:.2f} of being right, stating {q:.2f} pays best"])
 
 
 def assert_safe(

@@ -20,7 +20,11 @@ class Scorer:
         self.verifier = verifier
 
     def __call__(
-        self, problems: Sequence[Problem], texts: Sequence[str], n_tokens: Sequence[int], truncated: Sequence[bool]
+        self,
+        problems: Sequence[Problem],
+        texts: Sequence[str],
+        n_tokens: Sequence[int],
+        truncated: Sequence[bool],
     ) -> list[Completion]:
         """Score texts in order; `correct` is None where the verifier itself failed."""
         parsed = [parse(text, self.tags) for text in texts]

@@ -151,13 +151,9 @@ def _load(text: str) -> Term:
     try:
         hash(term)
     except TypeError:
-        raise SpecError(
-            f"The parameters of {text!r} must be numbers, strings, lists, True, False or None."
-        ) from None
+        raise SpecError(f"The parameters of {text!r} must be numbers, strings, lists, True, False or None.") from None
     term.function  # noqa: B018  # looked up now, so that a mistake shows before a model is loaded
-    if (
-        not term.spec.is_path
-    ):  # ours take any completion; a user's may need facts that only real problems have
+    if not term.spec.is_path:  # ours take any completion; a user's may need facts that only real problems have
         try:
             term(Completion(Problem("probe", [], ""), "", format_ok=True, n_tokens=1))
         except RlvrError as error:
@@ -174,9 +170,7 @@ def reward(terms: Mapping[Term, float], c: Completion) -> tuple[dict[str, float 
     ({'correct': 1.0, 'format': 0.0}, 1.0)
     """
     values = {term: term(c) for term in terms}
-    counted = [
-        weight * value for (term, weight) in terms.items() if weight and (value := values[term]) is not None
-    ]
+    counted = [weight * value for (term, weight) in terms.items() if weight and (value := values[term]) is not None]
     return {term.name: value for term, value in values.items()}, sum(counted) if counted else math.nan
 
 
@@ -213,9 +207,7 @@ def as_trl_reward(
             raise RlvrError(f"Verifying needs a column 'answer' in the data set; its other columns: {found}.")
         n = len(completions)
         # What TRL adds beside the columns (trainer_state, log_metric, ...) is not one value per completion.
-        rows = {
-            key: values for key, values in columns.items() if isinstance(values, list) and len(values) == n
-        }
+        rows = {key: values for key, values in columns.items() if isinstance(values, list) and len(values) == n}
         values = []
         for i, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
             row = {key: column[i] for key, column in rows.items()}
@@ -230,9 +222,7 @@ def as_trl_reward(
             parsed = parse(text, tags)
             verdict = judge(parsed.answer, problem.answer)
             n_tokens = len(completion_ids[i]) if completion_ids is not None else 0
-            record = Completion(
-                problem, text, parsed.answer, parsed.confidence, parsed.format_ok, verdict, n_tokens
-            )
+            record = Completion(problem, text, parsed.answer, parsed.confidence, parsed.format_ok, verdict, n_tokens)
             values.append(term(record))
         return values
 

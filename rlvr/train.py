@@ -1,11 +1,10 @@
 """READ ME FIRST: load -> check -> warm up -> evaluate -> train -> evaluate, top to bottom.
 
-Everything that can fail without a model fails before one is loaded. The report is not made here: it reads the
-run directory that this leaves behind.
+`plan` (rlvr/plan.py) has resolved and checked everything that a config names before a model is loaded. The report
+is not made here: it reads the run directory that this leaves behind.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,53 +13,21 @@ from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from transformers.trainer_callback import PrinterCallback
 
-from rlvr import advantages, callbacks, runs
-from rlvr.config import TrainConfig, to_yaml
-from rlvr.errors import ModelError, RlvrError, SpecError
-from rlvr.evaluate import describe, evaluate, make_engine, save_eval
+from rlvr import callbacks, runs
+from rlvr.callbacks import say
+from rlvr.config import to_yaml
+from rlvr.errors import ModelError
+from rlvr.eval_file import save_eval
+from rlvr.evaluate import describe, evaluate, make_engine
 from rlvr.generate import Sampling
 from rlvr.models import load_model, lora_config, trainable_parameters
-from rlvr.problems import check, load_problems
+from rlvr.plan import Plan
 from rlvr.prompts import check_lengths, encode, messages
-from rlvr.rollouts import Problem
-from rlvr.safety import assert_safe
 from rlvr.score import Scorer
 from rlvr.select.pass_rate import PassRate
-from rlvr.terms import Term, load_terms
 from rlvr.trainer import RLVRTrainer
 from rlvr.verify import Verifier
-from rlvr.warmup import Warmup, warmup
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a config resolves to, checked, before any model is loaded."""
-
-    config: TrainConfig
-    terms: dict[Term, float]
-    advantage: advantages.Transform
-    problems: list[Problem]
-    eval_problems: dict[str, list[Problem]]
-
-
-def plan(config: TrainConfig) -> Plan:
-    """Resolve and check everything that a config names; raises RlvrError saying what to mend."""
-    assert isinstance(config.rewards, dict)
-    terms = load_terms(config.rewards)
-    assert_safe(terms, config.tags, config.allow_hackable)
-    advantage = advantages.build(config.advantage)
-    for spec in {config.data, *config.eval_specs}:
-        if failures := check(spec, ("train", "test"), size=50, seed=config.data_size_seed):
-            raise RlvrError(f"The problem set {spec!r} fails its own verifier: {failures[0]}")
-    problems = load_problems(config.data, "train", config.train_size, config.data_size_seed)
-    needed = config.generation_batch_size // config.num_generations
-    if len(problems) < needed:
-        raise SpecError(f"One batch takes {needed} problems, but {config.data!r} gives {len(problems)}.")
-    evals = {
-        spec: load_problems(spec, "test", config.eval_size, config.data_size_seed)
-        for spec in (config.eval_specs if config.eval_size else [])
-    }
-    return Plan(config, terms, advantage, problems, evals)
+from rlvr.warmup import warmup, warmup_settings
 
 
 def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path | None = None) -> runs.RunDir:
@@ -122,11 +89,16 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
     record = PassRate()
     if config.profile_n and not resume:
         say(f"profiling {len(plan.problems)} training problems with {config.profile_n} samples each")
-        options = {"sampling": Sampling(config.max_completion_length or 0), "system_prompt": config.system_prompt}
         profile = evaluate(
-            make_engine(model, tokenizer, sampling_dtype), tokenizer, plan.problems, scorer,
-            n=config.profile_n, seed=config.eval_seed + 1, **options,
-        )  # fmt: skip
+            make_engine(model, tokenizer, sampling_dtype),
+            tokenizer,
+            plan.problems,
+            scorer,
+            n=config.profile_n,
+            sampling=Sampling(config.max_completion_length or 0),
+            seed=config.eval_seed + 1,
+            system_prompt=config.system_prompt,
+        )
         record = PassRate.from_eval(profile)
 
     # The loop itself is TRL's; RLVRTrainer changes only what the signal is.
@@ -162,27 +134,3 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
 
     measure(trainer.accelerator.unwrap_model(trainer.model), "after")
     return run
-
-
-def warmup_settings(config: TrainConfig) -> Warmup:
-    """Return the warm-up that a training config asks for."""
-    return Warmup(
-        model=config.model,
-        data=config.data,
-        steps=config.sft_steps,
-        batch_size=config.sft_batch_size,
-        learning_rate=config.sft_learning_rate,
-        seed=config.seed,
-        data_seed=config.data_size_seed,
-        tags=tuple(config.tags),
-        system_prompt=config.system_prompt,
-        bf16=config.bf16,
-    )
-
-
-def say(message: str) -> None:
-    """Print progress on the main process, to standard error: standard output belongs to results."""
-    import sys
-
-    if PartialState().is_main_process:
-        print(message, file=sys.stderr, flush=True)

@@ -95,7 +95,7 @@ class RLVRTrainer(GRPOTrainer):
         config = kwargs.get("args") or next((a for a in args if hasattr(a, "num_generations")), None)
         if terms and not kwargs.get("reward_funcs"):
             kwargs["reward_funcs"] = [term_function(term) for term in terms]
-            config.reward_weights = list(terms.values())
+            config.reward_weights = list(terms.values())  # type: ignore[union-attr]
         if advantage is not None and config is not None and config.beta and config.loss_type in ROW_MEAN_LOSSES:
             raise SpecError(
                 f"loss_type={config.loss_type!r} divides by all rows, so with a KL term (beta={config.beta}) a dropped "
@@ -143,7 +143,7 @@ class RLVRTrainer(GRPOTrainer):
         self._log_signal(mode, rollouts, signal)
         if mode == "train":
             if self.rollouts_dir is not None and self._captured["records"] and self.accelerator.is_main_process:
-                self._write_rollouts(rollouts, signal)
+                self._write_rollouts(self.rollouts_dir, rollouts, signal)
             # After the decision: a filter judges a problem by its past, not by the outcome it is about to filter.
             self.record.update(rollouts.ids, rollouts.correct_PG, rollouts.scored_PG)
         return out
@@ -182,9 +182,7 @@ class RLVRTrainer(GRPOTrainer):
             mask = out["completion_mask"] * self._local(keep_N, n_local).to(out["completion_mask"].device)[:, None]
             # tool_mask is TRL's mask of tokens that are attended to but carry no loss.
             out["tool_mask"] = mask if "tool_mask" not in out else mask * out["tool_mask"]
-            out["num_items_in_batch"] = self.accelerator.gather(
-                (out["completion_mask"] * out["tool_mask"]).sum()
-            ).sum()
+            out["num_items_in_batch"] = self.accelerator.gather((out["completion_mask"] * out["tool_mask"]).sum()).sum()
         out["advantages"] = self._local(used_N, n_local).to(out["advantages"])
         # A deque as long as the generation batch: this replaces the advantages which TRL computed but nobody used.
         self._logs["advantages"].extend((adv_N if adv_N.dim() == 1 else adv_N.mean(-1)).tolist())
@@ -213,14 +211,14 @@ class RLVRTrainer(GRPOTrainer):
         if records := self._captured["records"]:
             stated = [c.confidence for c in records if c.confidence is not None]
             log["format_rate"].append(sum(c.format_ok for c in records) / n)
-            if "confidence" in self.scorer.tags:
+            if self.scorer is not None and "confidence" in self.scorer.tags:
                 log["confidence/mean"].append(sum(stated) / len(stated) if stated else math.nan)
                 log["confidence/missing"].append(1 - len(stated) / n)
             log["verifier/errors"].append(sum(c.correct is None for c in records))
 
-    def _write_rollouts(self, rollouts: Rollouts, signal: Signal | None) -> None:
+    def _write_rollouts(self, folder: Path, rollouts: Rollouts, signal: Signal | None) -> None:
         write_rollouts(
-            self.rollouts_dir / f"step-{self.state.global_step + 1:05d}.parquet",
+            folder / f"step-{self.state.global_step + 1:05d}.parquet",
             step=self.state.global_step + 1,
             records=self._captured["records"],
             terms=dict(zip(self.reward_func_names, self._captured["rewards"].T.tolist(), strict=True)),
@@ -280,7 +278,14 @@ class RLVRTrainer(GRPOTrainer):
     # ------------------------------------------------------------------ the training pass
 
     def _get_per_token_logps_and_entropies(
-        self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, **kwargs
+        self,
+        model,
+        input_ids,
+        attention_mask,
+        logits_to_keep,
+        batch_size=None,
+        compute_entropy=False,
+        **kwargs,
     ):
         special = any(v is not None and v is not False for v in kwargs.values())  # images, router losses
         if special or not (getattr(self.args, "pack_prompts", False) and can_pack(self.model.config)):
@@ -347,4 +352,3 @@ class RLVRTrainer(GRPOTrainer):
         with torch.random.fork_rng():
             torch.manual_seed(getattr(self.args, "eval_seed", self.args.seed))
             return super().evaluate(*args, **kwargs)
-

@@ -19,6 +19,7 @@ from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from rlvr.callbacks import Progress
+from rlvr.config import TrainConfig
 from rlvr.errors import DataError
 from rlvr.models import cached, load_model
 from rlvr.parse import render
@@ -64,6 +65,22 @@ def _fingerprint(model: str) -> list[tuple[str, str]]:
     return [(p.name, hashlib.file_digest(p.open("rb"), "sha256").hexdigest()) for p in files]
 
 
+def warmup_settings(config: TrainConfig) -> Warmup:
+    """Return the warm-up that a training config asks for."""
+    return Warmup(
+        model=config.model,
+        data=config.data,
+        steps=config.sft_steps,
+        batch_size=config.sft_batch_size,
+        learning_rate=config.sft_learning_rate,
+        seed=config.seed,
+        data_seed=config.data_size_seed,
+        tags=tuple(config.tags),
+        system_prompt=config.system_prompt,
+        bf16=config.bf16,
+    )
+
+
 def examples(problems: list[Problem], settings: Warmup) -> Dataset:
     """Return TRL prompt/completion rows: the worked solution of each problem, with a random confidence."""
     content = problem_set(settings.data)
@@ -77,7 +94,10 @@ def examples(problems: list[Problem], settings: Warmup) -> Dataset:
     rows = []
     for problem in problems:
         text = render(
-            content.solution(problem), gold_answer(problem), confidence=draw.randint(0, 10) / 10, tags=settings.tags
+            content.solution(problem),
+            gold_answer(problem),
+            confidence=draw.randint(0, 10) / 10,
+            tags=settings.tags,
         )
         prompt = messages(problem, settings.tags, settings.system_prompt)
         rows.append({"prompt": prompt, "completion": [{"role": "assistant", "content": text}]})

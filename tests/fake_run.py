@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import torch
 import yaml
 
-from rlvr.evaluate import save_eval
+from rlvr.eval_file import save_eval
 from rlvr.rollouts import Completion, Problem, Signal
 from rlvr.rollouts_file import write_rollouts
 
@@ -66,9 +66,7 @@ def drawn_evaluation(seed: int, skill: float, honesty: float, problems: int = 60
             right, missing = rng.random() < rate, rng.random() < 0.03
             stated = None if missing else round(honesty * rate + (1 - honesty) * rng.random(), 2)
             answer = "46" if right else str(rng.randrange(99))
-            samples.append(
-                sample(right, stated, answer=answer, tokens=rng.randint(20, 70), format_ok=not missing)
-            )
+            samples.append(sample(right, stated, answer=answer, tokens=rng.randint(20, 70), format_ok=not missing))
         problem = {"id": f"test/L{level}/{i}", "task": LEVELS[level], "gold": "46", "samples": samples}
         rows.append(problem)
     return evaluation(rows)
@@ -111,9 +109,7 @@ def write_rollout_file(run: Path, step: int, groups: int = 4, size: int = 8, hos
             if hostile and group == 0:
                 answer = HOSTILE[i % len(HOSTILE)]
                 text, right, stated = f"hostile {i}: {answer}", False, None
-            records.append(
-                Completion(problem, text, answer, stated, stated is not None, right, len(text) // 3)
-            )
+            records.append(Completion(problem, text, answer, stated, stated is not None, right, len(text) // 3))
             rewards.append(0.5 * right + (0 if stated is None else 0.5 * (1 - (stated - right) ** 2)))
     reward = torch.tensor(rewards).view(groups, size)
     keep = torch.ones(groups, size, dtype=torch.bool)

@@ -260,9 +260,7 @@ def test_small_and_empty_groups_are_finite(recipe, reward):
     assert (signal.adv[~signal.keep_PG] == 0).all()
 
 
-@pytest.mark.parametrize(
-    "recipe", ["grpo", "dr_grpo", "rloo", "group_center, batch_scale", "signed, group_scale"]
-)
+@pytest.mark.parametrize("recipe", ["grpo", "dr_grpo", "rloo", "group_center, batch_scale", "signed, group_scale"])
 def test_a_single_kept_completion_has_no_baseline_and_no_credit(recipe):
     """G = 1, or one left: the deviation from its own mean is 0, and ddof 1 knows no spread of one number."""
     assert build(recipe)(Rollouts.of([[1.0, NAN]])).adv.abs().sum() == 0
@@ -279,9 +277,7 @@ def per_token(rollouts, length=3):
     return Signal(start.adv[..., None].expand(-1, -1, length).contiguous(), start.keep_PG)
 
 
-@pytest.mark.parametrize(
-    "name", ["group_scale", "batch_scale", "weigh_sign", "keep_negative", "drop_truncated"]
-)
+@pytest.mark.parametrize("name", ["group_scale", "batch_scale", "weigh_sign", "keep_negative", "drop_truncated"])
 def test_per_token_credit_is_treated_like_its_completion(name):
     """With P = G = T, a mask on the wrong axes would go unnoticed by shape alone."""
     rollouts = Rollouts.of(

@@ -28,9 +28,7 @@ def batches(draw, min_groups=1):
     groups, size = draw(st.integers(min_groups, 4)), draw(st.integers(1, 6))
 
     def grid(element):
-        return draw(
-            st.lists(st.lists(element, min_size=size, max_size=size), min_size=groups, max_size=groups)
-        )
+        return draw(st.lists(st.lists(element, min_size=size, max_size=size), min_size=groups, max_size=groups))
 
     reward = torch.tensor(grid(st.integers(0, 32))).float() / 16
     attempts = draw(st.lists(st.integers(0, 64), min_size=groups, max_size=groups))
@@ -90,9 +88,7 @@ def test_standardising_cancels_a_scale_of_the_reward(rollouts, factor):
     scaled = Rollouts(**{**vars(rollouts), "reward_PG": rollouts.reward_PG * factor})
     transform = build("grpo(eps=1e-9)")
     alive = build("drop_zero_signal")(rollouts).keep_PG  # elsewhere 0 / eps is only rounding
-    torch.testing.assert_close(
-        transform(scaled).adv * alive, transform(rollouts).adv * alive, rtol=1e-3, atol=1e-3
-    )
+    torch.testing.assert_close(transform(scaled).adv * alive, transform(rollouts).adv * alive, rtol=1e-3, atol=1e-3)
 
 
 @few

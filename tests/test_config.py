@@ -88,7 +88,7 @@ def recipes():
 @pytest.mark.parametrize("names", recipes(), ids="-".join)
 def test_every_recipe_resolves_and_passes_its_checks(names):
     """Everything that --dry_run does: terms, safety, chain, problems, gold answers."""
-    from rlvr.train import plan
+    from rlvr.plan import plan
 
     config = parse_config(TrainConfig, names, ["--use_vllm", "false", "--use_cpu", "true", "--bf16", "false"])
     resolved = plan(config)

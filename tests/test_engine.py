@@ -52,11 +52,15 @@ def test_greedy_equals_transformers_on_smollm2(smollm):
     model, tokenizer = smollm
     chats = ["What is 7 + 5?", "", "Name three colours and explain why you like them.", "2"]
     prompts = [
-        tokenizer.apply_chat_template([{"role": "user", "content": c}], add_generation_prompt=True, return_dict=True)["input_ids"]
+        tokenizer.apply_chat_template([{"role": "user", "content": c}], add_generation_prompt=True, return_dict=True)[
+            "input_ids"
+        ]
         for c in chats
     ]
     eos = [tokenizer.eos_token_id]
-    assert Engine(model, eos, 2).generate(prompts, 1, Sampling(32, 0.0), seed=0).ids == reference(model, prompts, 32, eos)
+    assert Engine(model, eos, 2).generate(prompts, 1, Sampling(32, 0.0), seed=0).ids == reference(
+        model, prompts, 32, eos
+    )
 
 
 def test_reported_log_probabilities_are_the_models(tiny):

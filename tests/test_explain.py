@@ -19,7 +19,7 @@ def test_the_table_of_grpo_with_the_filter():
     drop_near_impossible(threshold=0.05, prior=(0.5, 0.5))  +0.935 / -0.935  +2.474 / -0.353  - / 0.000  0.000 / -   - / -
     kept in the loss                                        8 of 8           8 of 8           8 of 8     8 of 8      0 of 8
     dropped by drop_near_impossible                         0                0                0          0           8
-    """  # noqa: E501
+    """
     lines = [line[4:].rstrip() for line in expected.split("\n")[1:-1]]
     assert explain(EXAMPLES, build("grpo, drop_near_impossible")).split("\n") == lines
 
@@ -29,9 +29,7 @@ def test_every_recipe_has_a_row_per_step_that_names_it(name):
     algorithm = build(name)
     rows = explain_rows(EXAMPLES, algorithm)
     assert rows[0][0] == "reward"
-    assert [label for label, _ in rows[1 : 1 + len(algorithm.transforms)]] == [
-        repr(t) for t in algorithm.transforms
-    ]
+    assert [label for label, _ in rows[1 : 1 + len(algorithm.transforms)]] == [repr(t) for t in algorithm.transforms]
     assert all(len(cells) == len(EXAMPLES.ids) for _, cells in rows)
 
 

@@ -34,9 +34,7 @@ def test_a_pooled_statistic_of_ragged_problems_agrees_on_both_paths():
 
     slow = bootstrap(pooled, np.arange(12), n_resamples=200)
     fast = bootstrap_counts(lambda w: {"auroc": auroc(q, y, w[:, problem_S])}, 12, n_resamples=200)["auroc"]
-    assert (slow.value, slow.low, slow.high, slow.bias) == pytest.approx(
-        (fast.value, fast.low, fast.high, fast.bias)
-    )
+    assert (slow.value, slow.low, slow.high, slow.bias) == pytest.approx((fast.value, fast.low, fast.high, fast.bias))
 
 
 def test_chunks_change_nothing():

@@ -32,9 +32,7 @@ METRICS = {
     "nll": nll,
     "aurc": aurc,
     **{
-        part: lambda q, y, weights=None, part=part, bins=bins: getattr(
-            brier_decomposition(q, y, bins, weights), part
-        )
+        part: lambda q, y, weights=None, part=part, bins=bins: getattr(brier_decomposition(q, y, bins, weights), part)
         for part, bins in (("reliability", None), ("resolution", 10), ("uncertainty", 10))
     },
 }
@@ -67,9 +65,7 @@ def score_bounds(rate, n):
 def test_order_never_matters(name, pairs, seed):
     q, y = np.array(pairs).T
     shuffled = np.random.default_rng(seed).permutation(len(pairs))
-    assert METRICS[name](q[shuffled], y[shuffled]) == pytest.approx(
-        METRICS[name](q, y), abs=1e-12, nan_ok=True
-    )
+    assert METRICS[name](q[shuffled], y[shuffled]) == pytest.approx(METRICS[name](q, y), abs=1e-12, nan_ok=True)
 
 
 @pytest.mark.parametrize("name", [n for n in METRICS if n != "ece_mass"])
@@ -208,9 +204,7 @@ def test_the_brier_parts_by_hand():
     ],
 )
 def test_ties_are_the_mean_over_all_orders(q, y):
-    orders = [
-        o for o in itertools.permutations(range(6)) if all(q[a] >= q[b] for a, b in itertools.pairwise(o))
-    ]
+    orders = [o for o in itertools.permutations(range(6)) if all(q[a] >= q[b] for a, b in itertools.pairwise(o))]
     risks = [[np.mean([1 - y[j] for j in order[: i + 1]]) for i in range(6)] for order in orders]
     coverage, risk = risk_coverage(q, y)
     np.testing.assert_allclose(coverage, np.arange(1, 7) / 6)
@@ -261,6 +255,4 @@ def test_the_honest_baseline_approaches_the_in_sample_one_from_above():
         constant_baseline_brier_in_sample(c.mean() / 8),
     )
     assert fitted < honest < fitted + 1e-3
-    assert fitted == pytest.approx(
-        brier(np.full(4000, c.mean() / 8), np.repeat([1, 0], [c.sum(), 4000 - c.sum()]))
-    )
+    assert fitted == pytest.approx(brier(np.full(4000, c.mean() / 8), np.repeat([1, 0], [c.sum(), 4000 - c.sum()])))

@@ -78,13 +78,9 @@ def test_every_value_equals_a_plain_recomputation():
     }.items():
         assert summary[name].value == pytest.approx(expected), name
     assert summary["brier"].value == pytest.approx(
-        summary["brier_reliability"].value
-        - summary["brier_resolution"].value
-        + summary["brier_uncertainty"].value
+        summary["brier_reliability"].value - summary["brier_resolution"].value + summary["brier_uncertainty"].value
     )
-    assert summary["brier_skill"].value == pytest.approx(
-        1 - summary["brier"].value / summary["brier_constant"].value
-    )
+    assert summary["brier_skill"].value == pytest.approx(1 - summary["brier"].value / summary["brier_constant"].value)
     assert (summary["problems"], summary["samples"], summary["pairs"]) == (20, 160, q.size)
     assert summary["unverified"] == sum(x is None for x in column(record, "correct")) > 0
 

@@ -31,7 +31,9 @@ def test_tiny_is_the_same_for_the_same_seed_and_leaves_the_rng_alone():
     assert 0.8e6 < a.num_parameters() < 1.3e6
 
 
-@pytest.mark.parametrize("text", ["12+3=15", "é 日本 \U0001f600", "<think>a</think><answer>1</answer>", " \n\t x", "<|im_end|"])
+@pytest.mark.parametrize(
+    "text", ["12+3=15", "é 日本 \U0001f600", "<think>a</think><answer>1</answer>", " \n\t x", "<|im_end|"]
+)
 def test_tiny_tokenizer_round_trips(text):
     tok = tiny_tokenizer()
     assert tok.decode(tok(text).input_ids, skip_special_tokens=True) == text
@@ -115,7 +117,10 @@ def test_packaged_model_is_dense_and_speaks(smollm):
     assert next(model.parameters()).dtype == torch.float32
     assert "quantization_config" not in json.loads((packaged_path() / "config.json").read_text())
     ids = tokenizer.apply_chat_template(
-        [{"role": "user", "content": "What is 7 + 5?"}], add_generation_prompt=True, return_tensors="pt", return_dict=True
+        [{"role": "user", "content": "What is 7 + 5?"}],
+        add_generation_prompt=True,
+        return_tensors="pt",
+        return_dict=True,
     )
     out = model.generate(**ids, max_new_tokens=24, do_sample=False)
     assert "12" in tokenizer.decode(out[0, ids["input_ids"].shape[1] :])

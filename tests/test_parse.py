@@ -86,10 +86,7 @@ def test_tags_must_be_known_and_hold_an_answer():
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        *[
-            (t, float(t))
-            for t in ("0", "1", "0.9", ".9", "1.", "00.5", "1e-1", "5E-1", "1.0", "0e7", "5e-324")
-        ],
+        *[(t, float(t)) for t in ("0", "1", "0.9", ".9", "1.", "00.5", "1e-1", "5E-1", "1.0", "0e7", "5e-324")],
         (" 0.9\n", 0.9),
         ("1e-400", 0.0),  # rounded like any decimal
         *[
@@ -111,10 +108,7 @@ def test_tags_must_be_known_and_hold_an_answer():
                 "90%",
             )
         ],
-        *[
-            (t, None)
-            for t in ("0,9", "0.9.", "0..9", ".", "e-1", "1e", "9/10", "0.9 0.8", "0. 9", "about 0.9", "high")
-        ],
+        *[(t, None) for t in ("0,9", "0.9.", "0..9", ".", "e-1", "1e", "9/10", "0.9 0.8", "0. 9", "about 0.9", "high")],
         *[(t, None) for t in ("１", "٠.٩", "½", "1_0", "0x1", "0.9f", "True", "0.9\x00")],
         ("0." + "9" * 30, 1.0),  # 32 characters
         ("0." + "9" * 31, None),
@@ -216,9 +210,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("unit", HOSTILE.values(), ids=HOSTILE)
-@pytest.mark.parametrize(
-    "frame", ["{}", "<answer>1</answer><confidence>{}</confidence>"], ids=["bare", "framed"]
-)
+@pytest.mark.parametrize("frame", ["{}", "<answer>1</answer><confidence>{}</confidence>"], ids=["bare", "framed"])
 def test_time_is_linear(unit, frame):
     def seconds(characters: int) -> float:
         text = frame.format(unit * (characters // len(unit)))

@@ -138,9 +138,7 @@ def test_from_eval_leaves_out_samples_without_a_verdict():
     def problem(name, verdicts):
         return {"id": name, "samples": [{"correct": v} for v in verdicts]}
 
-    record = {
-        "problems": [problem("a", [True, None, False]), problem("b", [None]), problem("c", [False] * 4)]
-    }
+    record = {"problems": [problem("a", [True, None, False]), problem("b", [None]), problem("c", [False] * 4)]}
     assert PassRate.from_eval(record).counts == {"a": (2, 1), "c": (4, 0)}
 
 

@@ -47,9 +47,7 @@ ROWS = [
 PAIRS = [0.1, 0.4, 0.4, 0.9, 1.0], [0, 1, 0, 1, 1]
 FIGURES = {
     "pass_at_k": lambda: plot_pass_at_k({"base": SIDE, "trained": SIDE}, "arithmetic"),
-    "reliability": lambda: plot_reliability(
-        {"base": reliability_table(*PAIRS), "trained": reliability_table(*PAIRS)}
-    ),
+    "reliability": lambda: plot_reliability({"base": reliability_table(*PAIRS), "trained": reliability_table(*PAIRS)}),
     "reliability, equal mass": lambda: plot_reliability({"base": reliability_table(*PAIRS, mode="mass")}),
     "accuracy_calibration": lambda: plot_accuracy_calibration({"rlcr": (SIDE, SIDE)}),
     "risk_coverage": lambda: plot_risk_coverage({"base": risk_coverage(*PAIRS)}),
@@ -172,9 +170,7 @@ def test_forty_nine_series_look_different():
 def test_neighbouring_colours_differ_in_lightness_or_in_what_the_colour_blind_see():
     """Distances after simulating full deuteranopia and protanopia (Viénot et al. 1999) stay visible."""
     rgb = np.array([matplotlib.colors.to_rgb(colour) for colour in COLOURS[:4]]) ** 2.2
-    to_lms = np.array(
-        [[17.8824, 43.5161, 4.11935], [3.45565, 27.1554, 3.86714], [0.0299566, 0.184309, 1.46709]]
-    )
+    to_lms = np.array([[17.8824, 43.5161, 4.11935], [3.45565, 27.1554, 3.86714], [0.0299566, 0.184309, 1.46709]])
     deutan = np.array([[1, 0, 0], [0.494207, 0, 1.24827], [0, 0, 1]])
     protan = np.array([[0, 2.02344, -2.52581], [0, 1, 0], [0, 0, 1]])
     for loss in (np.eye(3), deutan, protan):

@@ -35,7 +35,10 @@ def test_splits_never_share_a_problem(spec):
     def key(p):
         return p.meta["expression"] if "arithmetic" in p.id else tuple(sorted(p.answer["numbers"]))
 
-    seen = {s: {key(p) for seed in (0, 1) for p in load_problems(spec, s, 300, seed)} for s in ("train", "validation", "test")}
+    seen = {
+        s: {key(p) for seed in (0, 1) for p in load_problems(spec, s, 300, seed)}
+        for s in ("train", "validation", "test")
+    }
     assert not seen["train"] & seen["test"]
     assert not seen["train"] & seen["validation"]
     assert not seen["validation"] & seen["test"]
@@ -55,7 +58,9 @@ def test_worked_solutions_are_true(spec):
         for step in module.solution(p).split(", "):
             if "=" in step:
                 left, right = step.rsplit("=", 1)
-                a, op, b = next((left[: i + 1], left[i + 1], left[i + 2 :]) for i in range(len(left) - 1) if left[i + 1] in "+-*/")
+                a, op, b = next(
+                    (left[: i + 1], left[i + 1], left[i + 2 :]) for i in range(len(left) - 1) if left[i + 1] in "+-*/"
+                )
                 value = {"+": int(a) + int(b), "-": int(a) - int(b), "*": int(a) * int(b)}.get(op)
                 assert int(right) == (Fraction(int(a), int(b)) if value is None else value), (p.id, step)
 
@@ -77,7 +82,11 @@ def test_arithmetic_answers_by_an_independent_evaluation():
 
 
 def test_small_answer_spaces_are_small():
-    assert {p.answer for p in load_problems("arithmetic(mode='mod', modulus=3)", "train", 200, 0)} == {"0", "1", "2"}
+    assert {p.answer for p in load_problems("arithmetic(mode='mod', modulus=3)", "train", 200, 0)} == {
+        "0",
+        "1",
+        "2",
+    }
     letters = [p.answer for p in load_problems("arithmetic(mode='choice')", "train", 400, 0)]
     assert set(letters) == set("ABCD")
     assert max(letters.count(c) for c in "ABCD") < 140  # no letter is favoured (100 expected)
@@ -168,7 +177,16 @@ def test_gsm8k_on_real_rows():
 
 @pytest.mark.parametrize(
     ("answer", "verdict"),
-    [("72", True), ("$72", True), ("72.00", True), ("72.", True), ("72.5", False), ("72 apples", False), ("7 2", False), ("", False)],
+    [
+        ("72", True),
+        ("$72", True),
+        ("72.00", True),
+        ("72.", True),
+        ("72.5", False),
+        ("72 apples", False),
+        ("7 2", False),
+        ("", False),
+    ],
 )
 def test_gsm8k_verifier_decisions(answer, verdict):
     assert gsm8k.verify(answer, "72") is verdict
@@ -205,7 +223,10 @@ def test_jsonl_maps_columns_and_splits_by_prompt(tmp_path):
         ("{broken", "line 2 is not JSON"),
         ('["a"]', "line 2 holds a list, not an object"),
         ({"prompt": "x"}, "line 2 has no column 'answer'; it has 'prompt'"),
-        ({"prompt": "", "answer": "1"}, "line 2, column 'prompt': expected a text or chat messages, found ''"),
+        (
+            {"prompt": "", "answer": "1"},
+            "line 2, column 'prompt': expected a text or chat messages, found ''",
+        ),
         ({"prompt": [{"role": "user"}], "answer": "1"}, "line 2, column 'prompt'"),
         ({"prompt": "x", "answer": None}, "line 2, column 'answer': expected a text or number, found None"),
     ],
@@ -271,12 +292,18 @@ def test_a_users_set_is_checked(tmp_path):
         load_problems(spec, "train", 2, 0)
     empty = tmp_path / "b"
     empty.mkdir()
-    spec = user_set(empty, "def load(split, size, seed): return [Problem('a', [{'role': 'user', 'content': ' '}], '1')]\ndef verify(a, g): return True\n")
+    spec = user_set(
+        empty,
+        "def load(split, size, seed): return [Problem('a', [{'role': 'user', 'content': ' '}], '1')]\ndef verify(a, g): return True\n",
+    )
     with pytest.raises(DataError, match="has an empty prompt"):
         load_problems(spec, "train", 1, 0)
     lenient = tmp_path / "c"
     lenient.mkdir()
-    spec = user_set(lenient, "def load(split, size, seed): return [Problem('a', [{'role': 'user', 'content': 'x'}], '1')]\ndef verify(a, g): return True\n")
+    spec = user_set(
+        lenient,
+        "def load(split, size, seed): return [Problem('a', [{'role': 'user', 'content': 'x'}], '1')]\ndef verify(a, g): return True\n",
+    )
     assert any("verify('', '1') gave True, not False" in f for f in check(spec, ("train",), 1, 0))
     lacking = tmp_path / "d"
     lacking.mkdir()

@@ -81,9 +81,7 @@ def test_a_click_sorts_a_table(page, tmp_path):
     click = "<script>document.querySelectorAll('table.sortable th')[1].firstChild.click()</script></body>"
     copy = tmp_path / "copy.html"
     copy.write_text(html.replace("</body>", click), encoding="utf-8")
-    table = re.search(
-        r"<table class=\"?sortable.*?</table>", browse(copy.as_uri(), tmp_path / "p"), re.DOTALL
-    )
+    table = re.search(r"<table class=\"?sortable.*?</table>", browse(copy.as_uri(), tmp_path / "p"), re.DOTALL)
     assert table is not None
     values = [float(v) for v in re.findall(r"</th>\s*<td>(\d\.\d+)", table[0])]
     assert len(values) == 6

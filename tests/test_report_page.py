@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from fake_run import HOSTILE, counted_evaluation, drawn_evaluation, evaluation, full_run, sample, write_run
 
-from rlvr.evaluate import save_eval
+from rlvr.eval_file import save_eval
 from rlvr.report import eval_table, summarise, to_html, to_markdown, write_report
 from rlvr.report.figures import draw
 from rlvr.report.markdown import escape, markdown_table
@@ -57,9 +57,7 @@ def test_transcripts_come_from_both_ends_in_whole_groups(run):
     assert len(many) == 160 <= ROWS  # 200 // (5 * 4 files) = 10 rows: one whole group of 8 from each
     groups = {}
     for row in many:
-        groups[row["run"], row["step"], row["group"]] = (
-            groups.get((row["run"], row["step"], row["group"]), 0) + 1
-        )
+        groups[row["run"], row["step"], row["group"]] = groups.get((row["run"], row["step"], row["group"]), 0) + 1
     assert set(groups.values()) == {8}
 
 
@@ -123,9 +121,7 @@ def test_only_our_script_may_run_and_nothing_is_fetched(page):
     digest = base64.b64encode(hashlib.sha256(seen.scripts[0].encode()).digest()).decode()
     assert f"script-src 'sha256-{digest}'" in policy
     assert "default-src 'none'" in policy
-    links = [
-        value for _, key, value in seen.attrs if key in ("src", "href", "xlink:href", "srcset", "action")
-    ]
+    links = [value for _, key, value in seen.attrs if key in ("src", "href", "xlink:href", "srcset", "action")]
     assert links
     assert all(value.startswith("#") for value in links)
     assert not re.search(r"url\(['\"]?(?!#)", page)
@@ -147,8 +143,7 @@ def test_figures_and_tables_are_labelled(page):
 def test_hostile_names_in_evaluations_and_settings_are_text_in_figures_too(tmp_path):
     evil = "<script>alert(2)</script> $x_$ & \x1b"
     problems = [
-        {"id": f"p{i}", "task": evil, "gold": "4", "samples": [sample(i % 2 == 0, answer=evil)]}
-        for i in range(12)
+        {"id": f"p{i}", "task": evil, "gold": "4", "samples": [sample(i % 2 == 0, answer=evil)]} for i in range(12)
     ]
     record = evaluation(problems, spec=evil, model=evil)
     runs = [write_run(tmp_path / n, before=record, after=record, advantage=evil) for n in ("a$_", "_b$")]
@@ -208,9 +203,7 @@ def test_markdown_escapes_untrusted_text():
     assert escape("one\n\n## two\r\nthree") == r"one \#\# two⟨U+000D⟩ three"
     assert escape("`x` <b> [a](javascript:0) ![i](u)") == r"\`x\` \<b\> \[a](javascript:0) !\[i](u)"
     assert escape("[1](evil) [0.1, +0.2] [3]: evil") == r"\[1](evil) [0.1, +0.2] \[3]: evil"
-    assert (
-        escape("drop_near _em_ **b** ~~s~~ &lt; $x$") == r"drop_near \_em\_ \*\*b\*\* \~\~s\~\~ \&lt; \$x\$"
-    )
+    assert escape("drop_near _em_ **b** ~~s~~ &lt; $x$") == r"drop_near \_em\_ \*\*b\*\* \~\~s\~\~ \&lt; \$x\$"
     lines = markdown_table(Table(("a", "b"), [("x|y\nz", "`")])).splitlines()
     assert len(lines) == 3
     assert len({len(line) for line in lines}) == 1

@@ -37,9 +37,7 @@ def term(spec: str) -> Term:
     return Term(parse_spec(spec))
 
 
-def completion(
-    correct=True, q=None, *, answer="42", text="some text", format_ok=True, n_tokens=10
-) -> Completion:
+def completion(correct=True, q=None, *, answer="42", text="some text", format_ok=True, n_tokens=10) -> Completion:
     return Completion(PROBLEM, text, answer, q, format_ok, correct, n_tokens)
 
 

@@ -21,7 +21,9 @@ def test_create_describes_the_run(tmp_path):
 
 def test_an_existing_run_is_never_overwritten(tmp_path):
     runs.create(tmp_path / "run", "", [])
-    with pytest.raises(RunError, match="already holds a run. Choose another --output_dir, or go on with: rlvr train --resume"):
+    with pytest.raises(
+        RunError, match="already holds a run. Choose another --output_dir, or go on with: rlvr train --resume"
+    ):
         runs.create(tmp_path / "run", "", [])
 
 

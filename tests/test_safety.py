@@ -275,8 +275,6 @@ def test_the_refusal_gives_the_numbers_and_the_way_out():
         assert_safe(terms, TAC)
     # wrong at q = 0: 0.8 * 1; right at q = 0: 0.5 * 1 + 0.8 * 0
     assert "{correct: 0.5, brier: 0.8} can be gamed" in str(error.value)
-    assert "a wrong answer at confidence 0.00 earns 0.8, a right one at confidence 0.00 earns 0.5" in str(
-        error.value
-    )
+    assert "a wrong answer at confidence 0.00 earns 0.8, a right one at confidence 0.00 earns 0.5" in str(error.value)
     assert "allow_hackable: true" in str(error.value)
     assert assert_safe(terms, TAC, allow_hackable=True).safe is False

@@ -125,9 +125,7 @@ def test_terms_survive_a_new_process(mine):
         "import pickle, sys; terms, c = pickle.load(sys.stdin.buffer); "
         "print([t(c) for t in terms], list(terms.values()))"
     )
-    out = subprocess.run(
-        [sys.executable, "-c", code], input=payload, capture_output=True, cwd=REPO, check=True
-    )
+    out = subprocess.run([sys.executable, "-c", code], input=payload, capture_output=True, cwd=REPO, check=True)
     assert out.stdout.decode().strip() == "[0.5, 0.6] [1.0, 2.0]"
 
 
@@ -255,9 +253,7 @@ def test_plain_grpo_trainer_takes_terms(tiny, tmp_path):
     model, tokenizer = tiny
     trainer = GRPOTrainer(
         model,
-        reward_funcs=[
-            as_trl_reward(name, ("answer",), verify=equal) for name in ("correct", "format", "length")
-        ],
+        reward_funcs=[as_trl_reward(name, ("answer",), verify=equal) for name in ("correct", "format", "length")],
         args=GRPOConfig(
             str(tmp_path),
             per_device_train_batch_size=2,

@@ -13,7 +13,7 @@ import yaml
 
 from rlvr.cli import main
 from rlvr.errors import RlvrError
-from rlvr.evaluate import load_eval
+from rlvr.eval_file import load_eval
 from rlvr.runs import RunDir, read_metrics
 from rlvr.select.pass_rate import PassRate
 
@@ -42,7 +42,14 @@ def run(tmp_path_factory):
 
 
 def test_the_run_directory_is_as_documented(run):
-    for name in ("config.yaml", "command.txt", "env.json", "code.diff", "metrics.jsonl", "difficulty.parquet"):
+    for name in (
+        "config.yaml",
+        "command.txt",
+        "env.json",
+        "code.diff",
+        "metrics.jsonl",
+        "difficulty.parquet",
+    ):
         assert (run.path / name).is_file(), name
     assert (run.path / "report.html").stat().st_size > 10_000
     assert (run.path / "report.md").read_text().startswith("# rlvr report")
@@ -53,7 +60,17 @@ def test_the_run_directory_is_as_documented(run):
 def test_metrics_have_a_line_per_step(run):
     rows = read_metrics(run.metrics)
     assert [r["step"] for r in rows] == [1, 2, 3]
-    for key in ("loss", "reward", "rewards/brier/mean", "accuracy", "format_rate", "groups/mixed", "kept", "entropy", "step_time"):
+    for key in (
+        "loss",
+        "reward",
+        "rewards/brier/mean",
+        "accuracy",
+        "format_rate",
+        "groups/mixed",
+        "kept",
+        "entropy",
+        "step_time",
+    ):
         assert rows[-1][key] is not None, key
     assert rows[-1]["groups/mixed"] + rows[-1]["groups/all_right"] + rows[-1]["groups/all_wrong"] == pytest.approx(1)
 
@@ -129,7 +146,24 @@ def test_an_existing_run_is_not_overwritten(run, capsys):
 def test_every_signal_trains(recipe, tmp_path):
     extra = ["--profile_n", "2"] if recipe == "near_impossible_filter" else []
     folder = tmp_path / recipe
-    assert main(["train", "--config", recipe, "tiny", *FAST, *extra, "--eval_size", "0", "--no_report", "--output_dir", str(folder)]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "--config",
+                recipe,
+                "tiny",
+                *FAST,
+                *extra,
+                "--eval_size",
+                "0",
+                "--no_report",
+                "--output_dir",
+                str(folder),
+            ]
+        )
+        == 0
+    )
     rows = [r for f in sorted((folder / "rollouts").glob("*.parquet")) for r in pq.read_table(f).to_pylist()]
     for r in rows:
         if recipe == "psr":
@@ -146,10 +180,37 @@ def test_every_signal_trains(recipe, tmp_path):
 
 def test_lora_trains_and_its_adapter_can_be_evaluated(tmp_path):
     folder = tmp_path / "lora"
-    assert main(["train", "--config", "grpo", "tiny", *FAST, "--lora_rank", "4", "--no_report", "--output_dir", str(folder)]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "--config",
+                "grpo",
+                "tiny",
+                *FAST,
+                "--lora_rank",
+                "4",
+                "--no_report",
+                "--output_dir",
+                str(folder),
+            ]
+        )
+        == 0
+    )
     assert (folder / "model" / "adapter_model.safetensors").is_file()
     out = tmp_path / "eval.json"
-    args = ["evaluate", str(folder / "model"), "--set", "arithmetic(levels=[0])", "--n", "2", "--size", "4", "--out", str(out)]
+    args = [
+        "evaluate",
+        str(folder / "model"),
+        "--set",
+        "arithmetic(levels=[0])",
+        "--n",
+        "2",
+        "--size",
+        "4",
+        "--out",
+        str(out),
+    ]
     assert main([*args, "--system_prompt", "", "--max_completion_length", "16"]) == 0
     assert len(load_eval(out)["problems"]) == 4
 
@@ -169,7 +230,18 @@ def test_lora_trains_and_its_adapter_can_be_evaluated(tmp_path):
     ],
 )
 def test_mistakes_end_with_a_message_and_status_2(flags, message, tmp_path, capsys):
-    argv = ["train", "--config", "rlcr", "tiny", *FAST, "--sft_steps", "0", *flags, "--output_dir", str(tmp_path / "x")]
+    argv = [
+        "train",
+        "--config",
+        "rlcr",
+        "tiny",
+        *FAST,
+        "--sft_steps",
+        "0",
+        *flags,
+        "--output_dir",
+        str(tmp_path / "x"),
+    ]
     assert main(argv) == 2
     err = capsys.readouterr().err
     assert message in err
@@ -189,7 +261,16 @@ def test_a_verifier_that_raises_is_counted_not_zeroed(tmp_path):
         "def solution(p): return 'x'\n"
     )
     folder = tmp_path / "run"
-    flags = ["--data", str(tmp_path / "flaky.py"), "--rewards", '{"correct": 1.0}', "--advantage", "grpo", "--eval_size", "0"]
+    flags = [
+        "--data",
+        str(tmp_path / "flaky.py"),
+        "--rewards",
+        '{"correct": 1.0}',
+        "--advantage",
+        "grpo",
+        "--eval_size",
+        "0",
+    ]
     assert main(["train", "--config", "grpo", "tiny", *FAST, *flags, "--no_report", "--output_dir", str(folder)]) == 0
     rows = [r for f in (folder / "rollouts").glob("*.parquet") for r in pq.read_table(f).to_pylist()]
     unjudged = [r for r in rows if r["correct"] is None]
@@ -200,8 +281,23 @@ def test_a_verifier_that_raises_is_counted_not_zeroed(tmp_path):
 
 def test_ctrl_c_leaves_a_checkpoint_and_resume_finishes(tmp_path):
     folder = tmp_path / "cut"
-    command = [sys.executable, "-m", "rlvr", "train", "--config", "grpo", "tiny", *FAST, "--max_steps", "40", "--eval_size", "0"]
-    process = subprocess.Popen([*command, "--output_dir", str(folder), "--no_report"], stderr=subprocess.PIPE, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "rlvr",
+        "train",
+        "--config",
+        "grpo",
+        "tiny",
+        *FAST,
+        "--max_steps",
+        "40",
+        "--eval_size",
+        "0",
+    ]
+    process = subprocess.Popen(
+        [*command, "--output_dir", str(folder), "--no_report"], stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and len(read_metrics(folder / "metrics.jsonl")) < 3 and process.poll() is None:
         time.sleep(0.05)
@@ -226,9 +322,12 @@ def test_a_run_directory_that_cannot_be_written(tmp_path, capsys):
 
 def test_trainer_refuses_a_model_with_nothing_to_train(tmp_path):
     from rlvr.config import TrainConfig, parse_config
-    from rlvr.train import plan, train
+    from rlvr.plan import plan
+    from rlvr.train import train
 
-    config = parse_config(TrainConfig, ["grpo", "tiny"], [*FAST, "--sft_steps", "0", "--output_dir", str(tmp_path / "x")])
+    config = parse_config(
+        TrainConfig, ["grpo", "tiny"], [*FAST, "--sft_steps", "0", "--output_dir", str(tmp_path / "x")]
+    )
     import rlvr.train as module
 
     original = module.load_model

@@ -15,7 +15,14 @@ from rlvr.trainer import EpochRepeatSampler, RLVRTrainer
 SIGNATURES = {
     "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],
     "_generate_and_score_completions": ["self", "inputs"],
-    "_generate_single_turn": ["self", "prompt_ids", "images", "multimodal_fields", "num_generations", "has_tool_images"],
+    "_generate_single_turn": [
+        "self",
+        "prompt_ids",
+        "images",
+        "multimodal_fields",
+        "num_generations",
+        "has_tool_images",
+    ],
     "_get_train_sampler": ["self", "dataset"],
     "_save_checkpoint": ["self", "model", "trial"],
     "_load_optimizer_and_scheduler": ["self", "checkpoint"],
@@ -92,7 +99,13 @@ def test_grpo_chain_equals_trls_own_advantages_loss_and_gradient(tmp_path, loss_
         out = one_batch(trainer)
         loss = trainer._compute_loss(trainer.model, out)
         loss.backward()
-        results.append((out["advantages"], loss.detach(), torch.cat([p.grad.flatten() for p in trainer.model.parameters()])))
+        results.append(
+            (
+                out["advantages"],
+                loss.detach(),
+                torch.cat([p.grad.flatten() for p in trainer.model.parameters()]),
+            )
+        )
     for ours, theirs in zip(results[1], results[0], strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)
 

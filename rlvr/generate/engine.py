@@ -67,7 +67,13 @@ class Engine:
 
     @torch.no_grad()
     def generate(
-        self, prompts: Sequence[Sequence[int]], group_size: int, sampling: Sampling, seed: int, *, first_row: int = 0
+        self,
+        prompts: Sequence[Sequence[int]],
+        group_size: int,
+        sampling: Sampling,
+        seed: int,
+        *,
+        first_row: int = 0,
     ) -> Samples:
         """Sample `group_size` completions for every prompt (token ids).
 
@@ -140,7 +146,13 @@ class Engine:
             if n_live <= 0.8 * len(row):  # re-packing copies the cache, so not at every ending
                 kept = live.nonzero()[:, 0]
                 cache.batch_select_indices(kept)
-                row, token, mask, position, live = row[kept], token[kept], mask[kept], position[kept], live[kept]
+                row, token, mask, position, live = (
+                    row[kept],
+                    token[kept],
+                    mask[kept],
+                    position[kept],
+                    live[kept],
+                )
             mask = torch.cat([mask, mask.new_ones(len(row), 1)], -1)
             logits = self._forward(model, token[:, None], mask, position, cache)
             position = position + 1

@@ -12,9 +12,7 @@ def _plain_weights(policy: nn.Module) -> dict[str, torch.Tensor]:
     if not isinstance(policy, PeftModel):
         return dict(policy.named_parameters())
     base = policy.get_base_model()
-    weights = {
-        name.replace(".base_layer.", "."): p for name, p in base.named_parameters() if ".lora_" not in name
-    }
+    weights = {name.replace(".base_layer.", "."): p for name, p in base.named_parameters() if ".lora_" not in name}
     for name, module in base.named_modules():
         if isinstance(module, LoraLayer):
             for adapter in module.active_adapters:

@@ -72,9 +72,7 @@ def bootstrap_counts(
     '0.750 [0.25, 1.00]'
     """
     if n_resamples < 1 or not 0 < level < 1:
-        raise DataError(
-            f"A bootstrap needs n_resamples >= 1 and 0 < level < 1; found {n_resamples} and {level}."
-        )
+        raise DataError(f"A bootstrap needs n_resamples >= 1 and 0 < level < 1; found {n_resamples} and {level}.")
     values = {name: float(np.squeeze(v)) for name, v in statistics(np.ones((1, n_problems))).items()}
     if n_problems == 0:
         return {name: Interval(value, np.nan, np.nan, 0) for name, value in values.items()}
@@ -82,9 +80,7 @@ def bootstrap_counts(
     sizes = [min(chunk, n_resamples - start) for start in range(0, n_resamples, chunk)]
     parts = [statistics(rng.multinomial(n_problems, p, size=size).astype(float)) for size in sizes]
     return {
-        name: _interval(
-            value, np.concatenate([part[name] for part in parts]), n_problems, level, name in basic
-        )
+        name: _interval(value, np.concatenate([part[name] for part in parts]), n_problems, level, name in basic)
         for name, value in values.items()
     }
 
@@ -141,9 +137,7 @@ def mean_defined(values_P: NDArray[np.float64], counts_RP: NDArray[np.float64]) 
     return ratio(counts_RP[:, defined_P] @ values_P[defined_P], counts_RP[:, defined_P].sum(-1))
 
 
-def bootstrap_mean(
-    values_P: ArrayLike, *, n_resamples: int = 2000, level: float = 0.95, seed: int = 0
-) -> Interval:
+def bootstrap_mean(values_P: ArrayLike, *, n_resamples: int = 2000, level: float = 0.95, seed: int = 0) -> Interval:
     """Return the percentile interval of the mean over problems; NaN is left out and `n` counts the rest.
 
     >>> str(bootstrap_mean([0.0, 1.0, 1.0, 1.0])), bootstrap_mean([0.5, float("nan")]).n
@@ -177,7 +171,5 @@ def paired_difference(
     """
     a, b = np.asarray(a_P, dtype=float), np.asarray(b_P, dtype=float)
     if a.shape != b.shape or a.ndim != 1:
-        raise DataError(
-            f"A paired difference needs one value per problem in both runs; found {a.shape} and {b.shape}."
-        )
+        raise DataError(f"A paired difference needs one value per problem in both runs; found {a.shape} and {b.shape}.")
     return bootstrap_mean(b - a, n_resamples=n_resamples, level=level, seed=seed)

@@ -33,9 +33,7 @@ def bin_edges(confidence_S: NDArray[np.float64], bins: int, mode: Mode = "width"
     array([0.  , 0.55, 1.  ])
     """
     if bins < 1 or mode not in ("width", "mass"):
-        raise DataError(
-            f"Calibration needs bins >= 1 and mode 'width' or 'mass'; found bins={bins}, mode={mode!r}."
-        )
+        raise DataError(f"Calibration needs bins >= 1 and mode 'width' or 'mass'; found bins={bins}, mode={mode!r}.")
     steps = np.arange(bins + 1) / bins  # i / B is the float that "0.3" parses to; linspace is off by one ulp
     if mode == "width" or not confidence_S.size:
         return steps

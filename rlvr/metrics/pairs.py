@@ -12,9 +12,7 @@ from rlvr.errors import DataError
 Array = NDArray[np.float64]
 
 
-def as_pairs(
-    confidence: ArrayLike, correct: ArrayLike, weights: ArrayLike | None = None
-) -> tuple[Array, Array, Array]:
+def as_pairs(confidence: ArrayLike, correct: ArrayLike, weights: ArrayLike | None = None) -> tuple[Array, Array, Array]:
     """Return checked float arrays: confidence (S,) in [0, 1], correct (S,) in {0, 1}, weights (S,) or (R, S).
 
     Weights default to 1. Without pairs one pair of weight 0 is returned, so that ratios come out as NaN.
@@ -32,13 +30,9 @@ def as_pairs(
             f"Confidence, correct, weights must have one length; found {q_S.shape}, {y_S.shape}, {w.shape}."
         )
     if not ((q_S >= 0) & (q_S <= 1)).all():
-        raise DataError(
-            "Confidence must be in [0, 1]; found a value outside or NaN. Leave unparsed samples out first."
-        )
+        raise DataError("Confidence must be in [0, 1]; found a value outside or NaN. Leave unparsed samples out first.")
     if not ((y_S == 0) | (y_S == 1)).all():
-        raise DataError(
-            "Correct must be 0 or 1; found something else. Leave samples without a verdict out first."
-        )
+        raise DataError("Correct must be 0 or 1; found something else. Leave samples without a verdict out first.")
     if not q_S.size:
         return np.array([0.5]), np.zeros(1), np.zeros((*w.shape[:-1], 1))
     return q_S, y_S, w

@@ -32,15 +32,11 @@ def pass_at_k(n: ArrayLike, c: ArrayLike, k: int) -> NDArray[np.float64]:
     """
     n_P, c_P = np.broadcast_arrays(np.atleast_1d(np.asarray(n)), np.atleast_1d(np.asarray(c)))
     if n_P.size and not (np.equal(np.mod(n_P, 1), 0).all() and np.equal(np.mod(c_P, 1), 0).all()):
-        raise DataError(
-            "pass@k counts must be whole numbers; found a fraction or NaN. Give n and c, not a rate."
-        )
+        raise DataError("pass@k counts must be whole numbers; found a fraction or NaN. Give n and c, not a rate.")
     if int(k) != k or k < 1:
         raise DataError(f"pass@k needs a whole k of at least 1; found {k}.")
     if n_P.size and k > n_P.min():
-        raise DataError(
-            f"pass@{k} needs at least {k} samples per problem; found {n_P.min()}. Sample more, or lower k."
-        )
+        raise DataError(f"pass@{k} needs at least {k} samples per problem; found {n_P.min()}. Sample more, or lower k.")
     if ((c_P < 0) | (c_P > n_P)).any():
         raise DataError("pass@k needs 0 <= c <= n; found a problem with more right samples than samples.")
     sure_P = n_P - c_P < k  # fewer than k wrong samples: every subset holds a right one

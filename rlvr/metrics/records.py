@@ -107,9 +107,7 @@ def _confidences(samples: list[dict[str, Any]], kind: str) -> list[float | None]
 def _votes(samples: list[dict[str, Any]], confidences: list[float | None]) -> tuple[float, float]:
     answers, correct = [s["answer"] for s in samples], [s["correct"] for s in samples]
     plain = vote_accuracy(majority(answers), answers, correct)
-    if all(
-        confidence is None for confidence in confidences
-    ):  # no weights: not a vote, rather than a wrong one
+    if all(confidence is None for confidence in confidences):  # no weights: not a vote, rather than a wrong one
         return plain, math.nan
     return plain, vote_accuracy(confidence_weighted_vote(answers, confidences), answers, correct)
 
@@ -134,14 +132,10 @@ def align(
     by_id = [{problem["id"]: problem for problem in side["problems"]} for side in (before, after)]
     for side, unique in zip((before, after), by_id, strict=True):
         if len(unique) != len(side["problems"]):
-            raise DataError(
-                "An evaluation holds a problem id twice, so problems cannot be paired. Measure again."
-            )
+            raise DataError("An evaluation holds a problem id twice, so problems cannot be paired. Measure again.")
     versions = before.get("set_version"), after.get("set_version")
     if versions[0] != versions[1]:
-        raise DataError(
-            f"The evaluations are of set versions {versions[0]} and {versions[1]}: measure both on one."
-        )
+        raise DataError(f"The evaluations are of set versions {versions[0]} and {versions[1]}: measure both on one.")
     shared = [id for id in by_id[0] if id in by_id[1]]
     lacking = sorted(by_id[0].keys() ^ by_id[1].keys())
     if not shared or (lacking and not allow_missing):
@@ -151,11 +145,8 @@ def align(
         )
     for id in shared:
         if by_id[0][id]["gold"] != by_id[1][id]["gold"]:
-            raise DataError(
-                f"Problem {id!r} has another gold answer in each evaluation: the data set has changed."
-            )
+            raise DataError(f"Problem {id!r} has another gold answer in each evaluation: the data set has changed.")
     aligned = [
-        {**side, "problems": [mine[id] for id in shared]}
-        for side, mine in zip((before, after), by_id, strict=True)
+        {**side, "problems": [mine[id] for id in shared]} for side, mine in zip((before, after), by_id, strict=True)
     ]
     return aligned[0], aligned[1]

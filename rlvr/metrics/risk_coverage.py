@@ -7,9 +7,7 @@ from scipy.special import digamma
 from rlvr.metrics.pairs import as_pairs, ratio, sums_by
 
 
-def risk_coverage(
-    confidence: ArrayLike, correct: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def risk_coverage(confidence: ArrayLike, correct: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return coverage i/N and the error rate of the i most confident samples, i = 1..N, each of shape (N,).
 
     Equal confidences have no order, so within a tie the curve is the mean over all orders (errors grow

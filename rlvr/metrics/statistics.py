@@ -37,9 +37,7 @@ def problem_values(records: Records, ks: Sequence[int]) -> dict[str, NDArray[np.
     for k in ks:
         enough_P = records.n_P >= k
         if records.n_problems and not enough_P.any():
-            raise DataError(
-                f"pass@{k} needs {k} samples per problem; found at most {records.n_P.max()}. Lower k."
-            )
+            raise DataError(f"pass@{k} needs {k} samples per problem; found at most {records.n_P.max()}. Lower k.")
         values[f"pass@{k}"] = np.full(records.n_problems, np.nan)
         values[f"pass@{k}"][enough_P] = pass_at_k(records.n_P[enough_P], records.c_P[enough_P], k)
     return values
@@ -85,9 +83,7 @@ def calibration(records: Records, counts_RP: NDArray[np.float64]) -> Values:
     }
 
 
-def intervals(
-    records: Records, ks: Sequence[int], minus: Records | None = None, **options
-) -> dict[str, Interval]:
+def intervals(records: Records, ks: Sequence[int], minus: Records | None = None, **options) -> dict[str, Interval]:
     """Return an interval for every metric of `records`, or its difference from `minus`.
 
     `options` go to `bootstrap_counts`. Each `Interval.n` counts the problems that took part in that metric.

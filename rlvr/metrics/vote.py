@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def confidence_weighted_vote(
-    answers: Sequence[str | None], confidences: Sequence[float | None]
-) -> tuple[str, ...]:
+def confidence_weighted_vote(answers: Sequence[str | None], confidences: Sequence[float | None]) -> tuple[str, ...]:
     """Return the answers a with the largest summed confidence, sum_{i: y_i = a} q_i; several when tied.
 
     Samples without an answer do not vote, and samples without a confidence add 0: nothing is imputed. Order
@@ -24,9 +22,7 @@ def confidence_weighted_vote(
             votes.setdefault(answer, []).append(0.0 if confidence is None else confidence)
     totals = {answer: math.fsum(parts) for answer, parts in votes.items()}  # order cannot break a tie
     best = max(totals.values(), default=0.0)
-    return tuple(
-        sorted(answer for answer, total in totals.items() if math.isclose(total, best, abs_tol=1e-12))
-    )
+    return tuple(sorted(answer for answer, total in totals.items() if math.isclose(total, best, abs_tol=1e-12)))
 
 
 def majority(answers: Sequence[str | None]) -> tuple[str, ...]:
@@ -38,9 +34,7 @@ def majority(answers: Sequence[str | None]) -> tuple[str, ...]:
     return confidence_weighted_vote(answers, [1.0] * len(answers))
 
 
-def vote_accuracy(
-    winners: Sequence[str], answers: Sequence[str | None], correct: Sequence[bool | None]
-) -> float:
+def vote_accuracy(winners: Sequence[str], answers: Sequence[str | None], correct: Sequence[bool | None]) -> float:
     """Return the chance that a winner drawn at random among ties is right; in [0, 1], 0 without a winner.
 
     A winner's correctness is the mean verdict of the samples that gave it. None as a verdict (the verifier
@@ -51,9 +45,7 @@ def vote_accuracy(
     """
     if not winners:
         return 0.0
-    given = [
-        (answer, verdict) for answer, verdict in zip(answers, correct, strict=True) if verdict is not None
-    ]
+    given = [(answer, verdict) for answer, verdict in zip(answers, correct, strict=True) if verdict is not None]
     verdicts = [[verdict for answer, verdict in given if answer == winner] for winner in winners]
     return float(np.mean([np.mean(v) if v else np.nan for v in verdicts]))
 

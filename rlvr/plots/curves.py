@@ -113,8 +113,6 @@ def _groups(ax: Axes, rows: Sequence[Row]) -> None:
     shares = [smooth(values) for _, values in stacks]
     steps = stacks[0][0] if len(full) > 1 else stacks[0][0] + [-0.5, 0.5]  # one step still needs a width
     labels, colours = zip(*GROUPS.values(), strict=True)
-    ax.stackplot(
-        steps, [np.broadcast_to(s, steps.shape) for s in shares], labels=labels, colors=colours, alpha=0.75
-    )
+    ax.stackplot(steps, [np.broadcast_to(s, steps.shape) for s in shares], labels=labels, colors=colours, alpha=0.75)
     ax.set_ylim(0, 1)
     ax.legend(loc="lower right", bbox_to_anchor=(1.02, 0.96), ncols=3, handlelength=1, columnspacing=0.8)

@@ -46,9 +46,7 @@ def draw(summary: Mapping[str, Any]) -> list[Drawing]:
         }
         if sides:
             drawings.append(
-                _drawing(
-                    "", name, "accuracy-calibration", plot_accuracy_calibration(sides), ACCURACY_CALIBRATION
-                )
+                _drawing("", name, "accuracy-calibration", plot_accuracy_calibration(sides), ACCURACY_CALIBRATION)
             )
     for run in summary["runs"]:
         if run["metrics"]:
@@ -66,9 +64,7 @@ CURVES = (
 )
 PASS_AT_K = "pass@k on a log2 axis, before and after training; bands are 95% intervals."
 BY_TASK = "pass@1 by task, before and after training; bars are 95% intervals over the problems of the task."
-RELIABILITY = (
-    "Reliability: accuracy against stated confidence in ten bins, and how many answers each bin holds."
-)
+RELIABILITY = "Reliability: accuracy against stated confidence in ten bins, and how many answers each bin holds."
 
 
 def _of_set(run: Mapping[str, Any], name: str) -> list[Drawing]:

@@ -3,22 +3,17 @@
 GLOSSARY = {
     "pass@k": "the chance that at least one of k samples is right, by the unbiased estimator 1 − C(n−c, "
     "k) / C(n, k), averaged over problems.",
-    "majority vote": "how often the most frequent answer among all samples of a problem is right; ties "
-    "count in parts.",
+    "majority vote": "how often the most frequent answer among all samples of a problem is right; ties count in parts.",
     "ECE": "expected calibration error: the mean gap between stated confidence and accuracy in ten bins; "
     "0 is best. It is biased upwards on finite data; “bias removed” takes off what the bootstrap shows "
     "of that.",
     "Brier": "the mean of (confidence − correct)²; 0 is best. “Of a constant confidence” is the score of "
     "always stating one number, chosen on the other problems: a confidence worth stating beats it.",
-    "Brier skill": "1 − Brier / Brier of the constant; above 0 the stated confidence tells more than the "
-    "constant.",
-    "AUROC": "the chance that a right answer was stated with more confidence than a wrong one; 0.5 tells "
-    "nothing.",
-    "AURC": "area under the risk-coverage curve: the mean error rate among the most confident answers; 0 "
-    "is best.",
+    "Brier skill": "1 − Brier / Brier of the constant; above 0 the stated confidence tells more than the constant.",
+    "AUROC": "the chance that a right answer was stated with more confidence than a wrong one; 0.5 tells nothing.",
+    "AURC": "area under the risk-coverage curve: the mean error rate among the most confident answers; 0 is best.",
     "overconfidence": "mean confidence minus accuracy; 0 is best, above 0 the model claims too much.",
-    "confidence missing": "share of completions without a readable confidence. They are left out, never "
-    "imputed.",
+    "confidence missing": "share of completions without a readable confidence. They are left out, never imputed.",
     "format right": "share of completions with the requested tags, once each, in order.",
     "paired difference": "after minus before, problem by problem, so that hard problems cancel.",
     "mixed group": "a group of completions of one prompt with right and wrong ones; a group-relative "

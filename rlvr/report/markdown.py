@@ -42,16 +42,12 @@ def to_markdown(summary: Mapping[str, Any], drawings: Sequence[Drawing] | None =
     for run, name, found in measured:
         parts += [f"### {escape(run['name'])} on {escape(name)}", _list(found["notes"])]
         parts += [markdown_table(tables.metrics(found)), markdown_table(tables.by_task(found))]
-        parts += [
-            _image(drawing) for drawing in drawings if (drawing.run, drawing.set) == (run["name"], name)
-        ]
+        parts += [_image(drawing) for drawing in drawings if (drawing.run, drawing.set) == (run["name"], name)]
     parts.append("## Training")
     for run in runs:
         parts += [f"### {escape(run['name'])}", escape(run["signal"] or "No group was recorded.")]
         parts.append(escape(run["about"]))
-        parts += [
-            _image(drawing) for drawing in drawings if (drawing.kind, drawing.run) == ("curves", run["name"])
-        ]
+        parts += [_image(drawing) for drawing in drawings if (drawing.kind, drawing.run) == ("curves", run["name"])]
         parts += [markdown_table(tables.groups(run)), markdown_table(tables.training(run))]
     parts.append("## Settings")
     if len(runs) > 1:

@@ -38,9 +38,7 @@ def measure(sides: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         if result[when]["pairs"]:
             result["reliability"][when] = reliability_table(*Records.of(side).pairs())
         if failed := result[when]["unverified"]:
-            result["notes"].append(
-                f"The verifier failed on {failed} samples {when} training; they count nowhere."
-            )
+            result["notes"].append(f"The verifier failed on {failed} samples {when} training; they count nowhere.")
     if len(sides) == 2:
         result["difference"], notes = difference(sides["before"], sides["after"])
         result["notes"] += notes
@@ -50,9 +48,7 @@ def measure(sides: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Interval], list[str]]:
     """Return after - before for every metric, paired by problem, and what speaks against it."""
     unequal = [key for key in SAMPLING if before.get(key) != after.get(key)]
-    notes = [
-        f"{key} differs: {before.get(key)!r} and {after.get(key)!r}; not like for like." for key in unequal
-    ]
+    notes = [f"{key} differs: {before.get(key)!r} and {after.get(key)!r}; not like for like." for key in unequal]
     try:
         return compare_evals(before, after), notes
     except DataError as error:

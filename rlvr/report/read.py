@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from rlvr.errors import DataError, RlvrError, RunError
-from rlvr.evaluate import load_eval
+from rlvr.eval_file import load_eval
 from rlvr.metrics import Records
 from rlvr.runs import RunDir, read_metrics
 
@@ -44,9 +44,7 @@ def read_run(path: Path) -> dict[str, Any]:
         return default
 
     metrics = attempt("metrics.jsonl", read_metrics, run.metrics, [])
-    by_step = {
-        row["step"]: row for row in metrics if isinstance(row, dict) and isinstance(row.get("step"), int)
-    }
+    by_step = {row["step"]: row for row in metrics if isinstance(row, dict) and isinstance(row.get("step"), int)}
     evals: dict[str, dict[str, Any]] = {}
     for when in WHEN:
         for file in sorted((path / "eval" / when).glob("*.json")):

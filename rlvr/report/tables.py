@@ -31,9 +31,7 @@ def overview(summary: Mapping[str, Any]) -> Table:
     for run in summary["runs"]:
         for name, found in run["sets"].items():
             sides = [interval(found.get(when, {}).get("pass@1")) for when in ("before", "after")]
-            gains = [
-                interval(found["difference"].get(key), signed=True) for key in ("pass@1", "ece", "brier")
-            ]
+            gains = [interval(found["difference"].get(key), signed=True) for key in ("pass@1", "ece", "brier")]
             rows.append((run["name"], name, str(found["facts"]["problems"]), *sides, *gains))
     return Table(headers, rows)
 
@@ -74,17 +72,14 @@ def by_task(measured: Mapping[str, Any]) -> Table:
     sides = measured["by_task"]
     tasks = dict.fromkeys(task for found in sides.values() for task in found)
     problems = {task: max(found[task].n for found in sides.values() if task in found) for task in tasks}
-    rows = [
-        (task, *(interval(side.get(task)) for side in sides.values()), str(problems[task])) for task in tasks
-    ]
+    rows = [(task, *(interval(side.get(task)) for side in sides.values()), str(problems[task])) for task in tasks]
     return Table(("task", *(f"pass@1 {when}" for when in sides), "problems"), rows)
 
 
 def training(run: Mapping[str, Any]) -> Table:
     """Logged means over the first tenth of the steps, the last tenth, and all."""
     rows = [
-        (row["label"], row["key"], *(number(row[part]) for part in ("first", "last", "all")))
-        for row in run["training"]
+        (row["label"], row["key"], *(number(row[part]) for part in ("first", "last", "all"))) for row in run["training"]
     ]
     return Table(("quantity", "logged as", "first tenth", "last tenth", "all steps"), rows)
 
@@ -95,9 +90,7 @@ def groups(run: Mapping[str, Any]) -> Table:
     total, completions = sum(counts["groups"].values()), counts["completions"]
     kinds = [kind for kind in ("mixed", "all right", "all wrong", "unverified") if kind in counts["groups"]]
     rows = [(f"groups {kind}", counts["groups"][kind], total) for kind in kinds]
-    rows += [
-        (f"completions dropped by {name}", count, completions) for name, count in counts["dropped"].items()
-    ]
+    rows += [(f"completions dropped by {name}", count, completions) for name, count in counts["dropped"].items()]
     return Table(("what", "count", "of", "share"), [(w, f"{c}", f"{n}", f"{c / n:.1%}") for w, c, n in rows])
 
 

@@ -25,9 +25,7 @@ def eval_table(record: Mapping[str, Any]) -> str:
     measured = measure({"after": record})
     numbers = measured["after"]
     name = record.get("spec") or record.get("set") or "evaluation"
-    head = (
-        f"{name}: {numbers['problems']} problems, {numbers['samples']} samples, of which {numbers['pairs']} "
-    )
+    head = f"{name}: {numbers['problems']} problems, {numbers['samples']} samples, of which {numbers['pairs']} "
     lines = [head + "have a verdict and a confidence", *measured["notes"], ""]
     table = tables.metrics(measured)
     lines += [*text_table(Table(("metric", "estimate [95% interval]", "problems"), table.rows)), ""]

@@ -51,13 +51,9 @@ def training_table(metrics: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
             if key.endswith("/std"):
                 continue
             part = key.removeprefix(stem).removesuffix("/mean")
-            first, last, whole = (
-                _mean(r.get(key) for r in rs) for rs in (metrics[:tenth], metrics[-tenth:], metrics)
-            )
+            first, last, whole = (_mean(r.get(key) for r in rs) for rs in (metrics[:tenth], metrics[-tenth:], metrics))
             if not math.isnan(whole):
-                rows.append(
-                    {"key": key, "label": label.format(part), "first": first, "last": last, "all": whole}
-                )
+                rows.append({"key": key, "label": label.format(part), "first": first, "last": last, "all": whole})
     return rows
 
 

@@ -34,9 +34,7 @@ def transcripts(rollouts: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
     held = sum(len(found) for found in rollouts.values())
     shown = sum(len(found) for found in chosen.values())
     if rows:
-        notes.append(
-            f"{len(rows)} of the {total} completions in {shown} of {held} rollout files (first and last)."
-        )
+        notes.append(f"{len(rows)} of the {total} completions in {shown} of {held} rollout files (first and last).")
     if cut := sum(row["left_out"] > 0 for row in rows):
         notes.append(f"{cut} long completions are cut to {TEXT} bytes; the files hold all of them.")
     return {"rows": rows, "notes": notes}

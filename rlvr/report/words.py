@@ -21,9 +21,7 @@ def change(label: str, before: Interval, after: Interval, gain: Interval) -> str
     detail = f"paired difference {number(gain.value, signed=True)}, 95% interval [{low}, {high}]"
     ends = f"from {number(before.value)} to {number(after.value)}"
     if gain.n < FEW_PROBLEMS:
-        return (
-            f"{label} went {ends} ({detail}), but {gain.n} problems are too few to tell a change from chance."
-        )
+        return f"{label} went {ends} ({detail}), but {gain.n} problems are too few to tell a change from chance."
     if gain.excludes_zero:
         verb = "rose" if gain.value > 0 else "fell"
         return f"{label} {verb} {ends} ({detail}, {gain.n} problems)."
@@ -62,9 +60,7 @@ def verdict(measured: Mapping[str, Any]) -> str:
     if side["pairs"]:
         sentences.append(f"{when.capitalize()} training {against_constant(side)}.")
         if (missing := side["confidence_missing"].value) > 0.05:
-            sentences.append(
-                f"{missing:.0%} of the completions state no confidence and are left out of calibration."
-            )
+            sentences.append(f"{missing:.0%} of the completions state no confidence and are left out of calibration.")
     else:
         sentences.append("No confidence was stated, so calibration was not measured.")
     if side["format_rate"].value < 0.9:
@@ -78,9 +74,7 @@ def about(config: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> st
     >>> about({"model": "tiny", "data": "arithmetic", "seed": 0}, [{"step": 3, "seconds": 30}])
     'model tiny; data arithmetic; seed 0; 3 steps; 30 s'
     """
-    parts = [
-        f"{key} {config[key]}" for key in ("model", "data", "advantage", "rewards", "seed") if key in config
-    ]
+    parts = [f"{key} {config[key]}" for key in ("model", "data", "advantage", "rewards", "seed") if key in config]
     if metrics:
         parts.append(f"{metrics[-1]['step']} steps")
         if seconds := metrics[-1].get("seconds"):
@@ -109,13 +103,9 @@ def limits(runs: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[str]
     """Return what the numbers cannot say, given how many seeds and problems they rest on."""
     found = []
     if len(set(seeds)) == 1 and seeds[0] == 1:
-        found.append(
-            "One seed per setting: the intervals do not cover what another training seed would give."
-        )
+        found.append("One seed per setting: the intervals do not cover what another training seed would give.")
     else:
-        found.append(
-            f"Between {min(seeds)} and {max(seeds)} seeds per setting; no interval covers the seeds."
-        )
+        found.append(f"Between {min(seeds)} and {max(seeds)} seeds per setting; no interval covers the seeds.")
     for run in runs:
         for name, measured in run["sets"].items():
             facts = measured["facts"]
@@ -124,7 +114,5 @@ def limits(runs: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[str]
                 f"temperature {facts['temperature']}, at most {facts['max_completion_length']} tokens."
             )
     if any(run["sets"] for run in runs):
-        found.append(
-            "Nothing here says how the models do on other kinds of problems, prompts or sampling settings."
-        )
+        found.append("Nothing here says how the models do on other kinds of problems, prompts or sampling settings.")
     return found

@@ -26,9 +26,7 @@ def write_report(run_dirs: Sequence[Path], out: Path) -> Path:
         _write(out / "report.md", to_markdown(summary, drawings))
         _write(out / "report.html", to_html(summary, drawings))
     except OSError as error:
-        raise RunError(
-            f"Cannot write the report to {out}: {error.strerror}. Choose another --out."
-        ) from error
+        raise RunError(f"Cannot write the report to {out}: {error.strerror}. Choose another --out.") from error
     return out / "report.html"
 
 

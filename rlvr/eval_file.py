@@ -1,0 +1,31 @@
+"""Evaluation records on disk: light to import, so that the report needs no model library."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from rlvr.errors import DataError
+
+SCHEMA = 1
+
+
+def save_eval(record: dict[str, Any], path: Path) -> None:
+    """Write an evaluation record atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def load_eval(path: str | Path) -> dict[str, Any]:
+    """Read an evaluation record; raises DataError when the file is missing or is not one."""
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"Cannot read the evaluation {str(path)!r}: {error.strerror}.") from error
+    except json.JSONDecodeError as error:
+        raise DataError(f"{str(path)!r} is not JSON (line {error.lineno}): {error.msg}.") from error
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA or "problems" not in record:
+        raise DataError(f"{str(path)!r} is not an evaluation of schema {SCHEMA}. Make one with: rlvr evaluate MODEL")
+    return record

@@ -1,0 +1,42 @@
+"""Resolves and checks everything that a config names, before a model is loaded."""
+
+from dataclasses import dataclass
+
+from rlvr import advantages
+from rlvr.config import TrainConfig
+from rlvr.errors import RlvrError, SpecError
+from rlvr.problems import check, load_problems
+from rlvr.records import Problem
+from rlvr.safety import assert_safe
+from rlvr.terms import Term, load_terms
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a config resolves to, checked, before any model is loaded."""
+
+    config: TrainConfig
+    terms: dict[Term, float]
+    advantage: advantages.Transform
+    problems: list[Problem]
+    eval_problems: dict[str, list[Problem]]
+
+
+def plan(config: TrainConfig) -> Plan:
+    """Resolve and check everything that a config names; raises RlvrError saying what to mend."""
+    assert isinstance(config.rewards, dict)
+    terms = load_terms(config.rewards)
+    assert_safe(terms, config.tags, config.allow_hackable)
+    advantage = advantages.build(config.advantage)
+    for spec in {config.data, *config.eval_specs}:
+        if failures := check(spec, ("train", "test"), size=50, seed=config.data_size_seed):
+            raise RlvrError(f"The problem set {spec!r} fails its own verifier: {failures[0]}")
+    problems = load_problems(config.data, "train", config.train_size, config.data_size_seed)
+    needed = config.generation_batch_size // config.num_generations
+    if len(problems) < needed:
+        raise SpecError(f"One batch takes {needed} problems, but {config.data!r} gives {len(problems)}.")
+    evals = {
+        spec: load_problems(spec, "test", config.eval_size, config.data_size_seed)
+        for spec in (config.eval_specs if config.eval_size else [])
+    }
+    return Plan(config, terms, advantage, problems, evals)

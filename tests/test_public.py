@@ -1,0 +1,42 @@
+"""The public names, pinned: removing one is a decision, not an accident."""
+
+import subprocess
+import sys
+
+import rlvr
+
+NAMES = [
+    "Completion", "EvalConfig", "PassRate", "Problem", "RLVRTrainer", "RlvrError", "Rollouts", "Signal", "Term", "TrainConfig",
+    "Transform", "as_trl_reward", "build", "chain", "explain", "load_model", "load_problems", "load_terms", "write_report",
+]  # fmt: skip
+
+
+def test_public_names_are_these_and_resolve():
+    assert rlvr.__all__ == NAMES
+    assert all(getattr(rlvr, name).__name__ for name in NAMES)
+
+
+def test_importing_rlvr_is_light():
+    code = "import rlvr, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_nothing_in_the_engine_imports_content_by_name():
+    """Rule 1 of the house: rewards/ and data/ are found by name or path, never imported."""
+    from tests.conftest import REPO
+
+    for path in (REPO / "rlvr").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert not any(
+            line.startswith(("from data", "import data", "from rewards", "import rewards")) for line in text.split("\n")
+        )
+    assert not (REPO / "rewards" / "__init__.py").exists()
+    assert not (REPO / "data" / "__init__.py").exists()
+
+
+def test_no_file_of_the_engine_is_over_400_lines():
+    from tests.conftest import REPO
+
+    for folder in ("rlvr", "rewards", "data"):
+        for path in (REPO / folder).rglob("*.py"):
+            assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, path
