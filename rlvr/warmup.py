@@ -77,7 +77,7 @@ def warmup_settings(config: TrainConfig) -> Warmup:
         data_seed=config.data_size_seed,
         tags=tuple(config.tags),
         system_prompt=config.system_prompt,
-        bf16=config.bf16,
+        bf16=bool(config.bf16),
     )
 
 
