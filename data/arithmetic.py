@@ -30,7 +30,11 @@ _SPLITS = {
     "validation": range(8, 9),
     "test": range(9, 12),
 }  # twelfths of all expressions
-_STEP = re.compile(r"(-?\d{1,12}) ?([+*-]) ?(\d{1,12}) ?= ?(-?\d{1,24})(?!\d)")
+# `a op b = c` where both sides stand alone: not a part of a longer number, sum or chain ("1+2+3=6", "2*3=4+2").
+_STEP = re.compile(
+    r"(?<![\w.,)^+*/×÷−-])(?<![+*/×÷−-] )((?:(?<![0-9)] )-)?[0-9]{1,12}) ?([+*-]) ?([0-9]{1,12}) ?= ?"
+    r"(-?[0-9]{1,24})(?![\w^]|[.,][0-9]| ?[+*/×÷−-] ?[0-9(])"
+)
 
 
 def load(
@@ -92,9 +96,11 @@ def solution(problem: Problem) -> str:
 
 
 def steps_ok(text: str) -> bool | None:
-    """Whether every `a op b = c` in a working is true; None if there is none.
+    """Whether every `a op b = c` (op one of + - *) in a working is true; None if there is none.
 
-    >>> steps_ok("12+34=46, 46-7=39"), steps_ok("12+34=47"), steps_ok("thinking")
+    Only equations of that exact form, in ASCII digits, are judged; longer sums, decimals and chains are passed over.
+
+    >>> steps_ok("12+34=46, 46-7=39"), steps_ok("12+34=47"), steps_ok("12+34-7=39")
     (True, False, None)
     """
     found = [_apply(int(a), op, int(b)) == int(c) for a, op, b, c in _STEP.findall(text)]

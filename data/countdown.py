@@ -20,12 +20,14 @@ _TOKEN = re.compile(r"\s*(?:([0-9]{1,6})|([-+*/()×÷−]))")
 _SAME = {"×": "*", "÷": "/", "−": "-"}
 _PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2}
 _LONGEST = 200
+_ATTEMPTS = 10_000  # about one draw in 30 to one in 5 serves, so this many failures mean that there is none
 
 
 def load(split: str, size: int | None, seed: int, n_numbers: int = 3, max_number: int = 20) -> list[Problem]:
     """Return `size` solvable problems (default 1,000); item i depends only on (seed, split, i).
 
-    A set of numbers belongs to one split for ever, so no two splits share a problem.
+    A set of numbers belongs to one split for ever, so no two splits share a problem. Raises DataError where small
+    numbers leave a split without any.
     """
     if split not in _SPLITS:
         raise DataError(f"No split {split!r}. Known: {', '.join(_SPLITS)}.")
@@ -71,10 +73,8 @@ def solution(problem: Problem) -> str:
 
 
 def _problem(split: str, i: int, seed: int, n_numbers: int, max_number: int) -> Problem:
-    attempt = 0
-    while True:
+    for attempt in range(_ATTEMPTS):
         draw = random.Random(f"countdown/{VERSION}/{seed}/{split}/{n_numbers}/{max_number}/{i}/{attempt}")
-        attempt += 1
         numbers = [draw.randint(1, max_number) for _ in range(n_numbers)]
         key = ",".join(map(str, sorted(numbers)))
         if hashlib.sha256(key.encode()).digest()[0] % 12 not in _SPLITS[split]:
@@ -89,6 +89,11 @@ def _problem(split: str, i: int, seed: int, n_numbers: int, max_number: int) -> 
             value = result
         if 1 <= value <= 999 and value not in numbers:
             break
+    else:
+        raise DataError(
+            f"Found no problem of {n_numbers} numbers up to {max_number} that belongs to the {split} split. "
+            "Raise max_number or n_numbers."
+        )
     listed = ", ".join(map(str, numbers))
     return Problem(
         id=f"countdown-v{VERSION}-s{seed}/{split}/{n_numbers}x{max_number}/{i}",

@@ -3,13 +3,14 @@
     gsm8k(path='train.jsonl')        rows {"question": ..., "answer": "working #### final"}
     gsm8k                            openai/gsm8k from the hub
 
-A local file, and the hub's train split, are divided by a hash of the question: 80% train, 10% validation, 10% test;
-from the hub, `test` is the official test split instead.
+A hash of the question decides its split: of a local file 80% are train, 10% validation and 10% test. From the hub,
+`test` is the official test split, and 10% of the official train split are validation, the rest train.
 """
 
 import hashlib
 import json
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +21,34 @@ VERSION = 1
 INLINE = True
 _SPLITS = {"train": range(0, 80), "validation": range(80, 90), "test": range(90, 100)}
 _MARKS = re.compile(r"<<[^<>]*>>")
-_NUMBER = re.compile(r"\$?([+-]?)([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.([0-9]+))?[.%]?")
+_NUMBER = re.compile(r"([+-]?)\$?((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?)[.%]?")
 
 
 def load(split: str, size: int | None, seed: int, path: str = "") -> list[Problem]:
     """Return up to `size` problems of `split` in file order (`seed` is unused: the data are fixed)."""
     if split not in _SPLITS:
         raise DataError(f"No split {split!r}. Known: {', '.join(_SPLITS)}.")
-    official_test = not path and split == "test"
-    rows = _local(path) if path else _hub("test" if official_test else "train")
+    if path:
+        rows, mine = _local(path), _SPLITS[split]
+    elif split == "test":
+        rows, mine = _hub("test"), range(100)
+    else:
+        rows, mine = _hub("train"), _SPLITS["validation"]
+        if split == "train":
+            mine = [h for h in range(100) if h not in mine]
     problems = []
     for number, row in enumerate(rows, 1):
         if size is not None and len(problems) >= size:
             break
-        question, answer = row.get("question"), row.get("answer")
+        question, answer = (row.get("question"), row.get("answer")) if isinstance(row, dict) else (None, None)
         if not isinstance(question, str) or not isinstance(answer, str) or "####" not in answer:
             raise DataError(
                 f"{path or 'openai/gsm8k'}, row {number}: expected 'question' and an 'answer' with a "
                 f"'#### final' part, found {row!r:.120}."
             )
-        digest = int.from_bytes(hashlib.sha256(question.encode()).digest()[:4], "big")
-        if not official_test and digest % 100 not in _SPLITS[split]:
+        words = " ".join(question.split())  # white space makes no other problem
+        digest = int.from_bytes(hashlib.sha256(words.encode()).digest()[:4], "big")
+        if digest % 100 not in mine:
             continue
         working, _, final = answer.rpartition("####")
         problems.append(
@@ -63,6 +71,8 @@ def solution(problem: Problem) -> str:
 def verify(answer: str, gold: str) -> bool:
     """Whether `answer` is the gold number, and nothing else; $, %, separators and a trailing full stop are ignored.
 
+    The sign stands before the $. Refused: words, units, fractions, exponents, digits of other scripts.
+
     >>> verify("$1,200.00", "1200"), verify("12 apples", "12")
     (True, False)
     """
@@ -70,24 +80,22 @@ def verify(answer: str, gold: str) -> bool:
     return found is not None and found == wanted
 
 
-def _value(text: str) -> tuple[int, str] | None:
+def _value(text: str) -> Decimal | None:
     match = _NUMBER.fullmatch(text.strip()) if len(text) < 64 else None
-    if not match:
-        return None
-    return int(match[1] + match[2].replace(",", "")), (match[3] or "").rstrip("0")
+    return Decimal(match[1] + match[2].replace(",", "")) if match else None
 
 
-def _local(path: str) -> list[dict[str, Any]]:
+def _local(path: str) -> list[Any]:
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).expanduser().read_bytes().rstrip().split(b"\n")
     except OSError as error:
         raise DataError(f"Cannot read {path!r}: {error.strerror}.") from error
     rows = []
     for number, line in enumerate(lines, 1):
         try:
             rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}, line {number} is not JSON: {error.msg}.") from None
+        except (ValueError, RecursionError) as error:  # bad JSON, bad UTF-8, too deep
+            raise DataError(f"{path}, line {number} is not JSON: {getattr(error, 'msg', None) or error}.") from None
     return rows
 
 

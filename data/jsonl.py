@@ -5,8 +5,13 @@ jsonl(path='mine.jsonl', prompt='question', answer='final', verifier='number')
 
 import hashlib
 import json
+import logging
+import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+import math_verify  # here, not in verify(): the import must not count against an answer's time limit
 
 from rlvr.errors import DataError
 from rlvr.records import Problem
@@ -18,6 +23,10 @@ _SPLITS = {
     "test": range(90, 100),
 }  # hundredths, by prompt
 VERIFIERS = ("exact", "number", "math")
+_LONGEST = 1000  # characters of a number or formula
+_NUMBER = re.compile(r"([+-]?)\$?((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
+# It warns that its alarm is off; rlvr's worker process guards the time instead.
+logging.getLogger("math_verify").setLevel(logging.ERROR)
 
 
 def load(
@@ -33,24 +42,31 @@ def load(
     """Return up to `size` problems of `split` in file order; a prompt's hash decides its split, so none is shared.
 
     `prompt` and `answer` name columns; the prompt is a text or a list of chat messages. `id` may name a column,
-    else the line number is used. `verifier`: "exact" (text, case and outer white space ignored), "number" (numeric
-    value), "math" (math-verify). Raises DataError naming the line, the column and what was found. `seed` is unused:
+    else the line number is used. Raises DataError naming the line, the column and what was found. `seed` is unused:
     a file has one content.
+
+    `verifier`: "exact" compares the text, case and outer white space ignored; "number" the exact decimal value, and the
+    answer must be a number and nothing else; "math" what math-verify reads in the answer, its last expression.
     """
     if split not in _SPLITS:
         raise DataError(f"No split {split!r}. Known: {', '.join(_SPLITS)}.")
     if verifier not in VERIFIERS:
         raise DataError(f"verifier must be one of {', '.join(VERIFIERS)}, found {verifier!r}.")
-    if not path or not Path(path).is_file():
+    file = Path(path).expanduser()
+    if not path or not file.is_file():
         raise DataError(f"No file {path!r}. Write jsonl(path='file.jsonl', prompt='column', answer='column').")
     problems = []
-    with Path(path).open(encoding="utf-8", errors="replace") as lines:
+    with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if size is not None and len(problems) >= size:
                 break
             if not line.strip():
                 continue
             row = _row(path, number, line, prompt, answer, id)
+            if verifier == "number" and _number(str(row[answer])) is None:
+                raise DataError(
+                    f"{path}, line {number}, column {answer!r}: expected a number, found {row[answer]!r:.80}."
+                )
             chat = row[prompt] if isinstance(row[prompt], list) else [{"role": "user", "content": row[prompt]}]
             digest = hashlib.sha256(json.dumps(chat, sort_keys=True).encode()).digest()
             if int.from_bytes(digest[:4], "big") % 100 not in _SPLITS[split]:
@@ -58,10 +74,10 @@ def load(
             gold = str(row[answer])
             problems.append(
                 Problem(
-                    id=f"{Path(path).stem}/{row[id] if id else number}",
+                    id=f"{file.stem}/{row[id] if id else number}",
                     prompt=chat,
                     answer={"text": gold, "verifier": verifier},
-                    task=Path(path).stem,
+                    task=file.stem,
                     meta={"line": number},
                 )
             )
@@ -85,23 +101,24 @@ def verify(answer: str, gold: dict[str, str]) -> bool:
         return False
     if gold["verifier"] == "exact":
         return answer.strip().casefold() == gold["text"].strip().casefold()
+    if len(answer) > _LONGEST:
+        return False
     if gold["verifier"] == "number":
         wanted, found = _number(gold["text"]), _number(answer)
         return found is not None and found == wanted
-    from math_verify import parse
-    from math_verify import verify as same
-
-    # No alarm of its own: it only works in a main thread, and rlvr's verifier process guards the time.
-    wanted = parse(f"${gold['text']}$", parsing_timeout=None)
-    return bool(wanted) and bool(same(wanted, parse(f"${answer}$", parsing_timeout=None), timeout_seconds=None))
+    # No alarm of its own: it only works in a main thread.
+    wanted, found = (math_verify.parse(f"${text}$", parsing_timeout=None) for text in (gold["text"], answer))
+    return bool(wanted) and bool(math_verify.verify(wanted, found, timeout_seconds=None))
 
 
-def _row(path: str, number: int, line: str, prompt: str, answer: str, id: str) -> dict[str, Any]:
+def _row(path: str, number: int, line: bytes, prompt: str, answer: str, id: str) -> dict[str, Any]:
     where = f"{path}, line {number}"
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise DataError(f"{where} is not JSON: {error.msg} at column {error.colno}.") from None
+        raise DataError(f"{where} is not JSON: {error.msg} at character {error.colno}.") from None
+    except (ValueError, RecursionError) as error:  # bad UTF-8, a number of thousands of digits, too deep
+        raise DataError(f"{where} is not JSON: {error}.") from None
     if not isinstance(row, dict):
         raise DataError(f"{where} holds a {type(row).__name__}, not an object.")
     for column in filter(None, (prompt, answer, id)):
@@ -109,7 +126,10 @@ def _row(path: str, number: int, line: str, prompt: str, answer: str, id: str) -
             raise DataError(f"{where} has no column {column!r}; it has {', '.join(map(repr, row)) or 'none'}.")
     text = row[prompt]
     chat_ok = (
-        isinstance(text, list) and text and all(isinstance(m, dict) and {"role", "content"} <= m.keys() for m in text)
+        isinstance(text, list)
+        and text
+        and all(isinstance(m, dict) and {"role", "content"} <= m.keys() for m in text)
+        and all(isinstance(m["content"], str) for m in text)
     )
     if not chat_ok and not (isinstance(text, str) and text.strip()):
         raise DataError(f"{where}, column {prompt!r}: expected a text or chat messages, found {text!r:.80}.")
@@ -118,9 +138,6 @@ def _row(path: str, number: int, line: str, prompt: str, answer: str, id: str) -
     return row
 
 
-def _number(text: str) -> float | None:
-    cleaned = text.strip().removesuffix(".").replace(",", "").removeprefix("$")
-    try:
-        return float(cleaned) if len(cleaned) <= 64 else None
-    except ValueError:
-        return None
+def _number(text: str) -> Decimal | None:
+    match = _NUMBER.fullmatch(text.strip())
+    return Decimal(match[1] + match[2].replace(",", "") + (match[3] or "")) if match else None

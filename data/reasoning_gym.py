@@ -1,24 +1,36 @@
-"""Any generator of reasoning-gym (2505.24760): reasoning_gym(dataset='leg_counting'). An extra: rlvr[reasoning-gym]."""
+"""Any generator of reasoning-gym (2505.24760), an extra: reasoning_gym(dataset='leg_counting')."""
 
+import hashlib
+import itertools
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from rlvr.errors import DataError
 from rlvr.records import Problem
 
+try:
+    import reasoning_gym as gym  # here, not in verify(): the import must not count against an answer's time limit
+except ImportError:
+    gym = None
+
 VERSION = 1
-_OFFSET = {"train": 0, "validation": 1_000_003, "test": 2_000_003}  # generator seeds that never meet
+_SPLITS = {"train": range(0, 80), "validation": range(80, 90), "test": range(90, 100)}  # hundredths, by question
+_STREAM = 100_000  # questions per seed; generators derive item i from seed + i, so streams must not overlap
 
 
 def load(split: str, size: int | None, seed: int, dataset: str = "leg_counting") -> list[Problem]:
-    """Return `size` generated problems (default 1,000); the splits are generated from seeds far apart."""
-    if split not in _OFFSET:
-        raise DataError(f"No split {split!r}. Known: {', '.join(_OFFSET)}.")
-    count = 1000 if size is None else size
+    """Return `size` generated problems (default 1,000), fewer if the generator's stream holds no more.
+
+    A question's hash decides its split, so splits share none, whatever the seeds.
+    """
+    if split not in _SPLITS:
+        raise DataError(f"No split {split!r}. Known: {', '.join(_SPLITS)}.")
+    package = _gym()
     try:
-        made = _gym().create_dataset(dataset, size=count, seed=_OFFSET[split] + 10_007 * seed)
+        made = package.create_dataset(dataset, size=_STREAM, seed=seed * _STREAM)
     except ValueError as error:
-        raise DataError(f"reasoning-gym has no dataset {dataset!r}: {error}") from error
+        raise DataError(f"Cannot create the reasoning-gym dataset {dataset!r}: {error}") from error
     return [
         Problem(
             id=f"{dataset}-v{VERSION}-s{seed}/{split}/{i}",
@@ -26,7 +38,7 @@ def load(split: str, size: int | None, seed: int, dataset: str = "leg_counting")
             answer={"dataset": dataset, "entry": json.loads(json.dumps(entry, default=str))},
             task=f"reasoning_gym/{dataset}",
         )
-        for i, entry in enumerate(made)
+        for i, entry in enumerate(itertools.islice(_of(split, made), 1000 if size is None else size))
     ]
 
 
@@ -41,9 +53,15 @@ def verify(answer: str, gold: dict[str, Any]) -> bool:
     return float(scorer(answer=answer, entry=gold["entry"])) >= 1.0
 
 
+def _of(split: str, made: Any) -> Iterator[dict[str, Any]]:
+    for i in range(_STREAM):
+        entry = made[i]  # by index: iterating would add a random identifier
+        digest = hashlib.sha256(entry["question"].encode()).digest()
+        if int.from_bytes(digest[:4], "big") % 100 in _SPLITS[split]:
+            yield entry
+
+
 def _gym() -> Any:
-    try:
-        import reasoning_gym
-    except ImportError:
-        raise DataError("reasoning-gym is not installed. Run: pip install 'rlvr[reasoning-gym]'") from None
-    return reasoning_gym
+    if not hasattr(gym, "create_dataset"):  # absent, or a file of that name (this one) stands before it on sys.path
+        raise DataError("reasoning-gym is not installed. Run: pip install 'rlvr[reasoning-gym]'")
+    return gym

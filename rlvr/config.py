@@ -19,7 +19,7 @@ from transformers import HfArgumentParser
 from trl import GRPOConfig
 
 from rlvr.errors import SpecError, did_you_mean
-from rlvr.generate.precision import bf16_pays
+from rlvr.generate.precision import native_bf16
 from rlvr.models import PACKAGED
 from rlvr.parse import TAGS
 
@@ -52,7 +52,7 @@ class TrainConfig(GRPOConfig):
     sft_batch_size: int = _setting(16, "Worked solutions per warm-up step.")
     sft_learning_rate: float = _setting(5e-5, "Peak learning rate of the warm-up.")
     # DURING: the signal
-    rewards: dict[str, float] | str = _setting(
+    rewards: dict | str | None = _setting(
         {"correct": 1.0},
         'Reward terms and their weights, as YAML or JSON: \'{"correct": 0.5, "brier": 0.5}\'.',
     )
@@ -81,15 +81,15 @@ class TrainConfig(GRPOConfig):
     # TRL's defaults that do not suit a small model on a small machine
     num_generations: int | None = _setting(8, "Completions per prompt (G).")
     gradient_checkpointing: bool = _setting(False, "Recompute activations to save memory.")
-    logging_steps: float = _setting(1, "Log every so many steps.")
+    logging_steps: float = _setting(1.0, "Log every so many steps.")
     report_to: None | str | list[str] = _setting("none", "Trackers: none, wandb, trackio, tensorboard, ...")
     disable_tqdm: bool | None = _setting(True, "rlvr prints one line per step instead of a bar.")
     save_only_model: bool = _setting(False, "Leave optimizer state out of checkpoints (no resume).")
 
     def __post_init__(self) -> None:
         folder = self.output_dir
-        if self.bf16 is None and not self.fp16:  # TRL's default is True, a hundredfold loss on some CPUs
-            self.bf16 = bf16_pays(PartialState().device)
+        if self.bf16 is None and not self.fp16:  # TRL's default is True: a hundredfold loss on some CPUs
+            self.bf16 = native_bf16(PartialState().device)
         super().__post_init__()
         self.output_dir = folder or ""  # the run directory; empty means runs/<name>
         unknown = [tag for tag in self.tags if tag not in TAGS]

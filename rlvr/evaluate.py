@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from rlvr.config import EvalConfig
 from rlvr.eval_file import SCHEMA
 from rlvr.generate import Engine, Sampling
-from rlvr.generate.precision import bf16_pays
+from rlvr.generate.precision import native_bf16
 from rlvr.models import eos_ids, load_model
 from rlvr.problems import load_problems, problem_set
 from rlvr.prompts import check_lengths, encode, messages
@@ -96,7 +96,7 @@ def evaluate_config(model_spec: str, config: EvalConfig) -> dict[str, Any]:
     """Load the model and the problem set that `config` names, and evaluate: `rlvr evaluate`."""
     problems = load_problems(config.set, config.split, config.size, config.data_seed)
     model, tokenizer = load_model(model_spec)
-    fast = config.dtype == "bfloat16" or (config.dtype == "auto" and bf16_pays(model.device))
+    fast = config.dtype == "bfloat16" or (config.dtype == "auto" and native_bf16(model.device))
     record = evaluate(
         make_engine(model, tokenizer, torch.bfloat16 if fast else torch.float32),
         tokenizer,

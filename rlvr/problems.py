@@ -1,8 +1,10 @@
 """Loads problem sets by spec, and checks that every gold answer passes its own verifier."""
 
 import inspect
+import json
 from collections.abc import Sequence
 from types import ModuleType
+from typing import Any
 
 from rlvr import content
 from rlvr.errors import DataError, SpecError, did_you_mean
@@ -12,6 +14,8 @@ from rlvr.records import Problem
 def problem_set(spec: str) -> ModuleType:
     """Return the module of a problem set, checked for what every set must define."""
     parsed = content.parse_spec(spec)
+    if parsed.attr:
+        raise SpecError(f"A problem set is a whole file: write {parsed.name!r}, without ':{parsed.attr}'.")
     module = content.load("data", parsed.name)
     missing = [name for name in ("VERSION", "load", "verify") if not hasattr(module, name)]
     if missing:
@@ -22,15 +26,18 @@ def problem_set(spec: str) -> ModuleType:
 def load_problems(spec: str, split: str, size: int | None, seed: int) -> list[Problem]:
     """Load `size` problems of `split` from the set that `spec` names, e.g. `arithmetic(levels=[0, 1])`.
 
-    Raises SpecError for unknown parameters ("did you mean"), DataError for duplicate ids or empty prompts.
+    Raises SpecError for unknown parameters ("did you mean"); DataError for anything but Problems, for duplicate ids,
+    empty prompts, and answers that JSON cannot hold (they are written to the evaluation file).
 
     >>> load_problems("arithmetic(levels=[0])", "test", 1, 0)[0].task
     'arithmetic/L0'
     """
     parsed, module = content.parse_spec(spec), problem_set(spec)
-    known = [name for name in inspect.signature(module.load).parameters if name not in ("split", "size", "seed")]
+    parameters = inspect.signature(module.load).parameters
+    known = [name for name in parameters if name not in ("split", "size", "seed")]
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     for name, _ in parsed.params:
-        if name not in known:
+        if name not in known and not takes_any:
             raise SpecError(did_you_mean(f"parameter of {parsed.name!r}", name, known))
     try:
         problems = module.load(split, size, seed, **dict(parsed.params))
@@ -40,12 +47,30 @@ def load_problems(spec: str, split: str, size: int | None, seed: int) -> list[Pr
         raise DataError(f"{spec!r} has no problems in its {split} split.")
     seen: set[str] = set()
     for problem in problems:
+        if not isinstance(problem, Problem):
+            raise DataError(f"load() of {spec!r} must return rlvr.Problem records, found {problem!r:.80}.")
         if problem.id in seen:
             raise DataError(f"{spec!r} gives the id {problem.id!r} twice; ids must be unique.")
         seen.add(problem.id)
-        if not problem.prompt or not any(m.get("content", "").strip() for m in problem.prompt):
-            raise DataError(f"Problem {problem.id!r} of {spec!r} has an empty prompt.")
+        _check_content(problem, spec)
     return problems
+
+
+def _check_content(problem: Problem, spec: str) -> None:
+    prompt: Any = problem.prompt  # a user's file may hold anything
+    if not isinstance(prompt, list) or not all(
+        isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str) for m in prompt
+    ):
+        raise DataError(
+            f"Problem {problem.id!r} of {spec!r}: the prompt must be a list of chat messages, "
+            f"[{{'role': 'user', 'content': '...'}}], found {prompt!r:.80}."
+        )
+    if not any(m["content"].strip() for m in prompt):
+        raise DataError(f"Problem {problem.id!r} of {spec!r} has an empty prompt.")
+    try:
+        json.dumps(problem.answer)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"Problem {problem.id!r} of {spec!r}: its answer cannot be written as JSON: {error}.") from None
 
 
 def gold_text(module: ModuleType, problem: Problem) -> str:
@@ -56,20 +81,25 @@ def gold_text(module: ModuleType, problem: Problem) -> str:
 def check(spec: str, splits: Sequence[str], size: int, seed: int) -> list[str]:
     """Return what is wrong: gold answers that their verifier refuses, empty or absurd answers that it accepts.
 
+    Answers are judged as they are during training, under the time limit: a verifier that hangs is a finding.
+
     >>> check("arithmetic", ("train", "test"), 20, 0)
     []
     """
-    module, failures = problem_set(spec), []
-    for split in splits:
-        for problem in load_problems(spec, split, size, seed):
-            gold = gold_text(module, problem)
-            for text, wanted in ((gold, True), ("", False), ("certainly not this", False)):
-                try:
-                    verdict = module.verify(text, problem.answer)
-                except Exception as error:  # a verifier is content: whatever it raises is a finding
-                    verdict = f"{type(error).__name__}: {error}"
-                if verdict is not wanted:
-                    failures.append(
-                        f"{problem.id}: verify({text!r}, {problem.answer!r}) gave {verdict!r}, not {wanted}"
-                    )
+    from rlvr.verify import Verifier  # it needs problem_set
+
+    module, verifier, failures = problem_set(spec), Verifier(spec), []
+    try:
+        for split in splits:
+            for problem in load_problems(spec, split, size, seed):
+                for text, wanted in ((gold_text(module, problem), True), ("", False), ("certainly not this", False)):
+                    verifier.errors.clear()
+                    verdict = verifier.verify_many([(text, problem.answer)])[0]
+                    if verdict is not wanted:
+                        found = next(iter(verifier.errors), verdict)
+                        failures.append(
+                            f"{problem.id}: verify({text!r}, {problem.answer!r}) gave {found!r}, not {wanted}"
+                        )
+    finally:
+        verifier.close()
     return failures

@@ -1,8 +1,10 @@
 """Judges answers under a wall-clock limit; failures are counted and named, never a silent zero."""
 
+import signal
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError
+from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
@@ -12,16 +14,27 @@ from rlvr import content
 from rlvr.problems import problem_set
 
 
-def _verdict(name: str, answer: str, gold: Any) -> bool:
-    """Judge one answer with the set's verifier (in the worker process, or inline)."""
-    verdict = content.load("data", name).verify(answer, gold)
-    if not isinstance(verdict, bool):
-        raise TypeError(f"verify returned {type(verdict).__name__}, not bool")
-    return verdict
+def _judge(file: str, answer: str, gold: Any) -> bool | str:
+    """Return the verdict of the set's verifier, or in words why there is none.
+
+    Exceptions stay on this side: one that cannot be unpickled would break the pool, and SystemExit would end the run.
+    """
+    try:
+        verdict = content.load("data", file).verify(answer, gold)
+        return (
+            verdict if isinstance(verdict, bool) else f"TypeError: verify returned {type(verdict).__name__}, not bool"
+        )
+    except (Exception, SystemExit) as error:
+        try:
+            return f"{type(error).__name__}: {error}"
+        except Exception:
+            return type(error).__name__
 
 
-def _start(name: str) -> None:
-    content.load("data", name)
+def _start(file: str) -> None:
+    """Prepare a worker: its imports happen before any answer's clock starts, and it can be killed inside C code."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a handler in Python would wait for the C call to return
+    content.load("data", file)
 
 
 class Verifier:
@@ -33,7 +46,7 @@ class Verifier:
     """
 
     def __init__(self, spec: str, timeout: float = 2.0):
-        self.name = content.parse_spec(spec).name
+        self.file = str(content.find("data", content.parse_spec(spec).name))
         self.inline = getattr(problem_set(spec), "INLINE", False)
         self.timeout = timeout
         self.errors: Counter[str] = Counter()
@@ -45,30 +58,31 @@ class Verifier:
         No answer (None) is False. Reasons are counted in `errors`.
         """
         if self.inline:
-            return [self._settle(lambda a=answer, g=gold: _verdict(self.name, a, g), answer) for answer, gold in pairs]
-        if self._pool is None:
-            # The import happens as a worker starts, so it does not count against the first answer.
-            self._pool = ProcessPool(
-                max_workers=1, context=get_context("spawn"), initializer=_start, initargs=(self.name,)
-            )
+            return [a is not None and self._settle(partial(_judge, self.file, a, g)) for a, g in pairs]
+        pool = self._open()
         pending = [
-            None if a is None else self._pool.schedule(_verdict, args=(self.name, a, g), timeout=self.timeout)
-            for a, g in pairs
+            None if a is None else pool.schedule(_judge, args=(self.file, a, g), timeout=self.timeout) for a, g in pairs
         ]
-        return [
-            self._settle(future.result if future else bool, answer)
-            for future, (answer, _) in zip(pending, pairs, strict=True)
-        ]
+        return [future is not None and self._settle(future.result) for future in pending]
 
-    def _settle(self, judge, answer: str | None) -> bool | None:
-        if answer is None:
-            return False
+    def _open(self) -> ProcessPool:
+        if self._pool is None or not self._pool.active:  # a pool breaks when its idle worker is killed
+            self.close()
+            self._pool = ProcessPool(
+                max_workers=1, context=get_context("spawn"), initializer=_start, initargs=(self.file,)
+            )
+        return self._pool
+
+    def _settle(self, judge: Callable[[], bool | str]) -> bool | None:
         try:
-            return judge()
+            verdict = judge()
         except TimeoutError:
-            self.errors["timeout"] += 1
-        except Exception as error:
-            self.errors[f"{type(error).__name__}: {error}"[:200]] += 1
+            verdict = "timeout"
+        except Exception as error:  # the worker died, or the gold answer cannot travel to it
+            verdict = f"{type(error).__name__}: {error}"
+        if isinstance(verdict, bool):
+            return verdict
+        self.errors[verdict[:200]] += 1
         return None
 
     def close(self) -> None:

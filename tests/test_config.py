@@ -69,10 +69,10 @@ def test_json_rewards_on_the_command_line():
     assert parse_config(TrainConfig, [], ["--rewards", '{"correct": 1, "format": 0.5}']).rewards["format"] == 0.5
 
 
-def test_bf16_is_chosen_by_what_the_machine_does_fast():
-    from rlvr.generate.precision import bf16_pays
+def test_bf16_is_chosen_where_it_is_native():
+    from rlvr.generate.precision import native_bf16
 
-    assert TrainConfig().bf16 is bf16_pays(TrainConfig().device)
+    assert TrainConfig().bf16 is native_bf16(TrainConfig().device)
     assert TrainConfig(bf16=False).bf16 is False
 
 

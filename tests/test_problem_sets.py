@@ -251,16 +251,6 @@ def test_jsonl_verifiers(verifier, gold, answer, verdict):
     assert jsonl.verify(answer, {"text": gold, "verifier": verifier}) is verdict
 
 
-def test_reasoning_gym_is_an_extra_with_a_clear_error():
-    try:
-        import reasoning_gym  # noqa: F401
-    except ImportError:
-        with pytest.raises(DataError, match=r"pip install 'rlvr\[reasoning-gym\]'"):
-            load_problems("reasoning_gym", "train", 3, 0)
-    else:
-        assert check("reasoning_gym(dataset='leg_counting')", ("train", "test"), 10, 0) == []
-
-
 @pytest.mark.parametrize(
     ("spec", "error", "message"),
     [

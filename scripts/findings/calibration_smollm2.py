@@ -93,11 +93,11 @@ def redraw() -> None:
     PAGE.write_text(
         f"""# RLCR on SmolLM2-135M: {verdict}
 
-**Claim** (2507.16806). A Brier term beside the correctness reward repairs the stated confidence without losing accuracy.
+**Claim** (2507.16806). A Brier term beside the correctness reward repairs the stated confidence and costs no accuracy.
 
-**Design.** `rlvr train --config rlcr smollm2` ([recipe](../../rlvr/recipes/smollm2.yaml)): a warm-up of 40 x 8 worked
-solutions whose stated confidence is random, then 60 steps of 4 problems x 8 completions, full fine-tuning. One seed (0).
-Levels 0, 1, 2 of the arithmetic ladder. No setting was chosen by looking at the test problems.
+**Design.** `rlvr train --config rlcr smollm2` ([recipe](../../rlvr/recipes/smollm2.yaml)): a warm-up of 40 x 8
+worked solutions whose stated confidence is random, then 60 steps of 4 problems x 8 completions, full fine-tuning,
+one seed (0), levels 0, 1, 2 of the arithmetic ladder. No setting was chosen by looking at the test problems.
 
 **Criterion, committed before the run.**
 
@@ -119,9 +119,9 @@ Levels 0, 1, 2 of the arithmetic ladder. No setting was chosen by looking at the
 
 ![reliability before and after](calibration_smollm2/reliability.svg)
 
-**Limits.** One seed, one model, one task family, in-distribution test problems; {before["problems"]} problems. It does not
-compare against a correctness-only reward (that needs the ablation). The constant-confidence baseline's own ECE is 0 by
-construction, so it is judged by Brier.
+**Limits.** One seed, one model, one task family, {before["problems"]} in-distribution test problems. It does not
+compare against a correctness-only reward (that needs the ablation). The constant-confidence baseline's own ECE is 0
+by construction, so it is judged by Brier.
 
 Redraw: `make findings`. Train again: `make findings RERUN=1`.
 """,
