@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 export HF_HUB_DISABLE_TELEMETRY := 1
+test test-full: export OMP_NUM_THREADS := 1  # two test processes on two cores
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-full check fix bench findings report wheel clean
@@ -21,10 +22,10 @@ demo: setup  ## the main job: train SmolLM2-135M on verifiable rewards and open 
 	$(BIN)/rlvr train --config demo
 
 test: setup  ## the fast tests (a few minutes)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 test-full: setup  ## all tests, the slow ones too
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 check: setup  ## format, lint and types; changes nothing
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .

@@ -1,5 +1,7 @@
 """The arithmetic ladder beyond what every set must do: which equations of a working are judged, and every level."""
 
+import time
+
 import pytest
 
 from rlvr import content
@@ -26,7 +28,6 @@ def test_which_steps_are_judged(working, verdict):
 
 @pytest.mark.parametrize("mode", ["open", "mod", "choice"])
 def test_every_gold_working_passes_its_own_judge(mode):
-    """At least one step per problem, except where the remainder of a product-free value needs none."""
     for p in arithmetic.load("train", 300, 0, levels=arithmetic.LEVELS, mode=mode):
         assert arithmetic.steps_ok(arithmetic.solution(p)) is True, p
 
@@ -42,15 +43,10 @@ def test_a_wrong_step_is_found_at_every_level(level):
     "text", ["1" * 3_000_000, "1+1=2," * 300_000, "1 " * 1_000_000, "-" * 3_000_000, "1+" * 1_000_000]
 )
 def test_steps_ok_takes_linear_time(text):
-    import time
-
-    def seconds(t):
-        start = time.process_time()
-        arithmetic.steps_ok(t)
-        return time.process_time() - start
-
-    assert seconds(text) < 6 * seconds(text[: len(text) // 2]) + 0.05  # 2 if linear, 4 if quadratic: see the next line
-    assert seconds(text) < 3.0  # a quadratic scan of a million characters takes hours
+    """Under a second each if linear; a quadratic scan of a million characters would take hours."""
+    start = time.process_time()
+    arithmetic.steps_ok(text)
+    assert time.process_time() - start < 5.0
 
 
 def test_every_level_has_problems_in_every_split():

@@ -53,7 +53,7 @@ def test_a_set_may_take_any_parameter(mine):
         ("return True", "verify('', '2') gave True, not False"),
         ("return 1 / len(answer) > 0", "verify('', '2') gave 'ZeroDivisionError: division by zero', not False"),
         ("return 'yes'", "gave 'TypeError: verify returned str, not bool', not True"),
-        ("exec('while answer: pass'); return False", "verify('2', '2') gave 'timeout', not True"),
+        ("exec('while answer == gold: pass'); return False", "verify('2', '2') gave 'timeout', not True"),
     ],
 )
 def test_check_finds_a_bad_verifier(mine, verify, found):
