@@ -138,6 +138,23 @@ def build_tiny(seed: int = 0, hidden: int = 128, layers: int = 4) -> tuple[Llama
         return LlamaForCausalLM(config), tokenizer
 
 
+def resolve(spec: str) -> str:
+    """Return the folder or hub id that `spec` stands for; raises ModelError for what is neither, without loading.
+
+    >>> resolve("owner/name")
+    'owner/name'
+    """
+    if spec in (TINY, PACKAGED):
+        return spec
+    if Path(spec).expanduser().is_dir():
+        return str(Path(spec).expanduser())
+    if spec.count("/") != 1 or spec.startswith((".", "/", "~")):
+        raise ModelError(
+            did_you_mean("model", spec, [PACKAGED, TINY], "Or give a local folder or a hub id owner/name.")
+        )
+    return spec
+
+
 def load_model(
     spec: str,
     *,
@@ -161,12 +178,8 @@ def load_model(
     if spec == TINY:
         model, tokenizer = build_tiny()
         return model.to(dtype).eval(), tokenizer
-    path = packaged_path() if spec == PACKAGED else Path(spec).expanduser()
-    source = str(path) if path.is_dir() else spec
-    if not path.is_dir() and (spec.count("/") != 1 or spec.startswith((".", "/", "~"))):
-        raise ModelError(
-            did_you_mean("model", spec, [PACKAGED, TINY], "Or give a local folder or a hub id owner/name.")
-        )
+    source = str(packaged_path()) if spec == PACKAGED else resolve(spec)
+    path = Path(source)
     adapter = path.is_dir() and (path / "adapter_config.json").is_file()
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code, revision=revision)

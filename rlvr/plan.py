@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from rlvr import advantages
 from rlvr.config import TrainConfig
 from rlvr.errors import RlvrError, SpecError
+from rlvr.models import resolve
 from rlvr.problems import check, load_problems
 from rlvr.records import Problem
 from rlvr.safety import assert_safe
@@ -25,6 +26,7 @@ class Plan:
 def plan(config: TrainConfig) -> Plan:
     """Resolve and check everything that a config names; raises RlvrError saying what to mend."""
     assert isinstance(config.rewards, dict)
+    resolve(config.model)
     terms = load_terms(config.rewards)
     assert_safe(terms, config.tags, config.allow_hackable)
     advantage = advantages.build(config.advantage)

@@ -7,7 +7,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fake_run import counted_evaluation, evaluation, write_run
 
 from rlvr.errors import RlvrError, RunError
 from rlvr.metrics import Interval, summarise_eval
@@ -17,6 +16,7 @@ from rlvr.report.summarise import short_names
 from rlvr.report.tables import metrics as metric_table
 from rlvr.report.training import group_counts, training_table
 from rlvr.report.words import change
+from tests.fake_run import counted_evaluation, evaluation, write_run
 
 T, F = True, False
 # Four problems, two samples each. Rates before 0, 1/2, 1/2, 1: pass@1 = 2/4 = 0.5; pass@2 = 3/4.

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_run import HOSTILE, counted_evaluation, drawn_evaluation, evaluation, full_run, sample, write_run
 
 from rlvr.eval_file import save_eval
 from rlvr.report import eval_table, summarise, to_html, to_markdown, write_report
@@ -18,6 +17,7 @@ from rlvr.report.markdown import escape, markdown_table
 from rlvr.report.show import visible
 from rlvr.report.tables import Table
 from rlvr.report.transcripts import ROWS, TEXT, transcripts
+from tests.fake_run import HOSTILE, counted_evaluation, drawn_evaluation, evaluation, full_run, sample, write_run
 
 
 @pytest.fixture(scope="module")

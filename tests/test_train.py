@@ -225,7 +225,7 @@ def test_lora_trains_and_its_adapter_can_be_evaluated(tmp_path):
         (["--data", "arithmetic(level=3)"], "levels"),
         (["--train_size", "2"], "One batch takes 4 problems"),
         (["--max_completion_length", "600"], "over the model's context of 512"),
-        (["--model", "tyni"], "Did you mean 'tiny'"),
+        (["--model", "tinny"], "Did you mean 'tiny'"),
         (["--num_generations", "1"], "at least 2 generations"),
     ],
 )
@@ -249,14 +249,14 @@ def test_mistakes_end_with_a_message_and_status_2(flags, message, tmp_path, caps
 
 
 def test_a_verifier_that_raises_is_counted_not_zeroed(tmp_path):
-    """Half of the problems have a verifier that raises: those completions carry no credit and are counted."""
+    """A verifier that raises on some wrong answers: those completions carry no credit and are counted."""
     (tmp_path / "flaky.py").write_text(
         "from rlvr.rollouts import Problem\nVERSION = 1\n"
         "def load(split, size, seed):\n"
         "    return [Problem(f'{split}/{i}', [{'role': 'user', 'content': f'{split} {i}+{i}?'}], str(2 * i), 't')"
         " for i in range(size or 20)]\n"
         "def verify(answer, gold):\n"
-        "    if int(gold) % 4 == 2 and answer != gold: raise ValueError('cannot judge')\n"
+        "    if 0 < len(answer) < 10 and answer != gold: raise ValueError('cannot judge')\n"
         "    return answer == gold\n"
         "def solution(p): return 'x'\n"
     )
@@ -270,6 +270,8 @@ def test_a_verifier_that_raises_is_counted_not_zeroed(tmp_path):
         "grpo",
         "--eval_size",
         "0",
+        "--sft_steps",
+        "60",
     ]
     assert main(["train", "--config", "grpo", "tiny", *FAST, *flags, "--no_report", "--output_dir", str(folder)]) == 0
     rows = [r for f in (folder / "rollouts").glob("*.parquet") for r in pq.read_table(f).to_pylist()]

@@ -15,6 +15,6 @@ def native_bf16(device: str | torch.device = "cpu") -> bool:
     """
     device = torch.device(device)
     if device.type == "cpu":
-        has = getattr(torch.cpu, "get_capabilities", dict)()
+        has: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
         return any(bool(has.get(name)) for name in ("amx_bf16", "avx512_bf16", "bf16"))
     return bool(getattr(torch.get_device_module(device), "is_bf16_supported", lambda: True)())
