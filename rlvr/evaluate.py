@@ -4,6 +4,7 @@ Aggregation belongs to `rlvr/metrics/`, so that a stored evaluation can be read 
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import torch
@@ -97,16 +98,17 @@ def evaluate_config(model_spec: str, config: EvalConfig) -> dict[str, Any]:
     problems = load_problems(config.set, config.split, config.size, config.data_seed)
     model, tokenizer = load_model(model_spec)
     fast = config.dtype == "bfloat16" or (config.dtype == "auto" and native_bf16(model.device))
-    record = evaluate(
-        make_engine(model, tokenizer, torch.bfloat16 if fast else torch.float32),
-        tokenizer,
-        problems,
-        Scorer(config.tags, Verifier(config.set, config.verify_timeout)),
-        n=config.n,
-        sampling=Sampling(config.max_completion_length, config.temperature, config.top_p, config.top_k),
-        seed=config.seed,
-        system_prompt=config.system_prompt,
-    )
+    with closing(Verifier(config.set, config.verify_timeout)) as verifier:
+        record = evaluate(
+            make_engine(model, tokenizer, torch.bfloat16 if fast else torch.float32),
+            tokenizer,
+            problems,
+            Scorer(config.tags, verifier),
+            n=config.n,
+            sampling=Sampling(config.max_completion_length, config.temperature, config.top_p, config.top_k),
+            seed=config.seed,
+            system_prompt=config.system_prompt,
+        )
     return record | describe(config.set, config.split, model_spec)
 
 

@@ -5,6 +5,7 @@ is not made here: it reads the run directory that this leaves behind.
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -68,16 +69,17 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
         engine = make_engine(policy, tokenizer, sampling_dtype)
         for spec, problems in plan.eval_problems.items() if state.is_main_process else ():
             say(f"evaluating {when} training: {len(problems)} problems of {spec}, {config.eval_n} samples each")
-            record = evaluate(
-                engine,
-                tokenizer,
-                problems,
-                Scorer(config.tags, Verifier(spec, config.verify_timeout)),
-                n=config.eval_n,
-                sampling=Sampling(config.max_completion_length or 0, config.eval_temperature),
-                seed=config.eval_seed,
-                system_prompt=config.system_prompt,
-            )
+            with closing(Verifier(spec, config.verify_timeout)) as verifier:
+                record = evaluate(
+                    engine,
+                    tokenizer,
+                    problems,
+                    Scorer(config.tags, verifier),
+                    n=config.eval_n,
+                    sampling=Sampling(config.max_completion_length or 0, config.eval_temperature),
+                    seed=config.eval_seed,
+                    system_prompt=config.system_prompt,
+                )
             record |= describe(spec, "test", source if when == "before" else str(run.model))
             save_eval(record, run.evaluation(when, spec))
         state.wait_for_everyone()
@@ -128,6 +130,7 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
         say(f"interrupted at step {trainer.state.global_step}. Go on with: rlvr train --resume {run.path}")
         raise
     finally:
+        scorer.verifier.close()
         if state.is_main_process:
             trainer.record.to_parquet(run.difficulty)
     trainer.save_model(str(run.model))
