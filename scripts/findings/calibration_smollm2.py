@@ -124,8 +124,8 @@ compare against a correctness-only reward (that needs the ablation). The constan
 by construction, so it is judged by Brier. Splits go by the text of an expression, so "3 + 4" may be trained on and
 "4 + 3" tested (level 0).
 
-**What would change it.** More steps and more problems per step (4 problems of 3 levels leave little contrast between sure
-and hopeless ones in one update), several seeds, and a correctness-only arm.
+**What would change it.** More steps and more problems per step (4 problems of 3 levels give little contrast between
+sure and hopeless ones in one update), several seeds, and a correctness-only arm.
 
 Redraw: `make findings`. Train again: `make findings RERUN=1`.
 """,
