@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from accelerate import PartialState
 from transformers import HfArgumentParser
@@ -112,6 +113,12 @@ class TrainConfig(GRPOConfig):
                 raise SpecError(did_you_mean(name, getattr(self, name), allowed))
         if not (math.isfinite(self.verify_timeout) and self.verify_timeout > 0):
             raise SpecError(f"verify_timeout must be a positive number of seconds, got {self.verify_timeout}.")
+
+    @property
+    def sampling_precision(self) -> torch.dtype:
+        """The precision that samples, in training and in evaluation."""
+        name = self.sampling_dtype
+        return getattr(torch, ("bfloat16" if self.bf16 else "float32") if name == "auto" else name)
 
     @property
     def eval_specs(self) -> list[str]:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset
@@ -62,11 +61,10 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
         getattr(model.config, "max_position_embeddings", None),
     )
     scorer = Scorer(config.tags, Verifier(config.data, config.verify_timeout))
-    sampling_dtype = torch.bfloat16 if config.bf16 and config.sampling_dtype != "float32" else torch.float32
 
     def measure(policy, when: str) -> None:
         """Evaluate on every set; nothing here touches the random states of training."""
-        engine = make_engine(policy, tokenizer, sampling_dtype)
+        engine = make_engine(policy, tokenizer, config.sampling_precision)
         for spec, problems in plan.eval_problems.items() if state.is_main_process else ():
             say(f"evaluating {when} training: {len(problems)} problems of {spec}, {config.eval_n} samples each")
             with closing(Verifier(spec, config.verify_timeout)) as verifier:
@@ -92,7 +90,7 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
     if config.profile_n and not resume:
         say(f"profiling {len(plan.problems)} training problems with {config.profile_n} samples each")
         profile = evaluate(
-            make_engine(model, tokenizer, sampling_dtype),
+            make_engine(model, tokenizer, config.sampling_precision),
             tokenizer,
             plan.problems,
             scorer,

@@ -112,12 +112,13 @@ class RLVRTrainer(GRPOTrainer):
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
         records = None
+        truncated = [not ids or ids[-1] not in self.eos_token_ids for ids in completion_ids_list]
         if self.scorer is not None:
             records = self.scorer(
                 [self.problems[row["id"]] for row in inputs],
                 [c[0]["content"] if isinstance(c, list) else c for c in completions],
                 [len(ids) for ids in completion_ids_list],
-                [not ids or ids[-1] not in self.eos_token_ids for ids in completion_ids_list],
+                truncated,
             )
             inputs = [{**row, "record": record} for row, record in zip(inputs, records, strict=True)]
         rewards_NF = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
@@ -125,8 +126,7 @@ class RLVRTrainer(GRPOTrainer):
             "rewards": rewards_NF,
             "records": None if records is None else gather_object(records),
             "ids": gather_object([str(row.get("id", "")) for row in inputs]),
-            "lengths": gather_object([len(ids) for ids in completion_ids_list]),
-            "truncated": gather_object([not i or i[-1] not in self.eos_token_ids for i in completion_ids_list]),
+            "truncated": gather_object(truncated),
         }
         return rewards_NF
 
@@ -234,13 +234,11 @@ class RLVRTrainer(GRPOTrainer):
                 prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs
             )
         if self._engine is None:
-            auto = "bfloat16" if self.args.bf16 else "float32"
-            name = auto if self.args.sampling_dtype == "auto" else self.args.sampling_dtype
             self._engine = Engine(
                 self.accelerator.unwrap_model(self.model),
                 self.eos_token_ids,
                 self._tokenizer.pad_token_id,
-                getattr(torch, name),
+                self.args.sampling_precision,
             )
         self._engine.weights.refresh()
         group = num_generations

@@ -23,7 +23,7 @@ from rlvr.config import TrainConfig
 from rlvr.errors import DataError
 from rlvr.models import cached, load_model
 from rlvr.parse import render
-from rlvr.problems import load_problems, problem_set
+from rlvr.problems import gold_text, load_problems, problem_set
 from rlvr.prompts import messages
 from rlvr.rollouts import Problem
 
@@ -89,13 +89,12 @@ def examples(problems: list[Problem], settings: Warmup) -> Dataset:
             f"The problem set {settings.data!r} has no worked solutions (no `solution(problem)` function), so it "
             "cannot be used for a warm-up. Choose another set, or train without one (--sft_steps 0)."
         )
-    gold_answer = getattr(content, "gold_answer", lambda p: str(p.answer))
     draw = random.Random(settings.seed)
     rows = []
     for problem in problems:
         text = render(
             content.solution(problem),
-            gold_answer(problem),
+            gold_text(content, problem),
             confidence=draw.randint(0, 10) / 10,
             tags=settings.tags,
         )
