@@ -10,8 +10,9 @@
 `mode="open"` asks for the value. Where lucky guesses must be possible: `mode="mod"` asks for the remainder modulo
 `modulus`, and `mode="choice"` offers `choices` answers A, B, C, ...
 
-An expression belongs to one split for ever (by a hash of its text), so train, validation and test share no
-problem at any level, seed or size. Level 0 has only 81 expressions: items repeat there once a split is used up.
+An expression belongs to one split for ever (by a hash of its terms in sorted order, so "3 + 4" and "4 + 3" go
+together), and train, validation and test share no problem at any level, seed or size. Level 0 has only 45 such
+problems: items repeat there once a split is used up.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ import string
 from rlvr.errors import DataError
 from rlvr.records import Problem
 
-VERSION = 1
+VERSION = 2  # 2: twins such as 3 + 4 and 4 + 3 share a split; "+-5" is no integer
 INLINE = True  # verify is pure and linear: no process pool needed
 LEVELS = tuple(range(10))
 _SPLITS = {
@@ -75,7 +76,7 @@ def verify(answer: str, gold: str) -> bool:
     text = text.removesuffix(".").rstrip()
     if len(gold) == 1 and gold.isalpha():
         return text.upper() == gold
-    match = re.fullmatch(r"[+]?(-?)([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)", text)
+    match = re.fullmatch(r"([+-]?)([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)", text)
     return bool(match) and int(match[1] + match[2].replace(",", "")) == int(gold)
 
 
@@ -112,7 +113,7 @@ def _problem(split: str, i: int, seed: int, level: int, mode: str, modulus: int,
     while True:  # about one draw in twelve to eight in twelve belongs to the split, so this ends at once
         draw = random.Random(f"arithmetic/{VERSION}/{seed}/{split}/{level}/{i}/{attempt}")
         expression = _expression(level, draw)
-        if hashlib.sha256(expression.encode()).digest()[0] % 12 in _SPLITS[split]:
+        if hashlib.sha256(canonical(expression).encode()).digest()[0] % 12 in _SPLITS[split]:
             break
         attempt += 1
     value = _work(expression)[1]
@@ -136,6 +137,23 @@ def _problem(split: str, i: int, seed: int, level: int, mode: str, modulus: int,
         task=f"arithmetic{kind}/L{level}",
         meta=meta,
     )
+
+
+def canonical(expression: str) -> str:
+    """Return one text for all orders of the same signed terms and of the factors of a product.
+
+    >>> canonical("4 + 3 - 2") == canonical("3 - 2 + 4"), canonical("12 * 3 + 5") == canonical("3 * 12 + 5")
+    (True, True)
+    """
+    first, *rest = expression.split()
+    terms, signs = [[first]], ["+"]
+    for op, number in zip(rest[::2], rest[1::2], strict=True):
+        if op == "*":
+            terms[-1].append(number)
+        else:
+            terms.append([number])
+            signs.append(op)
+    return " ".join(sorted(sign + "*".join(sorted(term)) for sign, term in zip(signs, terms, strict=True)))
 
 
 def _expression(level: int, draw: random.Random) -> str:

@@ -1,5 +1,6 @@
 """The arithmetic ladder beyond what every set must do: which equations of a working are judged, and every level."""
 
+import re
 import time
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from rlvr import content
 
 arithmetic = content.load("data", "arithmetic")
+SPLITS = ("train", "validation", "test")
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,25 @@ def test_every_level_has_problems_in_every_split():
 
 
 def test_ids_stay_unique_where_a_small_level_repeats_its_problems():
-    problems = arithmetic.load("validation", 100, 0, levels=(0,))  # 9 of the 81 expressions belong to validation
+    problems = arithmetic.load("validation", 100, 0, levels=(0,))  # 3 of the 45 sums, in both orders, are validation's
     assert len({p.id for p in problems}) == 100
-    assert len({p.meta["expression"] for p in problems}) == 9
+    assert len({p.meta["expression"] for p in problems}) == 6
+
+
+@pytest.mark.parametrize("level", range(10))
+def test_no_problem_of_one_split_is_a_reordered_one_of_another(level):
+    def key(expression):  # independent of the module: the value of each term, sorted
+        signed = re.sub(r" ([+-]) ", r" \1", expression).split(" ")
+        words = " ".join(signed).replace(" * ", "*").split(" ")
+        return tuple(sorted((w.startswith("-"), tuple(sorted(w.lstrip("+-").split("*")))) for w in words))
+
+    seen = {s: {key(p.meta["expression"]) for p in arithmetic.load(s, 300, 1, levels=(level,))} for s in SPLITS}
+    assert not seen["train"] & seen["test"]
+    assert not seen["train"] & seen["validation"]
+    assert not seen["validation"] & seen["test"]
+
+
+def test_two_signs_are_no_integer():
+    assert arithmetic.verify("+5", "5") and arithmetic.verify("-5", "-5")
+    assert not arithmetic.verify("+-5", "-5")
+    assert not arithmetic.verify("--5", "5")
