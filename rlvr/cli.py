@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rlvr.errors import RlvrError, did_you_mean
+from rlvr.memory import keep_freed_memory
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": (
@@ -77,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command not in COMMANDS:
         print(f"rlvr: {did_you_mean('command', command, COMMANDS)}", file=sys.stderr)
         return 2
+    keep_freed_memory()
     run: Callable[[list[str]], int] = globals()[f"cmd_{command}"]
     try:
         return run(rest)

@@ -76,6 +76,7 @@ class TrainConfig(GRPOConfig):
     sampling_dtype: str = _setting("auto", "Precision that samples: auto (bfloat16 if bf16), float32, bfloat16.")
     engine: str = _setting("rlvr", "Who samples: rlvr (shared prefill, in process) or trl (its own options, vLLM too).")
     pack_prompts: bool = _setting(True, "Compute each prompt once for its group in the training pass, where exact.")
+    skip_silent_rows: bool = _setting(True, "Leave rows that add exactly zero to the gradient out of the forward.")
     verify_timeout: float = _setting(2.0, "Wall-clock limit of one verification, in seconds.")
     log_rollouts: bool = _setting(True, "Write every completion to rollouts/*.parquet.")
     bf16: bool | None = _setting(None, "bfloat16 autocast in training; None takes it where it is fast.")

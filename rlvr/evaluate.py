@@ -40,10 +40,10 @@ def evaluate(
     compared under common random numbers. The training state and every global RNG stay as they were.
     """
     prompts = encode(tokenizer, [messages(p, scorer.tags, system_prompt) for p in problems])
-    context = getattr(engine.weights.model.config, "max_position_embeddings", None)
+    context = getattr(engine.config, "max_position_embeddings", None)
     check_lengths(prompts, [p.id for p in problems], 1, context)
     errors_before = sum(scorer.verifier.errors.values())
-    engine.weights.refresh()
+    engine.refresh()
     samples = engine.generate(prompts, n, sampling, seed)
     ends = set(engine.eos_ids)
     texts = tokenizer.batch_decode(samples.ids, skip_special_tokens=True)

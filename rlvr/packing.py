@@ -30,6 +30,21 @@ class Packed:
     column_UL: Tensor
 
     @property
+    def model_inputs(self) -> dict[str, Tensor]:
+        """What the model's forward takes."""
+        return {
+            "input_ids": self.input_ids_UL,
+            "attention_mask": self.attend_U1LL,
+            "position_ids": self.position_ids_UL,
+        }
+
+    @property
+    def where(self) -> tuple[Tensor, Tensor]:
+        """Row and column, in the batch, of the completion tokens in the order in which they stand here."""
+        taken = self.row_UL >= 0
+        return self.row_UL[taken], self.column_UL[taken]
+
+    @property
     def labels_UL(self) -> Tensor:
         """Token ids where a completion token stands, -100 elsewhere (labels in transformers' sense)."""
         return self.input_ids_UL.masked_fill(self.row_UL < 0, -100)
@@ -99,10 +114,3 @@ def pack(prompt_ids: Tensor, prompt_mask: Tensor, completion_ids: Tensor, comple
         row_UL=table([s[3] for s in sequences], -1),
         column_UL=table([s[4] for s in sequences], -1),
     )
-
-
-def unpack(values_UL: Tensor, packed: Packed, shape: tuple[int, int]) -> Tensor:
-    """Put per-position values (U, L-1), of the tokens 1..L-1, back into a (B, T) tensor of the batch; 0 elsewhere."""
-    row, column = packed.row_UL[:, 1:], packed.column_UL[:, 1:]
-    taken = row >= 0
-    return values_UL.new_zeros(shape).index_put((row[taken], column[taken]), values_UL[taken])

@@ -5,7 +5,8 @@ Thin wraps, never a copied method. What is captured and what is rewritten:
     _calculate_rewards               parse and verify each completion once; keep the gathered rewards
     _generate_and_score_completions  rewards -> Rollouts -> chain -> Signal -> advantages, loss mask, normaliser
     _generate_single_turn            the in-process engine samples (vLLM and the rest stay TRL's)
-    _get_per_token_logps_and_entropies    each prompt is computed once for its group
+    _compute_loss                    rows without signal are left out of the forward
+    _get_per_token_logps_and_entropies    each prompt is computed once for its group; the head at scored tokens only
     _get_train_sampler               its own seed, and a position that survives a resume
     _save_checkpoint, _load_optimizer_and_scheduler     buffered rollouts, step, pass-rate record
     evaluate                         leaves every RNG as it was
@@ -20,15 +21,18 @@ from typing import Any
 
 import torch
 from accelerate.utils import gather_object
+from peft import PeftModel
 from torch import Tensor
 from trl import GRPOTrainer
+from trl.kernels.chunked_logprob import _use_triton
 from trl.trainer.utils import RepeatSampler
 
 from rlvr.advantages import Transform
 from rlvr.config import TrainConfig
 from rlvr.errors import SpecError
 from rlvr.generate import Engine, Sampling
-from rlvr.packing import can_pack, pack, unpack
+from rlvr.head import add_scores, can_score
+from rlvr.packing import can_pack, pack
 from rlvr.rollouts import Completion, Problem, Rollouts, Signal
 from rlvr.rollouts_file import write_rollouts
 from rlvr.score import Scorer
@@ -106,7 +110,18 @@ class RLVRTrainer(GRPOTrainer):
         self.rollouts_dir = rollouts
         self._captured: dict[str, Any] = {}
         self._engine: Engine | None = None
+        self._silent_B: Tensor | None = None
+        self._old_logps: Tensor | None = None
         super().__init__(*args, **kwargs)
+        # TRL's fused head is a Triton kernel where there is Triton; elsewhere ours does less (rlvr/head.py).
+        self._own_head = (
+            can_score(self.model.config)
+            and not self.args.cast_lm_head_to_fp32
+            and not _use_triton(self.accelerator.device)
+        )
+        for model in (self.model, self.ref_model):
+            if self._own_head and model is not None:
+                add_scores(model.get_base_model() if isinstance(model, PeftModel) else model, self.temperature)
 
     # ------------------------------------------------------------------ score: parse and verify once
 
@@ -240,7 +255,7 @@ class RLVRTrainer(GRPOTrainer):
                 self._tokenizer.pad_token_id,
                 self.args.sampling_precision,
             )
-        self._engine.weights.refresh()
+        self._engine.refresh()
         group = num_generations
         whole = len(prompt_ids) % group == 0 and all(
             prompt == prompt_ids[i - i % group] for i, prompt in enumerate(prompt_ids)
@@ -275,42 +290,83 @@ class RLVRTrainer(GRPOTrainer):
 
     # ------------------------------------------------------------------ the training pass
 
+    def _compute_loss(self, model, inputs):
+        self._silent_B, self._old_logps = self._without_signal(inputs), inputs.get("old_per_token_logps")
+        try:
+            return super()._compute_loss(model, inputs)
+        finally:
+            self._silent_B = self._old_logps = None
+
+    def _without_signal(self, inputs) -> Tensor | None:
+        """Which rows add exactly zero to loss and gradient, so that they need no forward; None where that is unsure."""
+        args = self.args
+        if (
+            not (getattr(args, "skip_silent_rows", False) and self.model.training)
+            or self.beta
+            or (
+                self._entropy_bonus_enabled
+                or self.aux_loss_enabled
+                or self.off_policy_mask_threshold is not None
+                or self.top_entropy_quantile < 1.0
+                or "pixel_values" in inputs
+            )
+        ):
+            return None
+        adv = inputs["advantages"]
+        mask = inputs["completion_mask"] * inputs.get("tool_mask", 1)
+        silent_B = ~((adv if adv.dim() == 2 else adv[:, None]).ne(0) & mask.bool()).any(1)
+        if silent_B.all():
+            silent_B[0] = False  # the graph must reach the weights
+        self._metrics["train"]["rows_skipped"].append(silent_B.float().mean().item())
+        return silent_B if silent_B.any() else None
+
     def _get_per_token_logps_and_entropies(
-        self,
-        model,
-        input_ids,
-        attention_mask,
-        logits_to_keep,
-        batch_size=None,
-        compute_entropy=False,
-        **kwargs,
+        self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, **kwargs
     ):
         special = any(v is not None and v is not False for v in kwargs.values())  # images, router losses
-        if special or not (getattr(self.args, "pack_prompts", False) and can_pack(self.model.config)):
+        if special or not isinstance(self.args, TrainConfig):
             return super()._get_per_token_logps_and_entropies(
                 model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **kwargs
             )
-        width = input_ids.size(1) - logits_to_keep
-        logps, entropies = [], []
-        for ids, mask in zip(
-            input_ids.split(batch_size or len(input_ids)),
-            attention_mask.split(batch_size or len(input_ids)),
-            strict=True,
-        ):
-            packed = pack(ids[:, :width], mask[:, :width], ids[:, width:], mask[:, width:])
-            with self.accelerator.autocast():
-                out = model(
-                    input_ids=packed.input_ids_UL,
-                    attention_mask=packed.attend_U1LL,
-                    position_ids=packed.position_ids_UL,
-                    labels=packed.labels_UL,
-                    fused_lm_head=True,
-                )
-            shape = (len(ids), logits_to_keep)
-            logps.append(unpack(out.log_probs, packed, shape))
-            if compute_entropy:
-                entropies.append(unpack(out.entropy, packed, shape))
-        return torch.cat(logps), torch.cat(entropies) if compute_entropy else None, None
+        rows = slice(None) if self._silent_B is None else (~self._silent_B).nonzero()[:, 0]
+        ids, mask = input_ids[rows], attention_mask[rows]
+        parts = [
+            self._score_rows(model, i, m, logits_to_keep)
+            for i, m in zip(ids.split(batch_size or len(ids)), mask.split(batch_size or len(ids)), strict=True)
+        ]
+        logps, entropies = (torch.cat(values) for values in zip(*parts, strict=True))
+        if self._silent_B is not None:
+            # A skipped row gets its old log-probabilities (a ratio of 1) and the mean entropy of the others.
+            scored = attention_mask[rows][:, -logits_to_keep:].bool()
+            whole = logps.new_zeros(len(input_ids), logits_to_keep)
+            if self._old_logps is not None:
+                whole = whole + self._old_logps
+            logps = whole.index_put((rows,), logps)
+            fill = entropies.new_full(logps.shape, entropies[scored].mean().item())
+            entropies = fill.index_put((rows,), entropies)
+        return logps, entropies if compute_entropy else None, None
+
+    def _score_rows(self, model, input_ids, attention_mask, width: int) -> tuple[Tensor, Tensor]:
+        """Log-probabilities and entropies (rows, width) of the last `width` tokens; 0 where there is no token."""
+        shape = (len(input_ids), width)
+        prompt, completion = input_ids[:, :-width], input_ids[:, -width:]
+        prompt_mask, completion_mask = attention_mask[:, :-width], attention_mask[:, -width:]
+        if self.args.pack_prompts and can_pack(self.model.config):
+            packed = pack(prompt, prompt_mask, completion, completion_mask)
+            inputs, labels, where = packed.model_inputs, packed.labels_UL, packed.where
+        else:
+            labels = input_ids.masked_fill(attention_mask == 0, -100)
+            labels[:, :-width] = -100
+            inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+            where = completion_mask.bool().nonzero(as_tuple=True)
+        with self.accelerator.autocast():
+            if self._own_head:
+                scores = model(**inputs, labels=labels, scores=True)
+            else:
+                out = model(**inputs, labels=labels, fused_lm_head=True)
+                scores = (out.log_probs[out.label_mask], out.entropy[out.label_mask])
+        log_probs, entropy = (v.new_zeros(shape).index_put(where, v) for v in scores)
+        return log_probs, entropy
 
     # ------------------------------------------------------------------ order, resume, evaluation
 

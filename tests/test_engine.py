@@ -3,10 +3,19 @@
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import Gemma2Config, Gemma2ForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from rlvr.errors import ModelError
 from rlvr.generate import Engine, Sampling
+from rlvr.generate.llama import misfit
+from rlvr.generate.weights import SamplingWeights, plain_weights
 from rlvr.models import build_tiny
 
 PROMPTS = [[5, 6, 7], [8], [9, 10, 11, 12, 13, 14], [15, 16]]
@@ -30,21 +39,74 @@ def architectures():
         "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64,
         "eos_token_id": 1, "pad_token_id": 0, "bos_token_id": 2,
     }  # fmt: skip
-    yield "qwen2", Qwen2ForCausalLM(Qwen2Config(**small))
+    yield "qwen2", Qwen2ForCausalLM(Qwen2Config(**small)), "fast"  # biases on q, k, v
+    yield "qwen3", Qwen3ForCausalLM(Qwen3Config(**small, head_dim=16)), "fast"  # norms on q and k, wide heads
     # sliding windows of 8 tokens in every other layer, soft-capped logits
-    yield "gemma2", Gemma2ForCausalLM(Gemma2Config(**small, head_dim=8, sliding_window=8))
-    yield "tiny", build_tiny(seed=1, hidden=64, layers=2)[0]
+    yield "gemma2", Gemma2ForCausalLM(Gemma2Config(**small, head_dim=8, sliding_window=8)), "general"
+    yield "tiny", build_tiny(seed=1, hidden=64, layers=2)[0], "fast"
 
 
-@pytest.mark.parametrize(("name", "model"), architectures())
-def test_greedy_equals_transformers_on_ragged_prompts(name, model):
+@pytest.mark.parametrize(("name", "model", "path"), architectures())
+def test_greedy_equals_transformers_on_ragged_prompts(name, model, path):
     model = model.float().eval()
     eos = [1]
     expected = reference(model, PROMPTS, 24, eos)
-    got = Engine(model, eos, 0).generate(PROMPTS, 1, Sampling(24, 0.0), seed=0)
-    assert got.ids == expected, name
-    in_groups = Engine(model, eos, 0).generate(PROMPTS, 3, Sampling(24, 0.0), seed=0)
-    assert in_groups.ids == [ids for ids in expected for _ in range(3)]
+    for fast in (True, False):
+        engine = Engine(model, eos, 0, fast=fast)
+        assert engine.generate(PROMPTS, 1, Sampling(24, 0.0), seed=0).ids == expected, name
+        assert engine.path == (path if fast else "general")
+        in_groups = engine.generate(PROMPTS, 3, Sampling(24, 0.0), seed=0)
+        assert in_groups.ids == [ids for ids in expected for _ in range(3)]
+
+
+@pytest.mark.parametrize(("name", "model", "path"), architectures())
+def test_both_paths_sample_the_same_rows_with_the_same_log_probabilities(name, model, path):
+    model = model.float().eval()
+    fast, slow = (Engine(model, [1], 0, fast=f).generate(PROMPTS, 5, Sampling(20, 0.9), seed=5) for f in (True, False))
+    assert fast.ids == slow.ids
+    for a, b in zip(fast.logps, slow.logps, strict=True):
+        assert a == pytest.approx(b, abs=1e-4)
+
+
+def test_refilled_slots_give_what_one_wide_batch_gives(tiny):
+    """300 rows through 8 slots: rows move, slots are used again, columns grow; nothing of the old tenant is seen."""
+    model, _ = tiny
+    prompts = [[3 + i % 40] * (1 + i % 9) for i in range(60)]
+    ends = list(range(3, 23))  # ends early and late
+    wide = Engine(model, ends, 0).generate(prompts, 5, Sampling(40), seed=2)
+    assert 1 in map(len, wide.ids) and max(map(len, wide.ids)) > 10
+    assert Engine(model, ends, 0, max_rows=8).generate(prompts, 5, Sampling(40), seed=2).ids == wide.ids
+    assert Engine(model, ends, 0, max_rows=8, fast=False).generate(prompts, 5, Sampling(40), seed=2).ids == wide.ids
+
+
+def test_a_forward_that_is_not_the_models_is_not_trusted(caplog):
+    """A changed model (here: scaled attention) falls back to transformers' forward, and says so."""
+    model, _ = build_tiny(seed=1, hidden=64, layers=2)
+    for layer in model.model.layers:
+        layer.self_attn.scaling *= 2.0
+    engine = Engine(model.eval(), [1], 0)
+    got = engine.generate(PROMPTS, 1, Sampling(24, 0.0), seed=0)
+    assert engine.path == "general"
+    assert "the fast path's logits are off" in caplog.text
+    assert got.ids == reference(model, PROMPTS, 24, [1])
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"model_type": "gemma"}, "model type 'gemma' is not one of"),
+        ({"hidden_act": "gelu"}, "activation"),
+        ({"sliding_window": 8, "use_sliding_window": True}, "sliding window"),
+        ({"rope_parameters": {"rope_type": "yarn"}}, "rotary"),
+        ({"layer_types": ["sliding_attention", "full_attention"]}, "another attention"),
+    ],
+)
+def test_what_the_fast_path_refuses(change, why):
+    model, _ = build_tiny(seed=1, hidden=64, layers=2)
+    assert misfit(model) is None
+    for name, value in change.items():
+        object.__setattr__(model.config, name, value)
+    assert why in misfit(model)
 
 
 @pytest.mark.slow
@@ -103,29 +165,42 @@ def test_context_limit(tiny):
         Engine(model, [1], 0).generate([[]], 1, Sampling(4), 0)
 
 
-def test_low_precision_copy_follows_the_policy():
+@pytest.mark.parametrize("fast", [True, False])
+def test_low_precision_copy_follows_the_policy(fast):
     policy, _ = build_tiny(seed=2, hidden=64, layers=2)
-    engine = Engine(policy, [1], 0, dtype=torch.bfloat16)
-    assert engine.weights.model is not policy
+    engine = Engine(policy, [1], 0, dtype=torch.bfloat16, fast=fast)
     before = engine.generate(PROMPTS, 2, Sampling(8, 0.0), 0).ids
     with torch.no_grad():
         for p in policy.parameters():
             p.add_(torch.randn_like(p) * 0.3)
     assert engine.generate(PROMPTS, 2, Sampling(8, 0.0), 0).ids == before  # a copy is a copy until refreshed
-    engine.weights.refresh()
-    copied = dict(engine.weights.model.named_parameters())
-    assert all(torch.equal(copied[n], p.to(torch.bfloat16)) for n, p in policy.named_parameters())
+    engine.refresh()
+    assert engine.generate(PROMPTS, 2, Sampling(8, 0.0), 0).ids != before
     assert all(p.dtype == torch.float32 for p in policy.parameters())  # the masters keep their precision
+    copy = SamplingWeights(policy, torch.bfloat16).model
+    weights = dict(copy.named_parameters())
+    assert all(torch.equal(weights[n], p.to(torch.bfloat16)) for n, p in policy.named_parameters())
 
 
-def test_lora_copy_equals_the_merged_adapter():
+@pytest.mark.parametrize("fast", [True, False])
+def test_lora_samples_from_the_merged_adapter(fast):
     base, _ = build_tiny(seed=2, hidden=64, layers=2)
     policy = get_peft_model(base, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)).eval()
     x = torch.tensor([PROMPTS[2]])
     with torch.no_grad():
         expected = policy(x).logits
-        weights = Engine(policy, [1], 0, dtype=torch.float64).weights.model
-        torch.testing.assert_close(weights(x).logits.float(), expected, atol=1e-4, rtol=1e-4)
+        merged = SamplingWeights(policy, torch.float64).model
+        torch.testing.assert_close(merged(x).logits.float(), expected, atol=1e-4, rtol=1e-4)
+        assert any("lora" in n for n, _ in policy.named_parameters())
+        assert not any("lora" in n for n in plain_weights(policy))
+    engine = Engine(policy, [1], 0, fast=fast)
+    out = engine.generate(PROMPTS, 3, Sampling(12), seed=4)
+    assert engine.path == ("fast" if fast else "general")
+    for i, (ids, logps) in enumerate(zip(out.ids, out.logps, strict=True)):
+        prompt = PROMPTS[i // 3]
+        with torch.no_grad():
+            logits = policy(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1]
+        assert logps == pytest.approx(logits.log_softmax(-1)[range(len(ids)), ids].tolist(), abs=1e-4)
 
 
 def test_training_mode_and_global_rng_survive(tiny):

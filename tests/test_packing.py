@@ -5,7 +5,7 @@ import torch
 from transformers import MistralConfig
 
 from rlvr.models import build_tiny
-from rlvr.packing import can_pack, pack, unpack
+from rlvr.packing import can_pack, pack
 
 
 def batch(seed: int, rows: int, prompts: int, width: int = 6, length: int = 5):
@@ -39,12 +39,10 @@ def test_log_probabilities_and_gradients_equal_the_plain_forward(seed):
     model.zero_grad()
 
     packed = pack(*rows)
-    logits = model(
-        input_ids=packed.input_ids_UL, attention_mask=packed.attend_U1LL, position_ids=packed.position_ids_UL
-    ).logits
-    tokens = packed.labels_UL[:, 1:].clamp(min=0)
-    per_token = logits[:, :-1].log_softmax(-1).gather(-1, tokens[..., None])[..., 0]
-    got = unpack(per_token, packed, tuple(rows[2].shape))
+    logits = model(**packed.model_inputs).logits
+    labels = packed.labels_UL[:, 1:]
+    per_token = logits[:, :-1].log_softmax(-1).gather(-1, labels.clamp(min=0)[..., None])[..., 0]
+    got = per_token.new_zeros(rows[2].shape).index_put(packed.where, per_token[labels != -100])
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
     got.sum().backward()
     for name, parameter in model.named_parameters():

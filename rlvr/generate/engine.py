@@ -1,30 +1,27 @@
-"""Samples G completions for each of P prompts with transformers' own model and cache.
+"""The in-process sampler: G completions for each of P prompts, from one policy.
 
-Right for any decoder that transformers can load. Each distinct prompt is prefilled once and its cache is
-shared among its G completions; finished sequences leave the batch as they end.
+Two paths give the same tokens (tests/test_engine.py): the fast one for the Llama family (llama.py, over packed
+weights), and transformers' own forward for every other decoder (general.py). A model is taken by the fast path only
+if `llama.misfit` finds no objection *and* its logits on the first prompts equal the model's own; else it says why not.
 """
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
 from rlvr.errors import ModelError
-from rlvr.generate.sampler import draw, row_uniforms
-from rlvr.generate.weights import SamplingWeights
+from rlvr.generate import general, llama
+from rlvr.generate.cache import SlotCache
+from rlvr.generate.sampler import Sampling, draw, row_uniforms
+from rlvr.generate.weights import SamplingWeights, plain_weights
 
-
-@dataclass(frozen=True)
-class Sampling:
-    """How to sample: temperature (0 is greedy), nucleus and top-k truncation, and the length limit in tokens."""
-
-    max_tokens: int
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
+log = logging.getLogger(__name__)
+_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}  # of the logits' spread; lower precisions 5e-2
 
 
 @dataclass(frozen=True)
@@ -42,14 +39,15 @@ class Samples:
 
 
 class Engine:
-    """An in-process sampler for one policy.
+    """An in-process sampler for one policy; call `refresh` after the policy has changed.
 
     Args:
         policy: the model to sample from; it may go on being trained between calls.
         eos_ids: every token id that ends a completion.
         pad_id: any valid token id, to fill the left of short prompts.
         dtype: precision that samples; None samples with the policy's own weights.
-        max_rows: at most this many sequences are decoded together.
+        max_rows: at most this many sequences are decoded together; a row that ends makes room for a waiting one.
+        fast: False keeps to transformers' own forward.
     """
 
     def __init__(
@@ -59,11 +57,36 @@ class Engine:
         pad_id: int,
         dtype: torch.dtype | None = None,
         max_rows: int = 256,
+        fast: bool = True,
     ):
-        self.weights = SamplingWeights(policy, dtype)
+        self.policy = policy
         self.eos_ids = list(eos_ids)
         self.pad_id = pad_id
         self.max_rows = max_rows
+        base = policy.get_base_model() if hasattr(policy, "get_base_model") else policy
+        self.config = base.config
+        self._dtype = dtype
+        self._fast: llama.LlamaForward | None = None
+        self._trusted = False
+        if fast and (why := llama.misfit(base)):
+            log.warning("sampling with transformers' own forward: %s", why)
+        elif fast:
+            self._fast = llama.LlamaForward(base, dtype or next(policy.parameters()).dtype)
+        self._general = None if self._fast else SamplingWeights(policy, dtype)
+        self.refresh()
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Take over the policy's present weights."""
+        if self._fast is not None:
+            self._fast.refresh(plain_weights(self.policy))
+        if self._general is not None:
+            self._general.refresh()
+
+    @property
+    def path(self) -> str:
+        """Which path samples: "fast" or "general"."""
+        return "general" if self._fast is None else "fast"
 
     @torch.no_grad()
     def generate(
@@ -82,93 +105,131 @@ class Engine:
         Raises ModelError when a prompt is empty or leaves no room in the model's context.
         """
         start = time.perf_counter()
-        model = self.weights.model
-        limit = getattr(model.config, "max_position_embeddings", None)
+        limit = getattr(self.config, "max_position_embeddings", None)
         for i, prompt in enumerate(prompts):
             if not prompt:
                 raise ModelError(f"Prompt {i} has no tokens.")
             if limit and len(prompt) >= limit:
                 raise ModelError(f"Prompt {i} has {len(prompt)} tokens; the model's context holds {limit}.")
-        was_training = model.training
-        model.eval()
-        ids: list[list[int]] = []
-        logps: list[list[float]] = []
-        block = max(1, self.max_rows // group_size)
-        try:
-            for i in range(0, len(prompts), block):
-                rows = torch.arange(len(prompts[i : i + block]) * group_size) + first_row + i * group_size
-                some = self._decode(model, prompts[i : i + block], group_size, sampling, seed, rows)
-                ids += some[0]
-                logps += some[1]
-        finally:
-            model.train(was_training)
+        if self._fast is not None and not self._trusted:
+            self._check(prompts[:2])
+        noise_rows = torch.arange(len(prompts) * group_size) + first_row
+        if self._fast is not None:
+            ids, logps = self._decode(self._fast, prompts, group_size, sampling, seed, noise_rows)
+        else:
+            ids, logps = self._decode_generally(prompts, group_size, sampling, seed, noise_rows)
         return Samples(ids, logps, time.perf_counter() - start)
 
-    def _decode(self, model, prompts, group_size: int, sampling: Sampling, seed: int, noise_rows: Tensor):
-        device = next(model.parameters()).device
-        width = max(map(len, prompts))
-        longest = sampling.max_tokens
-        if limit := getattr(model.config, "max_position_embeddings", None):
-            longest = min(longest, limit - width)
-        input_ids = torch.tensor([[self.pad_id] * (width - len(p)) + list(p) for p in prompts], device=device)
-        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
-        cache = DynamicCache(config=model.config)
-        logits = self._forward(model, input_ids, mask, (mask.cumsum(-1) - 1).clamp(min=0), cache)
+    # ------------------------------------------------------------------ the general path
 
-        # One row per completion from here on: (P * G, ...), groups contiguous.
-        cache.batch_repeat_interleave(group_size)
-        logits = logits.repeat_interleave(group_size, 0)
-        mask = mask.repeat_interleave(group_size, 0)
-        position = mask.sum(-1, keepdim=True)
-        total = len(prompts) * group_size
+    def _decode_generally(self, *args):
+        assert self._general is not None
+        model = self._general.model
+        was_training = model.training
+        model.eval()
+        try:
+            return general.decode(model, *args, eos_ids=self.eos_ids, pad_id=self.pad_id, max_rows=self.max_rows)
+        finally:
+            model.train(was_training)
+
+    # ------------------------------------------------------------------ the fast path
+
+    def _check(self, prompts: Sequence[Sequence[int]]) -> None:
+        """Compare the fast path's logits, behind a prompt and behind one more token, with the model's own."""
+        assert self._fast is not None
+        fast, policy, device = self._fast, self.policy, next(self.policy.parameters()).device
+        was_training = policy.training
+        policy.eval()
+        off: list[float] = []
+        for prompt in prompts:
+            ids = torch.tensor([list(prompt)], device=device)
+            own = policy(input_ids=ids, use_cache=False).logits[0].float()
+            cache = self._cache(1, ids.shape[1])
+            last = ids.shape[1] - 1
+            slots = torch.zeros(1, 1, dtype=torch.long, device=device)
+            pairs = [(fast.prefill(ids, torch.tensor([last + 1], device=device), cache, slots)[0], own[last])]
+            if last:  # the same, with the last token as a step of its own
+                fast.prefill(ids[:, :last], torch.tensor([last], device=device), cache, slots)
+                pairs.append((fast.step(ids[:, last], torch.tensor([last], device=device), cache)[0], own[last]))
+            for ours, theirs in pairs:
+                spread = theirs.std().item() + 1e-6
+                off.append((ours.float() - theirs).abs().max().item() / spread)
+        policy.train(was_training)
+        self._trusted = True
+        if not all(value <= _TOLERANCE.get(fast.dtype, 5e-2) for value in off):  # NaN fails too
+            log.warning(
+                "sampling with transformers' own forward: the fast path's logits are off by %.3g spreads for this %s",
+                max(off),
+                self.config.model_type,
+            )
+            self._fast, self._general = None, SamplingWeights(self.policy, self._dtype)
+
+    def _cache(self, slots: int, columns: int) -> SlotCache:
+        fast = self._fast
+        assert fast is not None
+        return SlotCache(fast.layers, slots, fast.kv_heads, fast.head_dim, columns, fast.dtype, fast.embed.device)
+
+    def _decode(self, fast: llama.LlamaForward, prompts, group_size: int, sampling: Sampling, seed: int, noise_rows):
+        """Decode all rows with continuous batching: live rows are the slots 0..n-1, and whole groups move in."""
+        device, total = fast.embed.device, len(prompts) * group_size
+        slots = min(max(self.max_rows, group_size), total)
+        limit = getattr(self.config, "max_position_embeddings", None) or 2**30
+        width = max(map(len, prompts))
+        longest = max(min(sampling.max_tokens, limit - len(p)) for p in prompts)
+        cache = self._cache(slots, width + min(longest, 256))
         all_ids = torch.zeros(total, longest, dtype=torch.long, device=device)
         all_logps = torch.zeros(total, longest, device=device)
         length = torch.zeros(total, dtype=torch.long, device=device)
+        room = torch.tensor([min(sampling.max_tokens, limit - len(p)) for p in prompts], device=device)
+        prompt_length = torch.tensor([len(p) for p in prompts], device=device)
         eos = torch.tensor(self.eos_ids, device=device)
         noise_rows = noise_rows.to(device)
-        row = torch.arange(total, device=device)  # which completion each batch row is
-        live = torch.ones(total, dtype=torch.bool, device=device)  # rows which have not ended
-        for step in range(longest):
-            token, logp = draw(
+        row = torch.empty(0, dtype=torch.long, device=device)  # which completion the slot decodes
+        token = torch.empty(0, dtype=torch.long, device=device)  # its newest token, not yet in the cache
+        waiting = 0  # the first prompt that has not started
+
+        def take(rows: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+            """Draw one token for each row; return the rows that go on and their tokens."""
+            at = length[rows]
+            new, logp = draw(
                 logits,
-                row_uniforms(seed, noise_rows[row], step),
+                row_uniforms(seed, noise_rows[rows], at),
                 sampling.temperature,
                 sampling.top_k,
                 sampling.top_p,
             )
-            all_ids[row, step] = token
-            all_logps[row, step] = logp
-            length[row] += live
-            live = live & ~torch.isin(token, eos)
-            n_live = int(live.sum())
-            if n_live == 0 or step == longest - 1:
-                break
-            if n_live <= 0.8 * len(row):  # re-packing copies the cache, so not at every ending
-                kept = live.nonzero()[:, 0]
-                cache.batch_select_indices(kept)
-                row, token, mask, position, live = (
-                    row[kept],
-                    token[kept],
-                    mask[kept],
-                    position[kept],
-                    live[kept],
+            all_ids[rows, at], all_logps[rows, at] = new, logp
+            length[rows] += 1
+            return new, ~torch.isin(new, eos) & (at + 1 < room[rows // group_size])
+
+        while waiting < len(prompts) or len(row):
+            free = (slots - len(row)) // group_size
+            if waiting < len(prompts) and (free * group_size * 4 >= slots or not len(row)):
+                some = range(waiting, min(len(prompts), waiting + max(1, free)))
+                waiting = some.stop
+                fresh = torch.arange(some.start * group_size, some.stop * group_size, device=device)
+                inside = torch.arange(len(row), len(row) + len(fresh), device=device)
+                longest_now = max(len(prompts[i]) for i in some)
+                ids = [list(prompts[i]) + [self.pad_id] * (longest_now - len(prompts[i])) for i in some]
+                logits = fast.prefill(
+                    torch.tensor(ids, device=device),
+                    prompt_length[some.start : some.stop],
+                    cache,
+                    inside.view(-1, group_size),
                 )
-            mask = torch.cat([mask, mask.new_ones(len(row), 1)], -1)
-            logits = self._forward(model, token[:, None], mask, position, cache)
-            position = position + 1
+                new, goes_on = take(fresh, logits.repeat_interleave(group_size, 0))
+                row, token = torch.cat([row, fresh]), torch.cat([token, new])
+                live = torch.cat([torch.ones(len(row) - len(fresh), dtype=torch.bool, device=device), goes_on])
+            else:
+                position = prompt_length[row // group_size] + length[row] - 1
+                token, live = take(row, fast.step(token, position, cache))
+            if not live.all():  # the last live rows move into the slots of those which have ended
+                n = int(live.sum())
+                hole, mover = (~live[:n]).nonzero()[:, 0], n + live[n:].nonzero()[:, 0]
+                cache.move(mover, hole, cache.kv.shape[4])
+                row[hole], token[hole] = row[mover], token[mover]
+                row, token = row[:n], token[:n]
         ends = length.tolist()
         ids = [r[:n] for r, n in zip(all_ids.tolist(), ends, strict=True)]
         logps = [r[:n] for r, n in zip(all_logps.tolist(), ends, strict=True)]
         return ids, logps
-
-    @staticmethod
-    def _forward(model, input_ids: Tensor, mask: Tensor, position: Tensor, cache: DynamicCache) -> Tensor:
-        out = model(
-            input_ids=input_ids,
-            attention_mask=mask,
-            position_ids=position,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        return out.logits[:, -1]

@@ -1,11 +1,23 @@
 """From logits to tokens: temperature, top-k, top-p, and noise that belongs to a row, not to a batch."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 
-def row_uniforms(seed: int, rows_R: Tensor, step: int) -> Tensor:
-    """Return one uniform number in (0, 1) per row, a pure function of (seed, row, step).
+@dataclass(frozen=True)
+class Sampling:
+    """How to sample: temperature (0 is greedy), nucleus and top-k truncation, and the length limit in tokens."""
+
+    max_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+
+
+def row_uniforms(seed: int, rows_R: Tensor, step: int | Tensor) -> Tensor:
+    """Return one uniform number in (0, 1) per row, a pure function of (seed, row, step); steps may differ by row.
 
     A counter-based generator (the finaliser of SplitMix64): a row draws the same tokens whatever batch it
     is in, so rollouts do not depend on how a batch is split or on which neighbours have finished.
@@ -56,11 +68,40 @@ def draw(
     if temperature == 0.0:
         ids = logits.argmax(-1)
         return ids, logits.log_softmax(-1).gather(1, ids[:, None])[:, 0]
-    logits = logits / temperature
-    log_total = logits.logsumexp(-1)
-    kept = truncate(logits, top_k, top_p) if top_k or top_p < 1.0 else logits
-    cdf = (kept - kept.max(-1, keepdim=True).values).exp_().cumsum(-1)
-    # right=True skips tokens of zero probability at the start; the clamp guards rounding at the far end.
-    ids = torch.searchsorted(cdf, (uniforms_R * cdf[:, -1])[:, None], right=True)[:, 0]
-    ids = ids.clamp_(max=logits.shape[-1] - 1)
-    return ids, logits.gather(1, ids[:, None])[:, 0] - log_total
+    if temperature != 1.0:
+        logits = logits / temperature
+    probs = logits.softmax(-1)
+    kept = probs
+    if top_k or top_p < 1.0:
+        kept = truncate(logits, top_k, top_p).softmax(-1)
+    ids = _invert(kept, uniforms_R)
+    # The probability of a drawn token is never so small that its logarithm would lose digits in float32.
+    return ids, probs.gather(1, ids[:, None])[:, 0].log()
+
+
+def _invert(probs_RV: Tensor, uniforms_R: Tensor) -> Tensor:
+    """Return the first token at which the cumulated probability exceeds the uniform number, in two levels.
+
+    Blocks of tokens first, then the tokens of one block: the running sum over a whole vocabulary costs more than the
+    softmax that made it.
+    """
+    rows, vocab = probs_RV.shape
+    width = max(1, int(vocab**0.5))
+    while vocab % width:  # a divisor, so that blocks are a view
+        width -= 1
+    if width < 16:
+        return _first_beyond(probs_RV, uniforms_R * probs_RV.sum(-1))
+    blocks = probs_RV.view(rows, vocab // width, width)
+    mass = blocks.sum(-1)
+    target = uniforms_R * mass.sum(-1)
+    block = _first_beyond(mass, target)
+    before = mass.cumsum(-1).gather(1, block[:, None])[:, 0] - mass.gather(1, block[:, None])[:, 0]
+    inside = blocks[torch.arange(rows, device=blocks.device), block]
+    return block * width + _first_beyond(inside, target - before)
+
+
+def _first_beyond(mass_RN: Tensor, target_R: Tensor) -> Tensor:
+    cumulated = mass_RN.cumsum(-1)
+    # Below the total by a rounding at most, so that the answer always has mass of its own.
+    target_R = torch.minimum(target_R, torch.nextafter(cumulated[:, -1], torch.zeros_like(target_R))).clamp(min=0)
+    return torch.searchsorted(cumulated, target_R[:, None], right=True)[:, 0].clamp(max=mass_RN.shape[1] - 1)

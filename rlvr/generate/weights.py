@@ -7,7 +7,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 
-def _plain_weights(policy: nn.Module) -> dict[str, torch.Tensor]:
+def plain_weights(policy: nn.Module) -> dict[str, torch.Tensor]:
     """Return the policy's parameters under the base model's names, with LoRA deltas merged in."""
     if not isinstance(policy, PeftModel):
         return dict(policy.named_parameters())
@@ -44,6 +44,6 @@ class SamplingWeights:
     def refresh(self) -> None:
         """Copy the policy's present weights; does nothing when the policy itself samples."""
         if self.model is not self.policy:
-            fresh = _plain_weights(self.policy)
+            fresh = plain_weights(self.policy)
             for name, parameter in self.model.named_parameters():
                 parameter.copy_(fresh[name])

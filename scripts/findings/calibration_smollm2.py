@@ -1,7 +1,7 @@
 """Finding: RLCR on a real 135M model raises pass@1 and repairs calibration (2507.16806, section 2 of the notes).
 
     python scripts/findings/calibration_smollm2.py            redraw from the committed evaluations
-    python scripts/findings/calibration_smollm2.py --rerun    train again first (about half an hour on two cores)
+    python scripts/findings/calibration_smollm2.py --rerun    train again first (about an hour on two cores)
 
 The criterion below was committed before the run. One seed; the recipe is `--config rlcr smollm2`, unchanged.
 """
@@ -26,7 +26,7 @@ RUN = REPO / "runs" / "finding-calibration-smollm2"
 SPEC = "arithmetic(levels=[0, 1, 2])"
 
 CRITERION = """\
-On 120 held-out problems with 8 samples each at temperature 1, same problems and same noise before (the warmed-up
+On 240 held-out problems with 8 samples each at temperature 1, same problems and same noise before (the warmed-up
 model) and after training, paired 95% bootstrap intervals over problems:
 
 1. the change of pass@1 is above 0;
