@@ -159,6 +159,64 @@ def test_packed_training_pass_equals_trls(tmp_path):
     assert torch.cosine_similarity(g, h, 0) > 0.9999
 
 
+def loss_and_gradient(trainer, out):
+    trainer.model.zero_grad()
+    loss = trainer._compute_loss(trainer.model, out)
+    loss.backward()
+    return loss.detach(), torch.cat([p.grad.flatten() for p in trainer.model.parameters()])
+
+
+@pytest.mark.parametrize("loss_type", ["dapo", "grpo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vespo"])
+@pytest.mark.parametrize("old", [False, True], ids=["on-policy", "old-logps"])
+def test_skipping_silent_rows_sharing_prompts_and_the_head_change_nothing(tmp_path, loss_type, old):
+    """The fast training pass against TRL's own on the same rollouts: loss to 1e-5, gradient cosine above 0.9999."""
+    common = {"loss_type": loss_type, "use_cpu": True}
+    ours = make(RLVRTrainer, tmp_path, config=TrainConfig, model="tiny", **common)
+    theirs = make(GRPOTrainer, tmp_path, **common)
+    theirs.model.load_state_dict(ours.model.state_dict())
+    out = one_batch(ours)
+    theirs.model.train()
+    theirs.current_gradient_accumulation_steps = 1
+    out["advantages"] = torch.tensor([0.0, 1.5, 0.0, -0.5, 0.0, 0.0, 0.0, 0.0])
+    if old:
+        out["old_per_token_logps"] = torch.randn(out["completion_ids"].shape) * 0.1 - 5.6  # near the log of 1 in 267
+    (loss, gradient), (want_loss, want_gradient) = loss_and_gradient(ours, out), loss_and_gradient(theirs, out)
+    torch.testing.assert_close(loss, want_loss, rtol=1e-5, atol=1e-8)
+    assert torch.nn.functional.cosine_similarity(gradient, want_gradient, 0) > 0.9999
+    torch.testing.assert_close(gradient.norm(), want_gradient.norm(), rtol=1e-4, atol=1e-7)
+    assert ours._metrics["train"]["rows_skipped"][-1] == 6 / 8
+
+
+def test_skipped_rows_are_not_computed(tmp_path):
+    trainer = make(RLVRTrainer, tmp_path, config=TrainConfig, model="tiny")
+    out = one_batch(trainer)
+    seen = []
+    trainer.model.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append((kwargs["labels"] != -100).sum().item()), with_kwargs=True
+    )
+    for live in (8, 3, 1, 0):
+        out["advantages"] = (torch.arange(8) < live).float()
+        loss_and_gradient(trainer, out)
+    tokens = out["completion_mask"].sum(1)
+    assert seen == [int(tokens[:n].sum()) for n in (8, 3, 1, 1)]  # one row stays, so that the graph reaches the weights
+    out["advantages"] = torch.zeros(8)
+    assert not loss_and_gradient(trainer, out)[1].any()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"beta": 0.1}, {"_entropy_bonus_enabled": True}, {"top_entropy_quantile": 0.5}, {"aux_loss_enabled": True}],
+)
+def test_rows_are_not_skipped_where_they_matter(tmp_path, change):
+    trainer = make(RLVRTrainer, tmp_path, config=TrainConfig, model="tiny")
+    out = one_batch(trainer)
+    out["advantages"] = torch.zeros(8)
+    assert trainer._without_signal(out) is not None
+    for name, value in change.items():
+        setattr(trainer, name, value)
+    assert trainer._without_signal(out) is None
+
+
 def test_sampler_order_is_trls_and_can_start_at_any_epoch():
     make_sampler = lambda cls: cls(list(range(10)), mini_repeat_count=2, batch_size=4, repeat_count=2, seed=7)  # noqa: E731
     from trl.trainer.utils import RepeatSampler
