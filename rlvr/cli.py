@@ -91,7 +91,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 0
     except OSError as error:
-        print(f"rlvr {command}: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
+        where = f": {error.filename}" if error.filename else ""
+        print(f"rlvr {command}: {error.strerror or error}{where}", file=sys.stderr)
         return 1
 
 

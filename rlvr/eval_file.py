@@ -1,21 +1,19 @@
 """Evaluation records on disk: light to import, so that the report needs no model library."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from rlvr.errors import DataError
+from rlvr.files import replacing
 
 SCHEMA = 1
 
 
 def save_eval(record: dict[str, Any], path: Path) -> None:
     """Write an evaluation record atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
 
 
 def load_eval(path: str | Path) -> dict[str, Any]:

@@ -26,6 +26,11 @@ class Plan:
 def plan(config: TrainConfig) -> Plan:
     """Resolve and check everything that a config names; raises RlvrError saying what to mend."""
     assert isinstance(config.rewards, dict)
+    if config.reward_weights is not None:
+        raise SpecError(
+            f"reward_weights {config.reward_weights} has no place here: the weights stand beside the terms, as in "
+            f'--rewards \'{{"correct": 0.5, "brier": 0.5}}\'. This config has {config.rewards}.'
+        )
     resolve(config.model)
     terms = load_terms(config.rewards)
     assert_safe(terms, config.tags, config.allow_hackable)

@@ -1,6 +1,5 @@
 """One parquet file per generation batch: every completion with its terms, reward, advantage and fate."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from torch import Tensor
 
+from rlvr.files import replacing
 from rlvr.rollouts import Completion, Signal
 
 
@@ -56,7 +56,5 @@ def write_rollouts(
         "keep": pa.array(keep, pa.bool_()),
         "dropped_by": pa.array(dropped_by, pa.string()),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    pq.write_table(pa.table(columns), temporary)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        pq.write_table(pa.table(columns), temporary)

@@ -127,6 +127,9 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
         trainer._save_checkpoint(trainer.model, None)
         say(f"interrupted at step {trainer.state.global_step}. Go on with: rlvr train --resume {run.path}")
         raise
+    except OSError:
+        say(f"stopped at step {trainer.state.global_step}; what was written is in {run.path}")
+        raise
     finally:
         scorer.verifier.close()
         if state.is_main_process:

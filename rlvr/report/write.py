@@ -1,10 +1,10 @@
 """Writes the report: the page, the Markdown and the figures, each file whole or not at all."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from rlvr.errors import RunError
+from rlvr.files import replacing
 from rlvr.report.figures import draw
 from rlvr.report.html import to_html
 from rlvr.report.markdown import to_markdown
@@ -31,6 +31,5 @@ def write_report(run_dirs: Sequence[Path], out: Path) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,8 +1,6 @@
 """The pass-rate record: attempts and successes per problem, from a profile and from what training saw."""
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from scipy.stats import beta
 from torch import Tensor
 
 from rlvr.errors import DataError, RunError, SpecError
+from rlvr.files import replacing
 
 JEFFREYS = (0.5, 0.5)
 
@@ -112,13 +111,10 @@ class PassRate:
             "attempts": pa.array([self.counts[i][0] for i in ids], pa.int64()),
             "successes": pa.array([self.counts[i][1] for i in ids], pa.int64()),
         }
-        temporary = path.with_suffix(".tmp")
         try:
-            pq.write_table(pa.table(columns), temporary)
-            os.replace(temporary, path)
+            with replacing(path) as temporary:
+                pq.write_table(pa.table(columns), temporary)
         except OSError as error:
-            with suppress(OSError):
-                temporary.unlink()
             raise RunError(f"Cannot write the pass-rate record {path}: {error}") from error
 
     @classmethod

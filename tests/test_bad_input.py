@@ -1,0 +1,142 @@
+"""Bad input and bad luck in the loop: each ends in a clear message or a counted event, and nothing is lost."""
+
+import contextlib
+import os
+import subprocess
+
+import pyarrow.parquet as pq
+import pytest
+
+from rlvr.cli import main
+from rlvr.files import replacing
+from rlvr.runs import read_metrics
+
+TINY = [
+    "--sft_steps", "0", "--max_steps", "3", "--eval_size", "0", "--train_size", "16", "--no_report",
+    "--per_device_train_batch_size", "16", "--num_generations", "4",
+]  # fmt: skip
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system with a given number of bytes, really full after them; loud skip where it cannot be mounted."""
+    mounted = []
+
+    def mount(size: int):
+        folder = tmp_path / "disk"
+        folder.mkdir()
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
+        )
+        if done.returncode:
+            pytest.skip("cannot mount a small tmpfs here (needs root): the full-disk test did not run")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+@pytest.fixture
+def read_only(small_disk):
+    """A folder that cannot be written, even by root."""
+    folder = small_disk(64 * 1024)
+    subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+    return folder
+
+
+def test_a_disk_that_fills_up_during_training(small_disk, capsys):
+    """The run stops with the reason; the steps before it stay readable, and no half-written file is left."""
+    folder = small_disk(160 * 1024) / "run"
+    assert main(["train", "--config", "grpo", "tiny", *TINY, "--max_steps", "40", "--output_dir", str(folder)]) in (
+        1,
+        2,
+    )
+    err = capsys.readouterr().err
+    assert "No space left on device" in err
+    assert "Traceback" not in err
+    rows = read_metrics(folder / "metrics.jsonl")
+    assert [r["step"] for r in rows] == list(range(1, len(rows) + 1))
+    shards = sorted((folder / "rollouts").glob("*.parquet"))
+    assert len(shards) >= len(rows) >= 1
+    for shard in shards:
+        assert pq.read_table(shard).num_rows == 16
+    assert not list(folder.rglob("*.tmp"))
+
+
+def test_a_read_only_folder(read_only, capsys):
+    assert main(["train", "--config", "grpo", "tiny", *TINY, "--output_dir", str(read_only / "run")]) == 2
+    assert "Cannot create the run directory" in (err := capsys.readouterr().err)
+    assert "Read-only file system" in err
+
+
+def test_a_read_only_folder_for_an_evaluation_and_a_report(read_only, capsys):
+    flags = ["--size", "4", "--n", "2", "--max_completion_length", "4", "--out", str(read_only / "e.json")]
+    assert main(["evaluate", "tiny", *flags]) == 1
+    assert "Read-only file system" in (err := capsys.readouterr().err)
+    assert "Traceback" not in err
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text("old")
+    with contextlib.suppress(RuntimeError), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["x.json"]
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+
+
+def test_a_missing_column_is_named_before_a_model_is_loaded(tmp_path, capsys):
+    (tmp_path / "rows.jsonl").write_text('{"question": "1+1?", "solution": "2"}\n' * 20)
+    spec = f"jsonl(path='{tmp_path / 'rows.jsonl'}', prompt='question', answer='gold')"
+    assert main(["train", "--config", "grpo", "tiny", *TINY, "--data", spec, "--output_dir", str(tmp_path / "r")]) == 2
+    err = capsys.readouterr().err
+    assert "line 1 has no column 'gold'; it has 'question', 'solution'" in err
+    assert not (tmp_path / "r").exists()
+
+
+def test_rewards_that_are_all_none(tmp_path, capsys):
+    """A term that never applies: no credit, a gradient of zero, a warning; the run ends and everything is counted."""
+    (tmp_path / "never.py").write_text(
+        '"""Never applies."""\nfrom rlvr.terms import Term\n\n\ndef never(c):\n    return None\n'
+    )
+    folder = tmp_path / "run"
+    flags = ["--rewards", f'{{"{tmp_path / "never.py"}:never": 1.0}}', "--allow_hackable", "true", "--max_steps", "10"]
+    assert main(["train", "--config", "grpo", "tiny", *TINY, *flags, "--output_dir", str(folder)]) == 0
+    rows = read_metrics(folder / "metrics.jsonl")
+    assert len(rows) == 10
+    assert all(r["kept"] == 0 and not r["grad_norm"] for r in rows)
+    assert "WARNING" in capsys.readouterr().err
+    kept = [k for f in (folder / "rollouts").glob("*.parquet") for k in pq.read_table(f)["keep"].to_pylist()]
+    assert kept and not any(kept)
+
+
+def test_empty_completions(tmp_path):
+    """A length limit of one token: empty or one-token completions are scored 0, logged and trained on."""
+    folder = tmp_path / "run"
+    argv = ["train", "--config", "rlcr", "tiny", *TINY, "--max_completion_length", "1", "--output_dir", str(folder)]
+    assert main(argv) == 0
+    rows = [r for f in (folder / "rollouts").glob("*.parquet") for r in pq.read_table(f).to_pylist()]
+    assert len(rows) == 48
+    assert all(r["n_tokens"] == 1 and r["answer"] is None and r["correct"] is False for r in rows)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--reward_weights", "1.0", "2.0"], "weights"),
+        (["--rewards", "{}"], "must map reward terms to weights"),
+        (["--rewards", '{"correct": "much"}'], "weight"),
+        (["--rewards", '{"correct": -1}'], "weight"),
+        (["--rewards", '["correct"]'], "must map"),
+    ],
+)
+def test_weights_that_do_not_fit(flags, message, tmp_path, capsys):
+    argv = ["train", "--config", "grpo", "tiny", *TINY, *flags, "--output_dir", str(tmp_path / "r")]
+    assert main(argv) == 2
+    assert message in capsys.readouterr().err
