@@ -230,16 +230,23 @@ def _argument(value: Any, kind: type, name: str) -> Any:
     return value
 
 
+_DERIVED = {"output_dir", "generation_batch_size", "activation_checkpointing"}  # of other settings, or this run's own
+
+
 def to_yaml(config: Any) -> str:
     """Write the settings that differ from the defaults, plus rlvr's own, so that --config can read them back."""
     own = {f for base in (TrainConfig, EvalConfig) for f in inspect.get_annotations(base)}
-    default = type(config)()
+    # Compared with the declared defaults: a default *instance* would reset the state of a distributed launch.
     kept = {}
     for f in dataclasses.fields(config):
-        if not f.init or f.name in {"output_dir", "generation_batch_size"}:  # derived or this run's own
+        if not f.init or f.name in _DERIVED:
             continue
         value = getattr(config, f.name)
-        if f.name in own or value != getattr(default, f.name):
+        default = f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
+        unset = value in (None, []) and default in (None, [], "", "none", "auto")
+        if f.name in own or not (value == default or unset):
             kept[f.name] = value.value if hasattr(value, "value") else value
+    if kept.get("steps_per_generation") == getattr(config, "gradient_accumulation_steps", None):
+        kept.pop("steps_per_generation", None)
     plain = {k: v for k, v in kept.items() if isinstance(v, str | int | float | bool | list | dict | type(None))}
     return yaml.safe_dump(plain, sort_keys=True, allow_unicode=True)

@@ -50,8 +50,7 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
     source = config.model
     if config.sft_steps:
         say(f"warming up {config.model} for {config.sft_steps} steps (cached)")
-        with state.main_process_first():
-            source = str(warmup(warmup_settings(config)))
+        source = str(warmup(warmup_settings(config)))
     model, tokenizer = load_model(source, trust_remote_code=config.trust_remote_code)
     prompts = [messages(p, config.tags, config.system_prompt) for p in plan.problems]
     check_lengths(

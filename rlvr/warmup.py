@@ -8,11 +8,16 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
+import os
 import random
+import subprocess
+import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 from datasets import Dataset
 from transformers import set_seed
 from transformers.trainer_callback import PrinterCallback
@@ -105,40 +110,57 @@ def examples(problems: list[Problem], settings: Warmup) -> Dataset:
 
 def warmup(settings: Warmup) -> Path:
     """Return the folder of the warmed-up model, training it unless it is cached."""
+    alone = PartialState().num_processes == 1
+    return cached(f"warmup/{settings.key()}", partial(train if alone else _train_apart, settings))
 
-    def build(target: Path) -> None:
-        set_seed(settings.seed)
-        model, tokenizer = load_model(settings.model)
-        count = settings.steps * settings.batch_size
-        problems = load_problems(settings.data, "train", count, settings.data_seed + 7919)  # not the RL problems
-        trainer = SFTTrainer(
-            model=model.train(),
-            processing_class=tokenizer,
-            train_dataset=examples(problems, settings),
-            args=SFTConfig(
-                output_dir=str(target / "trainer"),
-                max_steps=settings.steps,
-                per_device_train_batch_size=settings.batch_size,
-                learning_rate=settings.learning_rate,
-                lr_scheduler_type="cosine",
-                warmup_steps=max(1, settings.steps // 10),
-                seed=settings.seed,
-                bf16=settings.bf16,
-                gradient_checkpointing=False,
-                completion_only_loss=True,
-                save_strategy="no",
-                logging_steps=max(1, settings.steps // 10),
-                report_to="none",
-                disable_tqdm=True,
-            ),
-            callbacks=[Progress()],
-        )
-        trainer.remove_callback(PrinterCallback)
-        trainer.train()
-        if not all(torch.isfinite(p).all() for p in model.parameters()):
-            raise DataError("The warm-up diverged (weights are not finite). Lower --sft_learning_rate.")
-        trainer.save_model(str(target))
-        tokenizer.save_pretrained(target)
-        (target / "warmup.json").write_text(json.dumps(dataclasses.asdict(settings), indent=2) + "\n")
 
-    return cached(f"warmup/{settings.key()}", build)
+def train(settings: Warmup, target: Path) -> None:
+    """Train the warm-up in this process and save the model and its settings in `target`."""
+    set_seed(settings.seed)
+    model, tokenizer = load_model(settings.model)
+    count = settings.steps * settings.batch_size
+    problems = load_problems(settings.data, "train", count, settings.data_seed + 7919)  # not the RL problems
+    trainer = SFTTrainer(
+        model=model.train(),
+        processing_class=tokenizer,
+        train_dataset=examples(problems, settings),
+        args=SFTConfig(
+            output_dir=str(target / "trainer"),
+            max_steps=settings.steps,
+            per_device_train_batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            lr_scheduler_type="cosine",
+            warmup_steps=max(1, settings.steps // 10),
+            seed=settings.seed,
+            bf16=settings.bf16,
+            gradient_checkpointing=False,
+            completion_only_loss=True,
+            save_strategy="no",
+            logging_steps=max(1, settings.steps // 10),
+            report_to="none",
+            disable_tqdm=True,
+        ),
+        callbacks=[Progress()],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    if not all(torch.isfinite(p).all() for p in model.parameters()):
+        raise DataError("The warm-up diverged (weights are not finite). Lower --sft_learning_rate.")
+    trainer.save_model(str(target))
+    tokenizer.save_pretrained(target)
+    (target / "warmup.json").write_text(json.dumps(dataclasses.asdict(settings), indent=2) + "\n")
+
+
+def _train_apart(settings: Warmup, target: Path) -> None:
+    """The same in a process of its own: under a distributed launch, a trainer here would wait for all the others."""
+    launch = ("RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_")
+    apart = ("TORCHELASTIC_", "ACCELERATE_", "FSDP_")
+    env = {k: v for k, v in os.environ.items() if not k.startswith((*launch, *apart))}
+    fields = json.dumps(dataclasses.asdict(settings))
+    done = subprocess.run([sys.executable, "-m", "rlvr.warmup", str(target), fields], env=env, check=False)
+    if done.returncode:
+        raise DataError(f"The warm-up ended with status {done.returncode}; its message stands above.")
+
+
+if __name__ == "__main__":
+    train(Warmup(**json.loads(sys.argv[2])), Path(sys.argv[1]))

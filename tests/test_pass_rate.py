@@ -176,10 +176,11 @@ def test_unreadable_files_say_what_was_expected(tmp_path):
 
 
 def test_a_failed_write_leaves_the_old_record_and_no_debris(tmp_path):
-    """The target is a folder, so the last step (the rename) fails; and a folder that does not exist."""
+    """The target is a folder, so the last step (the rename) fails; and a file where a folder should be."""
     (tmp_path / "difficulty.parquet").mkdir()
     with pytest.raises(RunError, match="Cannot write the pass-rate record"):
         PassRate({"a": (8, 1)}).to_parquet(tmp_path / "difficulty.parquet")
     assert os.listdir(tmp_path) == ["difficulty.parquet"]
+    (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="Cannot write"):
-        PassRate().to_parquet(tmp_path / "nowhere" / "difficulty.parquet")
+        PassRate().to_parquet(tmp_path / "file" / "difficulty.parquet")
