@@ -1,7 +1,7 @@
 """Finding: RLCR on a real 135M model raises pass@1 and repairs calibration (2507.16806, section 2 of the notes).
 
     python scripts/findings/calibration_smollm2.py            redraw from the committed evaluations
-    python scripts/findings/calibration_smollm2.py --rerun    train again first (about an hour on two cores)
+    python scripts/findings/calibration_smollm2.py --rerun    train again first (about 40 minutes on two cores)
 
 The criterion below was committed before the run. One seed; the recipe is `--config rlcr smollm2`, unchanged.
 """
