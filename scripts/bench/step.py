@@ -1,27 +1,24 @@
-"""Times whole training steps: rlvr against TRL's own trainer, alternately, in one process; ratios with their spread.
+"""Times whole training steps: rlvr against TRL's own trainer, alternately, each in a process of its own.
 
-    python scripts/bench/step.py                      tiny, seconds
-    python scripts/bench/step.py --model smollm2-135m-instruct --repeats 3
+    python scripts/bench/step.py                                             tiny, a minute
+    python scripts/bench/step.py --model smollm2-135m-instruct --out docs/performance/step.json
 
-Both sides get the same weights, prompts, optimizer, precision and lengths: the in-process engine and the packed
-training pass are all that differs. The first step of each trainer is warm-up and is not counted.
+Arms: `rlvr` (its defaults); `trl` (GRPOTrainer, tuned: no checkpointing, the precision that is native here);
+`trl_default` (GRPOTrainer as it comes: bfloat16 autocast, gradient checkpointing). All arms get the same weights,
+prompts, optimizer, learning rate and lengths. Each process trains three steps; the first is warm-up and not counted.
 """
 
 import argparse
 import json
+import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from datasets import Dataset
-from transformers.trainer_callback import PrinterCallback
-from trl import GRPOTrainer
-
-from rlvr.config import TrainConfig
-from rlvr.models import load_model
-from rlvr.problems import load_problems
-from rlvr.prompts import messages
-from rlvr.trainer import RLVRTrainer
+ARMS = ("rlvr", "trl", "trl_default")
 
 
 def reward_length(completion_ids: list[list[int]], **_: object) -> list[float]:
@@ -29,45 +26,89 @@ def reward_length(completion_ids: list[list[int]], **_: object) -> list[float]:
     return [len(ids) + sum(ids) % 7 for ids in completion_ids]
 
 
-def one(cls: type, fast: bool, args: argparse.Namespace, seed: int) -> dict[str, float]:
-    """Train two steps with a fresh trainer and return what the second one took."""
+def work(arm: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Train three steps in this process; return the seconds of the last two and the peak memory."""
+    from datasets import Dataset
+    from transformers.trainer_callback import PrinterCallback
+    from trl import GRPOConfig, GRPOTrainer
+
+    from rlvr.config import TrainConfig
+    from rlvr.generate.precision import native_bf16
+    from rlvr.memory import keep_freed_memory
+    from rlvr.models import load_model
+    from rlvr.problems import load_problems
+    from rlvr.prompts import messages
+    from rlvr.trainer import RLVRTrainer
+
+    if arm == "rlvr":
+        keep_freed_memory()  # as the command does
     model, tokenizer = load_model(args.model)
     chats = [messages(p, ("think", "answer")) for p in load_problems("arithmetic", "train", 64, 0)]
+    common: dict[str, Any] = {
+        "per_device_train_batch_size": args.prompts * args.group, "num_generations": args.group, "max_steps": 3,
+        "max_completion_length": args.tokens, "save_strategy": "no", "logging_steps": 1, "learning_rate": 1e-9,
+        "seed": 0, "report_to": "none", "disable_tqdm": True,
+    }  # fmt: skip
+    tuned = {"bf16": native_bf16(), "gradient_checkpointing": False}
     with tempfile.TemporaryDirectory() as folder:
-        config = TrainConfig(
-            output_dir=folder, engine="rlvr" if fast else "trl", pack_prompts=fast, seed=seed, max_steps=2,
-            per_device_train_batch_size=args.prompts * args.group, num_generations=args.group, num_iterations=1,
-            max_completion_length=args.tokens, save_strategy="no", logging_steps=1, learning_rate=0.0,
-        )  # fmt: skip
-        trainer = cls(
-            model, args=config, train_dataset=Dataset.from_dict({"prompt": chats}), processing_class=tokenizer,
-            reward_funcs=reward_length,
-        )  # fmt: skip
+        data = Dataset.from_dict({"prompt": chats})
+        if arm == "rlvr":
+            config: Any = TrainConfig(output_dir=folder, **common)
+            trainer: Any = RLVRTrainer(
+                model, args=config, train_dataset=data, processing_class=tokenizer, reward_funcs=reward_length
+            )
+        else:
+            config = GRPOConfig(output_dir=folder, **common, **(tuned if arm == "trl" else {}))
+            trainer = GRPOTrainer(
+                model, args=config, train_dataset=data, processing_class=tokenizer, reward_funcs=reward_length
+            )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
-    rows = [row for row in trainer.state.log_history if "step_time" in row]
-    return {"seconds": rows[-1]["step_time"], "tokens": rows[-1]["completions/mean_length"]}
+    rows = [row for row in trainer.state.log_history if "step_time" in row][1:]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "seconds": statistics.mean(row["step_time"] for row in rows),
+        "tokens": statistics.mean(row["completions/mean_length"] for row in rows),
+        "peak_gb": peak / 2**20,
+    }
 
 
 def main() -> None:
-    """Run both sides alternately and print the ratio pair by pair."""
+    """Run the arms in turn, `--repeats` times, and print the ratio to rlvr repeat by repeat."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="tiny")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=["rlvr", "trl"])
     parser.add_argument("--prompts", type=int, default=4)
     parser.add_argument("--group", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=48)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, help="JSON file to write")
+    parser.add_argument("--work", choices=ARMS, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    pairs = []
+    if args.work:
+        print("RESULT " + json.dumps(work(args.work, args)))
+        return
+    runs: dict[str, list[dict[str, float]]] = {arm: [] for arm in args.arms}
     for i in range(args.repeats):
-        theirs, ours = one(GRPOTrainer, False, args, i), one(RLVRTrainer, True, args, i)
-        pairs.append({"trl": theirs, "rlvr": ours, "ratio": theirs["seconds"] / ours["seconds"]})
-        print(f"pair {i + 1}: TRL {theirs['seconds']:.2f} s, rlvr {ours['seconds']:.2f} s, {pairs[-1]['ratio']:.2f}x")
-    ratios = [p["ratio"] for p in pairs]
-    print(f"ratio min {min(ratios):.2f}  median {statistics.median(ratios):.2f}  max {max(ratios):.2f}")
+        for arm in args.arms:
+            done = subprocess.run(
+                [sys.executable, __file__, *sys.argv[1:], "--work", arm], capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                raise SystemExit(f"arm {arm} failed:\n{done.stderr[-2000:]}")
+            runs[arm].append(json.loads(done.stdout.split("RESULT ")[-1]))
+        print(f"repeat {i + 1}: " + ", ".join(f"{a} {r[-1]['seconds']:.2f} s" for a, r in runs.items()), flush=True)
+    for arm in args.arms[1:]:
+        ratios = [b["seconds"] / a["seconds"] for a, b in zip(runs[args.arms[0]], runs[arm], strict=True)]
+        memory = [b["peak_gb"] / a["peak_gb"] for a, b in zip(runs[args.arms[0]], runs[arm], strict=True)]
+        print(
+            f"{arm} / {args.arms[0]}: time min {min(ratios):.2f}  median {statistics.median(ratios):.2f}  "
+            f"max {max(ratios):.2f}; peak memory median {statistics.median(memory):.2f}"
+        )
     if args.out:
-        args.out.write_text(json.dumps({"settings": vars(args) | {"out": str(args.out)}, "pairs": pairs}, indent=2))
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items() if k != "work"}
+        args.out.write_text(json.dumps({"settings": settings, "runs": runs}, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

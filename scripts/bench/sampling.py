@@ -1,0 +1,119 @@
+"""Times sampling: the in-process engine (both paths) against transformers' generate, over the number of sequences.
+
+    python scripts/bench/sampling.py                                          tiny, seconds
+    python scripts/bench/sampling.py --model smollm2-135m-instruct --sequences 8 32 128
+    python scripts/bench/sampling.py --vllm /path/to/other/env/bin/python     adds vLLM from another environment
+
+Useful tokens are those up to the end token. Every arm samples the same prompts at temperature 1; arms take turns.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from rlvr.generate import Engine, Sampling
+from rlvr.memory import keep_freed_memory
+from rlvr.models import eos_ids, load_model
+from rlvr.problems import load_problems
+from rlvr.prompts import encode, messages
+
+# Runs in the other environment: prompts as token ids on standard input, seconds and lengths on standard output.
+VLLM = """
+import json, sys, time
+job = json.load(sys.stdin)
+from vllm import LLM, SamplingParams
+start = time.time()
+llm = LLM(job["model"], dtype=job["dtype"], max_model_len=1024, enforce_eager=True)
+ready = time.time() - start
+out = []
+for repeat in range(job["repeats"]):
+    params = SamplingParams(n=job["group"], temperature=1.0, max_tokens=job["tokens"], seed=repeat)
+    start = time.time()
+    done = llm.generate([{"prompt_token_ids": p} for p in job["prompts"]], params, use_tqdm=False)
+    out.append([time.time() - start, sum(len(c.token_ids) for r in done for c in r.outputs)])
+print("RESULT " + json.dumps({"ready": ready, "runs": out}))
+"""
+
+
+def transformers_generate(model, tokenizer, prompts: list[list[int]], group: int, tokens: int, ends: list[int]) -> int:
+    """Sample with transformers' generate (left padding, one batch); return the useful tokens."""
+    width, pad = max(map(len, prompts)), tokenizer.pad_token_id
+    ids = torch.tensor([[pad] * (width - len(p)) + p for p in prompts]).repeat_interleave(group, 0)
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts]).repeat_interleave(group, 0)
+    with torch.no_grad():
+        out = model.generate(
+            ids, attention_mask=mask, do_sample=True, temperature=1.0, top_k=0, max_new_tokens=tokens,
+            eos_token_id=ends, pad_token_id=pad,
+        )[:, width:]  # fmt: skip
+    ended = torch.isin(out, torch.tensor(ends)).int()
+    first = torch.where(ended.any(1), ended.argmax(1) + 1, out.shape[1])
+    return int(first.sum())
+
+
+def main() -> None:
+    """Run all arms in turn for every number of sequences and print tokens per second and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="tiny", help="spec of rlvr.models; a warmed-up folder is the real case")
+    parser.add_argument("--sequences", type=int, nargs="+", default=[8, 32])
+    parser.add_argument("--group", type=int, default=8)
+    parser.add_argument("--tokens", type=int, default=48)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--vllm", metavar="PYTHON", help="interpreter of an environment with vLLM")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    args = parser.parse_args()
+    keep_freed_memory()
+    model, tokenizer = load_model(args.model)
+    model.eval()
+    ends = eos_ids(model, tokenizer)
+    problems = load_problems("arithmetic", "train", max(args.sequences) // args.group, 0)
+    prompts = encode(tokenizer, [messages(p, ("think", "answer")) for p in problems])
+    start = time.perf_counter()
+    fast = Engine(model, ends, tokenizer.pad_token_id)
+    print(f"engine ready in {time.perf_counter() - start:.2f} s ({fast.path})")
+    general = Engine(model, ends, tokenizer.pad_token_id, fast=False)
+    result: dict[str, dict[str, list[float]]] = {}
+    for n in args.sequences:
+        some = prompts[: n // args.group]
+        speed: dict[str, list[float]] = {"rlvr": [], "rlvr_general": [], "transformers": []}
+        for repeat in range(-1, args.repeats):  # the first round warms up
+            for name, engine in (("rlvr", fast), ("rlvr_general", general)):
+                samples = engine.generate(some, args.group, Sampling(args.tokens), seed=repeat + 1)
+                speed[name].append(samples.tokens / samples.seconds)
+            start = time.perf_counter()
+            tokens = transformers_generate(model, tokenizer, some, args.group, args.tokens, ends)
+            speed["transformers"].append(tokens / (time.perf_counter() - start))
+        if args.vllm:
+            job = {
+                "model": args.model, "dtype": "float32", "prompts": some, "group": args.group, "tokens": args.tokens,
+                "repeats": args.repeats + 1,
+            }  # fmt: skip
+            done = subprocess.run(
+                [args.vllm, "-c", VLLM], input=json.dumps(job), capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                sys.exit(f"vLLM failed:\n{done.stderr[-2000:]}")
+            answer = json.loads(done.stdout.split("RESULT ")[-1])
+            print(f"vLLM ready in {answer['ready']:.1f} s")
+            speed["vllm"] = [tokens / seconds for seconds, tokens in answer["runs"]]
+        result[str(n)] = {name: values[1:] for name, values in speed.items()}
+        for name, values in result[str(n)].items():
+            ratios = [a / b for a, b in zip(result[str(n)]["rlvr"], values, strict=True)]
+            print(
+                f"{n:>4} sequences  {name:<13} {statistics.median(values):7.0f} tokens/s   rlvr is "
+                f"{min(ratios):.2f} / {statistics.median(ratios):.2f} / {max(ratios):.2f} x (min / median / max)",
+                flush=True,
+            )
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
+        args.out.write_text(json.dumps({"settings": settings, "tokens_per_second": result}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
