@@ -14,7 +14,6 @@ Thin wraps, never a copied method. What is captured and what is rewritten:
 With no rlvr option set it behaves as GRPOTrainer does. Read in TRL 1.16; tests/test_trl_contract.py holds each hook.
 """
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ from rlvr.rollouts import Completion, Problem, Rollouts, Signal
 from rlvr.rollouts_file import write_rollouts
 from rlvr.score import Scorer
 from rlvr.select.pass_rate import PassRate
+from rlvr.signal_metrics import signal_metrics
 from rlvr.terms import Term
 
 # Losses whose divisor counts rows, so a dropped row would still weigh in it (design.md, settled semantics 3).
@@ -209,27 +209,9 @@ class RLVRTrainer(GRPOTrainer):
     # ------------------------------------------------------------------ what is logged (docs/metrics.md)
 
     def _log_signal(self, mode: str, rollouts: Rollouts, signal: Signal | None) -> None:
-        log = self._metrics[mode]
-        correct, n = rollouts.correct_PG.float(), rollouts.correct_PG.numel()
-        rate_P = correct.mean(1)
-        reward = rollouts.reward_PG.nan_to_num(0.0)
-        spread_P = reward.max(1).values - reward.min(1).values
-        log["groups/all_right"].append((rate_P == 1).float().mean().item())
-        log["groups/all_wrong"].append((rate_P == 0).float().mean().item())
-        log["groups/mixed"].append(((rate_P > 0) & (rate_P < 1)).float().mean().item())
-        log["groups/no_signal"].append((spread_P <= 1e-6).float().mean().item())
-        log["accuracy"].append(correct.mean().item())
-        if signal is not None:
-            log["kept"].append(signal.keep_PG.float().mean().item())
-            for name, mask in signal.dropped.items():
-                log[f"dropped/{name}"].append(mask.float().mean().item())
-        if records := self._captured["records"]:
-            stated = [c.confidence for c in records if c.confidence is not None]
-            log["format_rate"].append(sum(c.format_ok for c in records) / n)
-            if self.scorer is not None and "confidence" in self.scorer.tags:
-                log["confidence/mean"].append(sum(stated) / len(stated) if stated else math.nan)
-                log["confidence/missing"].append(1 - len(stated) / n)
-            log["verifier/errors"].append(sum(c.correct is None for c in records))
+        tags = self.scorer.tags if self.scorer is not None else ()
+        for name, value in signal_metrics(rollouts, signal, self._captured["records"], tags).items():
+            self._metrics[mode][name].append(value)
 
     def _write_rollouts(self, folder: Path, rollouts: Rollouts, signal: Signal | None) -> None:
         write_rollouts(
@@ -328,7 +310,8 @@ class RLVRTrainer(GRPOTrainer):
             return super()._get_per_token_logps_and_entropies(
                 model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **kwargs
             )
-        rows = slice(None) if self._silent_B is None else (~self._silent_B).nonzero()[:, 0]
+        silent_B = torch.zeros(len(input_ids), dtype=torch.bool) if self._silent_B is None else self._silent_B
+        rows = (~silent_B).nonzero()[:, 0].to(input_ids.device)
         ids, mask = input_ids[rows], attention_mask[rows]
         parts = [
             self._score_rows(model, i, m, logits_to_keep)

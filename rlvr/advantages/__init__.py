@@ -16,7 +16,10 @@ from rlvr.advantages.group_scale import group_scale
 from rlvr.advantages.keep_sign import keep_negative, keep_positive
 from rlvr.advantages.leave_one_out import leave_one_out
 from rlvr.advantages.mask_sign import mask_sign
-from rlvr.advantages.recipes import dr_grpo, grpo, nsr, psr, reinforce, rloo, w_reinforce
+from rlvr.advantages.mean_scale import mean_scale
+from rlvr.advantages.pass_at_k import pass_at_k
+from rlvr.advantages.pkpo import pkpo
+from rlvr.advantages.recipes import dr_grpo, grpo, lite_ppo, maxrl, nsr, psr, reinforce, rloo, w_reinforce
 from rlvr.advantages.signed import signed
 from rlvr.advantages.weigh_sign import weigh_sign
 from rlvr.errors import SpecError, did_you_mean
@@ -24,12 +27,13 @@ from rlvr.errors import SpecError, did_you_mean
 TRANSFORMS: dict[str, Callable[..., Transform]] = {
     t.__name__: t
     for t in (
-        group_center, group_scale, batch_scale, leave_one_out, signed, keep_positive, keep_negative,
-        weigh_sign, mask_sign, drop_zero_signal, drop_truncated, drop_near_impossible,
+        group_center, group_scale, batch_scale, mean_scale, leave_one_out, pass_at_k, pkpo,
+        signed, keep_positive, keep_negative, weigh_sign, mask_sign,
+        drop_zero_signal, drop_truncated, drop_near_impossible,
     )
 }  # fmt: skip
 RECIPES: dict[str, Callable[..., chain]] = {
-    r.__name__: r for r in (grpo, dr_grpo, rloo, reinforce, psr, nsr, w_reinforce)
+    r.__name__: r for r in (grpo, dr_grpo, rloo, maxrl, lite_ppo, reinforce, psr, nsr, w_reinforce)
 }
 
 

@@ -4,11 +4,13 @@ A filter that follows a recipe in a spec ("grpo, drop_truncated") acts after its
 drops has shaped the baseline. Put it first ("drop_truncated, grpo") to keep it out of the baseline too.
 """
 
+from rlvr.advantages.batch_scale import batch_scale
 from rlvr.advantages.chain import chain
 from rlvr.advantages.group_center import group_center
 from rlvr.advantages.group_scale import group_scale
 from rlvr.advantages.keep_sign import keep_negative, keep_positive
 from rlvr.advantages.leave_one_out import leave_one_out
+from rlvr.advantages.mean_scale import mean_scale
 from rlvr.advantages.signed import signed
 from rlvr.advantages.weigh_sign import weigh_sign
 
@@ -44,6 +46,28 @@ def rloo() -> chain:
     chain(leave_one_out())
     """
     return chain(leave_one_out())
+
+
+def maxrl() -> chain:
+    """MaxRL: A = (r - mean) / mean over the group, 0 if nothing succeeded (2602.02710).
+
+    The gradient of a truncated log-likelihood of success: a success counts 1 / rate.
+
+    >>> maxrl()
+    chain(group_center(), mean_scale())
+    """
+    return chain(group_center(), mean_scale())
+
+
+def lite_ppo(eps: float = 1e-4, ddof: int = 1) -> chain:
+    """Lite PPO: group mean, batch standard deviation (2508.08221); the paper's other half is a token-mean loss.
+
+    A lucky success in one group is not divided by that group's own small spread.
+
+    >>> lite_ppo()
+    chain(group_center(), batch_scale(eps=0.0001, ddof=1))
+    """
+    return chain(group_center(), batch_scale(eps=eps, ddof=ddof))
 
 
 def reinforce() -> chain:

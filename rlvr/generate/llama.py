@@ -8,8 +8,10 @@ of the cache), and one matrix product for each of q, k, v, gate and up. `misfit`
 Axes: B rows, S new tokens of a row, H query heads, K key heads, D head size, C width, T cached positions.
 """
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import embedding, scaled_dot_product_attention, silu
 
 from rlvr.generate.cache import SlotCache
@@ -19,7 +21,7 @@ FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 ROPE_TYPES = ("default", "linear", "llama3")  # whose frequencies do not depend on the length
 
 
-def misfit(model: nn.Module) -> str | None:
+def misfit(model: Any) -> str | None:
     """Why this forward would not be right for `model`, or None if it is."""
     config = model.config
     if config.model_type not in FAMILIES:
@@ -39,7 +41,7 @@ def misfit(model: nn.Module) -> str | None:
 class LlamaForward:
     """Next-token logits from fused weights in `dtype`; `refresh` loads them from named parameters."""
 
-    def __init__(self, model: nn.Module, dtype: torch.dtype):
+    def __init__(self, model: Any, dtype: torch.dtype):
         config = model.config
         self.dtype = dtype
         self.layers = config.num_hidden_layers
