@@ -21,7 +21,9 @@ class Rollouts:
 
     `reward_PG` is the weighted sum of the terms and NaN where no term applied. `correct_PG` is what sign
     rules and difficulty filters read; `scored_PG` is False where the verifier failed or no term applied.
-    `attempts_P` and `successes_P` are the pass-rate record of each problem *before* this batch.
+    `attempts_P` and `successes_P` are the pass-rate record of each problem *before* this batch. `confidence_PG` is the
+    stated confidence (NaN: none); `tokens_PG` counts the tokens of a completion, and the first `split_PG` of them stand
+    before its confidence tag (all of them where there is none).
     """
 
     reward_PG: Tensor
@@ -30,6 +32,9 @@ class Rollouts:
     truncated_PG: Tensor
     attempts_P: Tensor
     successes_P: Tensor
+    confidence_PG: Tensor
+    tokens_PG: Tensor
+    split_PG: Tensor
     ids: tuple[str, ...] = ()
 
     @staticmethod
@@ -41,15 +46,19 @@ class Rollouts:
         attempts_P: Any = None,
         successes_P: Any = None,
         scored_PG: Any = None,
+        confidence_PG: Any = None,
+        tokens_PG: Any = None,
+        split_PG: Any = None,
         ids: tuple[str, ...] | None = None,
     ) -> "Rollouts":
-        """Build rollouts from nested lists; `correct_PG` defaults to `reward_PG > 0`.
+        """Build rollouts from nested lists; `correct_PG` defaults to `reward_PG > 0`, lengths to one token.
 
         >>> Rollouts.of([[1.0, 0.0]]).correct_PG
         tensor([[ True, False]])
         """
         reward = torch.as_tensor(reward_PG, dtype=torch.float32)
         zeros = torch.zeros(reward.shape[0])
+        tokens = torch.ones_like(reward).long() if tokens_PG is None else torch.as_tensor(tokens_PG).long()
         scored = ~reward.isnan() if scored_PG is None else torch.as_tensor(scored_PG).bool()
         return Rollouts(
             reward_PG=reward,
@@ -60,6 +69,11 @@ class Rollouts:
             else torch.as_tensor(truncated_PG).bool(),
             attempts_P=zeros if attempts_P is None else torch.as_tensor(attempts_P, dtype=torch.float32),
             successes_P=zeros if successes_P is None else torch.as_tensor(successes_P, dtype=torch.float32),
+            confidence_PG=torch.full_like(reward, torch.nan)
+            if confidence_PG is None
+            else torch.as_tensor(confidence_PG, dtype=torch.float32),
+            tokens_PG=tokens,
+            split_PG=tokens if split_PG is None else torch.as_tensor(split_PG).long(),
             ids=tuple(f"p{i}" for i in range(reward.shape[0])) if ids is None else ids,
         )
 

@@ -14,6 +14,7 @@ Thin wraps, never a copied method. What is captured and what is rewritten:
 With no rlvr option set it behaves as GRPOTrainer does. Read in TRL 1.16; tests/test_trl_contract.py holds each hook.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from rlvr.rollouts_file import write_rollouts
 from rlvr.score import Scorer
 from rlvr.select.pass_rate import PassRate
 from rlvr.signal_metrics import signal_metrics
+from rlvr.spans import confidence_start
 from rlvr.terms import Term
 
 # Losses whose divisor counts rows, so a dropped row would still weigh in it (design.md, settled semantics 3).
@@ -137,8 +139,14 @@ class RLVRTrainer(GRPOTrainer):
             )
             inputs = [{**row, "record": record} for row, record in zip(inputs, records, strict=True)]
         rewards_NF = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        split = [
+            confidence_start(self._tokenizer, ids) if self.scorer and "confidence" in self.scorer.tags else len(ids)
+            for ids in completion_ids_list
+        ]
         self._captured = {
             "rewards": rewards_NF,
+            "split": gather_object(split),
+            "tokens": gather_object([len(ids) for ids in completion_ids_list]),
             "records": None if records is None else gather_object(records),
             "ids": gather_object([str(row.get("id", "")) for row in inputs]),
             "truncated": gather_object(truncated),
@@ -173,6 +181,7 @@ class RLVRTrainer(GRPOTrainer):
         if records is not None:
             correct_N = torch.tensor([c.correct is True for c in records])
             scored_N &= torch.tensor([c.correct is not None for c in records])
+        stated = [math.nan if c.confidence is None else c.confidence for c in records or ()]
         ids = tuple(self._captured["ids"][::group_size])
         attempts_P, successes_P = self.record.lookup(ids)
         return Rollouts.of(
@@ -182,6 +191,9 @@ class RLVRTrainer(GRPOTrainer):
             truncated_PG=torch.tensor(self._captured["truncated"]).view(-1, group_size),
             attempts_P=attempts_P,
             successes_P=successes_P,
+            confidence_PG=torch.tensor(stated).view(-1, group_size) if stated else None,
+            tokens_PG=torch.tensor(self._captured["tokens"]).view(-1, group_size),
+            split_PG=torch.tensor(self._captured["split"]).view(-1, group_size),
             ids=ids,
         )
 
@@ -198,7 +210,11 @@ class RLVRTrainer(GRPOTrainer):
             # tool_mask is TRL's mask of tokens that are attended to but carry no loss.
             out["tool_mask"] = mask if "tool_mask" not in out else mask * out["tool_mask"]
             out["num_items_in_batch"] = self.accelerator.gather((out["completion_mask"] * out["tool_mask"]).sum()).sum()
-        out["advantages"] = self._local(used_N, n_local).to(out["advantages"])
+        local = self._local(used_N, n_local)
+        if local.dim() == 2:  # per-token credit is as wide as the longest completion of all processes
+            width = out["completion_ids"].shape[1]
+            local = torch.nn.functional.pad(local, (0, max(0, width - local.shape[1])))[:, :width]
+        out["advantages"] = local.to(out["advantages"])
         # A deque as long as the generation batch: this replaces the advantages which TRL computed but nobody used.
         self._logs["advantages"].extend((adv_N if adv_N.dim() == 1 else adv_N.mean(-1)).tolist())
 

@@ -64,7 +64,7 @@ def test_is_pure_and_deterministic(thing):
 def test_keeps_shapes_and_types_and_is_finite(thing):
     rollouts = messy()
     signal = thing()(rollouts)
-    assert signal.adv.shape == signal.keep_PG.shape == rollouts.reward_PG.shape
+    assert signal.adv.shape[:2] == signal.keep_PG.shape == rollouts.reward_PG.shape
     assert signal.adv.dtype == torch.float32
     assert signal.keep_PG.dtype == torch.bool
     assert signal.adv.isfinite().all()

@@ -21,13 +21,14 @@ from rlvr.advantages.pass_at_k import pass_at_k
 from rlvr.advantages.pkpo import pkpo
 from rlvr.advantages.recipes import dr_grpo, grpo, lite_ppo, maxrl, nsr, psr, reinforce, rloo, w_reinforce
 from rlvr.advantages.signed import signed
+from rlvr.advantages.split_confidence import split_confidence
 from rlvr.advantages.weigh_sign import weigh_sign
 from rlvr.errors import SpecError, did_you_mean
 
 TRANSFORMS: dict[str, Callable[..., Transform]] = {
     t.__name__: t
     for t in (
-        group_center, group_scale, batch_scale, mean_scale, leave_one_out, pass_at_k, pkpo,
+        group_center, group_scale, batch_scale, mean_scale, leave_one_out, pass_at_k, pkpo, split_confidence,
         signed, keep_positive, keep_negative, weigh_sign, mask_sign,
         drop_zero_signal, drop_truncated, drop_near_impossible,
     )

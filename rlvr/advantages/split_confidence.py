@@ -1,0 +1,53 @@
+"""Credit where it belongs: answer tokens are judged by correctness, confidence tokens by calibration."""
+
+from dataclasses import dataclass
+
+import torch
+
+from rlvr.advantages.base import Transform, is_number, kept_mean, kept_std, require
+from rlvr.rollouts import Rollouts, Signal
+
+
+@dataclass(frozen=True)
+class split_confidence(Transform):
+    """DCPO's decoupled advantage (2603.09117), shape (P, G, T): two normalised signals on disjoint tokens.
+
+        tokens before the confidence tag:  z(y)            y = 1 if right, else 0
+        from the confidence tag on:        z(-|q - R|)     R = lam * (group's accuracy) + (1 - lam) * y
+
+    z(x) = (x - mean) / (std + eps) over the kept completions of the group (those that state a confidence, for the
+    second). So a group that is all right or all wrong still teaches its confidence, and noise in the confidence never
+    reaches the working. Reads `correct` and the confidence; replaces the incoming advantage. A completion without a
+    readable confidence gets the first credit on all its tokens; let a format term or `drop_truncated` deal with it.
+
+    >>> rollouts = Rollouts.of([[1.0, 0.0]], confidence_PG=[[0.9, 0.9]], tokens_PG=[[3, 3]], split_PG=[[2, 2]])
+    >>> split_confidence(lam=0.0, ddof=0)(rollouts).adv.round(decimals=2)  # 0.9 suits the right one
+    tensor([[[ 1.,  1.,  1.],
+             [-1., -1., -1.]]])
+    """
+
+    lam: float = 0.5
+    eps: float = 1e-4
+    ddof: int = 1
+
+    def __post_init__(self) -> None:
+        require(is_number(self.lam) and 0 <= self.lam <= 1, self, "lam must lie in [0, 1].")
+        require(is_number(self.eps) and self.eps > 0, self, "eps must be above 0, or equal values divide by 0.")
+        require(self.ddof in (0, 1), self, "ddof must be 0 (population) or 1 (sample).")
+
+    def apply(self, rollouts: Rollouts, signal: Signal) -> Signal:
+        keep = signal.keep_PG
+        right = rollouts.correct_PG.float()
+        target = self.lam * kept_mean(right, keep) + (1 - self.lam) * right
+        stated = keep & rollouts.confidence_PG.isfinite()
+        distance = (rollouts.confidence_PG.nan_to_num(0.0) - target).abs()
+        answer_PG, confidence_PG = self._standardise(right, keep), self._standardise(-distance, stated)
+        position = torch.arange(int(rollouts.tokens_PG.max().clamp(min=1)), device=keep.device)
+        before = (position < rollouts.split_PG[..., None]) | ~stated[..., None]
+        inside = position < rollouts.tokens_PG[..., None]
+        adv = torch.where(before, answer_PG[..., None], confidence_PG[..., None]) * inside
+        return Signal(adv * keep[..., None], keep, signal.dropped)
+
+    def _standardise(self, values: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+        scale = kept_std(values, keep, self.ddof) + self.eps
+        return (values - kept_mean(values, keep)) * keep / scale
