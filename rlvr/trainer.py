@@ -25,10 +25,10 @@ from peft import PeftModel
 from torch import Tensor
 from trl import GRPOTrainer
 from trl.kernels.chunked_logprob import _use_triton
-from trl.trainer.utils import RepeatSampler
 
 from rlvr.advantages import Transform
 from rlvr.config import TrainConfig
+from rlvr.epoch_sampler import EpochRepeatSampler
 from rlvr.errors import SpecError
 from rlvr.generate import Engine, Sampling
 from rlvr.head import add_scores, can_score
@@ -44,23 +44,6 @@ from rlvr.terms import Term
 # Losses whose divisor counts rows, so a dropped row would still weigh in it (design.md, settled semantics 3).
 ROW_MEAN_LOSSES = ("grpo", "sapo", "dr_grpo", "luspo")
 _STATE = "rlvr_state_rank{}.pt"
-
-
-class EpochRepeatSampler(RepeatSampler):
-    """TRL's sampler, in TRL's order, that can also start at any epoch (TRL's replays epoch 0 after a resume)."""
-
-    epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by accelerate at the start of each epoch."""
-        self.epoch = epoch
-
-    def __iter__(self):
-        if self.shuffle and self.seed is not None:
-            self.generator.manual_seed(self.seed)
-            for _ in range(self.epoch):
-                torch.randperm(self.num_samples, generator=self.generator)
-        return super().__iter__()
 
 
 def term_function(term: Term):

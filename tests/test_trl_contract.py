@@ -9,8 +9,9 @@ from trl import GRPOConfig, GRPOTrainer
 
 from rlvr.advantages import build
 from rlvr.config import TrainConfig
+from rlvr.epoch_sampler import EpochRepeatSampler
 from rlvr.models import build_tiny
-from rlvr.trainer import EpochRepeatSampler, RLVRTrainer
+from rlvr.trainer import RLVRTrainer
 
 SIGNATURES = {
     "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],
