@@ -95,8 +95,8 @@ def redraw() -> None:
 
 **Claim** (2507.16806). A Brier term beside the correctness reward repairs the stated confidence and costs no accuracy.
 
-**Design.** `rlvr train --config rlcr smollm2` ([recipe](../../rlvr/recipes/smollm2.yaml)): a warm-up of 40 x 8
-worked solutions whose stated confidence is random, then 60 steps of 4 problems x 8 completions, full fine-tuning,
+**Design.** `rlvr train --config rlcr smollm2` ([recipe](../../rlvr/recipes/smollm2.yaml)): a warm-up of 40 x 16
+worked solutions whose stated confidence is random, then 30 steps of 16 problems x 8 completions, full fine-tuning,
 one seed (42), levels 0, 1, 2 of the arithmetic ladder. No setting was chosen by looking at the test problems.
 
 **Criterion, committed before the run.**
@@ -121,11 +121,16 @@ one seed (42), levels 0, 1, 2 of the arithmetic ladder. No setting was chosen by
 
 **Limits.** One seed, one model, one task family, {before["problems"]} in-distribution test problems. It does not
 compare against a correctness-only reward (that needs the ablation). The constant-confidence baseline's own ECE is 0
-by construction, so it is judged by Brier. Splits go by the text of an expression, so "3 + 4" may be trained on and
-"4 + 3" tested (level 0).
+by construction, so it is judged by Brier.
 
-**What would change it.** More steps and more problems per step (4 problems of 3 levels give little contrast between
-sure and hopeless ones in one update), several seeds, and a correctness-only arm.
+**Earlier attempts, none hidden.** (1) 60 steps of 4 problems x 8 (1,920 completions, lr 2e-5, version 1 of the problem
+set, 120 test problems): pass@1 0.400 -> 0.425, +0.025 [-0.009, 0.060]; ECE -0.179 [-0.25, -0.11]; Brier -0.079
+[-0.101, -0.060]; skill over the constant -0.006 [-0.066, 0.034]: two of four points. (2) lr 5e-5 with 16 problems x 8:
+training accuracy fell from 50% to 9% at the sixth step; stopped there, its test problems never read
+([metrics](calibration_smollm2/collapsed_lr5e-5.jsonl)). Then lr went back to 2e-5 for this run.
+
+**What would change it.** More completions (the noise of full fine-tuning falls with their total number), several
+seeds, split credit (`--config dcpo`), and a correctness-only arm.
 
 Redraw: `make findings`. Train again: `make findings RERUN=1`.
 """,
