@@ -2,7 +2,7 @@
 
 glibc gives every block above 32 MB (and often smaller ones) back to the kernel when it is freed and asks for zeroed
 pages when the next one is made. Logits are such blocks: a training pass of SmolLM2-135M on two cores took 8.7 s
-with that and 3.3 s without it (docs/performance.md). TRL, PyTorch and NumPy are unaffected otherwise.
+with that and 3.3 s without it. TRL, PyTorch and NumPy are unaffected otherwise.
 """
 
 import ctypes

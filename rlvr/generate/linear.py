@@ -20,7 +20,7 @@ class PackedLinear:
     """x @ weight' + bias, (…, in) -> (…, out); no gradient.
 
     A plain product re-orders the weights at every call: with 32 rows that is a third of the time in float32 on an
-    AVX2 machine (docs/performance.md).
+    AVX2 machine.
     """
 
     def __init__(self, weight_OI: Tensor, bias_O: Tensor | None):
