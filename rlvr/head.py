@@ -55,14 +55,10 @@ class _ChunkedScores(torch.autograd.Function):
         for rows in _chunks(len(hidden_NC)):
             hidden = hidden_NC[rows]
             log_p = _logits(hidden, weight_VC, bias_V, ctx.temperature).sub_(log_z_N[rows, None])
-            extra = None if grad_entropy_N is None else log_p + entropy_N[rows, None]
-            grad = log_p.exp_()  # p
-            if grad_log_prob_N is None:
-                grad.mul_(-(extra * grad_entropy_N[rows, None]))  # type: ignore[operator]
-            elif extra is None:
-                grad.mul_(-grad_log_prob_N[rows, None])
-            else:
-                grad.mul_(-(extra * grad_entropy_N[rows, None] + grad_log_prob_N[rows, None]))
+            pull: Any = 0.0 if grad_log_prob_N is None else grad_log_prob_N[rows, None]
+            if grad_entropy_N is not None:
+                pull = (log_p + entropy_N[rows, None]) * grad_entropy_N[rows, None] + pull
+            grad = log_p.exp_().mul_(-pull)  # -p (d/d log p + (log p + H) d/dH)
             if grad_log_prob_N is not None:
                 grad.scatter_add_(1, targets_N[rows, None], grad_log_prob_N[rows, None])
             if ctx.temperature != 1.0:

@@ -284,13 +284,11 @@ class RLVRTrainer(GRPOTrainer):
         if (
             not (getattr(args, "skip_silent_rows", False) and self.model.training)
             or self.beta
-            or (
-                self._entropy_bonus_enabled
-                or self.aux_loss_enabled
-                or self.off_policy_mask_threshold is not None
-                or self.top_entropy_quantile < 1.0
-                or "pixel_values" in inputs
-            )
+            or self._entropy_bonus_enabled
+            or self.aux_loss_enabled
+            or self.off_policy_mask_threshold is not None
+            or self.top_entropy_quantile < 1.0
+            or "pixel_values" in inputs
         ):
             return None
         adv = inputs["advantages"]

@@ -153,9 +153,11 @@ def train(settings: Warmup, target: Path) -> None:
 
 def _train_apart(settings: Warmup, target: Path) -> None:
     """The same in a process of its own: under a distributed launch, a trainer here would wait for all the others."""
-    launch = ("RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_")
-    apart = ("TORCHELASTIC_", "ACCELERATE_", "FSDP_")
-    env = {k: v for k, v in os.environ.items() if not k.startswith((*launch, *apart))}
+    launch = (
+        "RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_",
+        "TORCHELASTIC_", "ACCELERATE_", "FSDP_",
+    )  # fmt: skip
+    env = {k: v for k, v in os.environ.items() if not k.startswith(launch)}
     fields = json.dumps(dataclasses.asdict(settings))
     done = subprocess.run([sys.executable, "-m", "rlvr.warmup", str(target), fields], env=env, check=False)
     if done.returncode:

@@ -38,6 +38,12 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def require_divisor(transform: Transform, eps: Any, ddof: Any) -> None:
+    """Raise SpecError unless `eps` and `ddof` make a divisor std(ddof) + eps that is never 0."""
+    require(is_number(eps) and eps > 0, transform, "eps must be above 0, or equal rewards divide by 0.")
+    require(ddof in (0, 1), transform, "ddof must be 0 (population) or 1 (sample).")
+
+
 def require_one_credit_each(transform: Transform, signal: Signal) -> None:
     """Raise SpecError for a per-token signal: a completion's token t is no baseline for another's token t."""
     message = "needs one advantage per completion. Put it before the step that spreads credit over tokens."

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from rlvr.advantages.base import Transform, is_number, kept_std, over_tokens, require
+from rlvr.advantages.base import Transform, kept_std, over_tokens, require_divisor
 from rlvr.rollouts import Rollouts, Signal
 
 
@@ -23,9 +23,7 @@ class batch_scale(Transform):
     ddof: int = 1
 
     def __post_init__(self) -> None:
-        positive = is_number(self.eps) and self.eps > 0
-        require(positive, self, "eps must be above 0, or equal rewards divide by 0.")
-        require(self.ddof in (0, 1), self, "ddof must be 0 (population) or 1 (sample).")
+        require_divisor(self, self.eps, self.ddof)
 
     def apply(self, rollouts: Rollouts, signal: Signal) -> Signal:
         std = kept_std(rollouts.reward_PG.nan_to_num(0.0), signal.keep_PG, self.ddof, dim=(0, 1))

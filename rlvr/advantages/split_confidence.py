@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from rlvr.advantages.base import Transform, is_number, kept_mean, kept_std, require
+from rlvr.advantages.base import Transform, is_number, kept_mean, kept_std, require, require_divisor
 from rlvr.rollouts import Rollouts, Signal
 
 
@@ -32,8 +32,7 @@ class split_confidence(Transform):
 
     def __post_init__(self) -> None:
         require(is_number(self.lam) and 0 <= self.lam <= 1, self, "lam must lie in [0, 1].")
-        require(is_number(self.eps) and self.eps > 0, self, "eps must be above 0, or equal values divide by 0.")
-        require(self.ddof in (0, 1), self, "ddof must be 0 (population) or 1 (sample).")
+        require_divisor(self, self.eps, self.ddof)
 
     def apply(self, rollouts: Rollouts, signal: Signal) -> Signal:
         keep = signal.keep_PG

@@ -14,15 +14,14 @@ class SlotCache:
         # zeros: what a mask hides still takes part as 0 x value, and 0 x NaN is NaN
         self.kv = torch.zeros(layers, 2, slots, kv_heads, columns, head_dim, dtype=dtype, device=device)
 
-    def grow(self, columns: int) -> int:
-        """Make room for `columns` positions and return `columns`."""
+    def grow(self, columns: int) -> None:
+        """Make room for `columns` positions."""
         have = self.kv.shape[4]
         if columns > have:
             layers, two, slots, heads, _, dim = self.kv.shape
             wider = self.kv.new_zeros(layers, two, slots, heads, max(columns, 2 * have), dim)
             wider[..., :have, :] = self.kv
             self.kv = wider
-        return columns
 
     def write_prompts(self, layer: int, slots_PG: Tensor | None, k_PKSD: Tensor, v_PKSD: Tensor) -> None:
         """Store prompt p in all the slots of its group."""

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from rlvr.errors import ModelError
 from rlvr.generate import general, llama
 from rlvr.generate.cache import SlotCache
-from rlvr.generate.sampler import Sampling, draw, row_uniforms
+from rlvr.generate.rows import Rows
+from rlvr.generate.sampler import Sampling
 from rlvr.generate.weights import SamplingWeights, plain_weights
 
 log = logging.getLogger(__name__)
@@ -67,17 +67,17 @@ class Engine:
         self.config = base.config
         self._dtype = dtype
         self._fast: llama.LlamaForward | None = None
-        self._trusted = False
+        self._loaded = self._trusted = False
         if fast and (why := llama.misfit(base)):
             log.warning("sampling with transformers' own forward: %s", why)
         elif fast:
             self._fast = llama.LlamaForward(base, dtype or next(policy.parameters()).dtype)
         self._general = None if self._fast else SamplingWeights(policy, dtype)
-        self.refresh()
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Take over the policy's present weights."""
+        """Take over the policy's present weights (the first `generate` does so by itself)."""
+        self._loaded = True
         if self._fast is not None:
             self._fast.refresh(plain_weights(self.policy))
         if self._general is not None:
@@ -111,9 +111,14 @@ class Engine:
                 raise ModelError(f"Prompt {i} has no tokens.")
             if limit and len(prompt) >= limit:
                 raise ModelError(f"Prompt {i} has {len(prompt)} tokens; the model's context holds {limit}.")
+        if not self._loaded:
+            self.refresh()
         if self._fast is not None and not self._trusted:
             self._check(prompts[:2])
-        noise_rows = torch.arange(len(prompts) * group_size) + first_row
+        total = len(prompts) * group_size
+        if sampling.max_tokens < 1:
+            return Samples([[] for _ in range(total)], [[] for _ in range(total)])
+        noise_rows = torch.arange(total) + first_row
         if self._fast is not None:
             ids, logps = self._decode(self._fast, prompts, group_size, sampling, seed, noise_rows)
         else:
@@ -175,32 +180,13 @@ class Engine:
         slots = min(max(self.max_rows, group_size), total)
         limit = getattr(self.config, "max_position_embeddings", None) or 2**30
         width = max(map(len, prompts))
-        longest = max(min(sampling.max_tokens, limit - len(p)) for p in prompts)
-        cache = self._cache(slots, width + min(longest, 256))
-        all_ids = torch.zeros(total, longest, dtype=torch.long, device=device)
-        all_logps = torch.zeros(total, longest, device=device)
-        length = torch.zeros(total, dtype=torch.long, device=device)
         room = torch.tensor([min(sampling.max_tokens, limit - len(p)) for p in prompts], device=device)
+        rows = Rows(room.repeat_interleave(group_size), noise_rows, self.eos_ids, sampling, seed)
+        cache = self._cache(slots, width + min(int(room.max()), 256))
         prompt_length = torch.tensor([len(p) for p in prompts], device=device)
-        eos = torch.tensor(self.eos_ids, device=device)
-        noise_rows = noise_rows.to(device)
         row = torch.empty(0, dtype=torch.long, device=device)  # which completion the slot decodes
         token = torch.empty(0, dtype=torch.long, device=device)  # its newest token, not yet in the cache
         waiting = 0  # the first prompt that has not started
-
-        def take(rows: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-            """Draw one token for each row; return the rows that go on and their tokens."""
-            at = length[rows]
-            new, logp = draw(
-                logits,
-                row_uniforms(seed, noise_rows[rows], at),
-                sampling.temperature,
-                sampling.top_k,
-                sampling.top_p,
-            )
-            all_ids[rows, at], all_logps[rows, at] = new, logp
-            length[rows] += 1
-            return new, ~torch.isin(new, eos) & (at + 1 < room[rows // group_size])
 
         while waiting < len(prompts) or len(row):
             free = (slots - len(row)) // group_size
@@ -217,19 +203,16 @@ class Engine:
                     cache,
                     inside.view(-1, group_size),
                 )
-                new, goes_on = take(fresh, logits.repeat_interleave(group_size, 0))
+                new, goes_on = rows.take(fresh, logits.repeat_interleave(group_size, 0))
                 row, token = torch.cat([row, fresh]), torch.cat([token, new])
                 live = torch.cat([torch.ones(len(row) - len(fresh), dtype=torch.bool, device=device), goes_on])
             else:
-                position = prompt_length[row // group_size] + length[row] - 1
-                token, live = take(row, fast.step(token, position, cache))
+                position = prompt_length[row // group_size] + rows.length[row] - 1
+                token, live = rows.take(row, fast.step(token, position, cache))
             if not live.all():  # the last live rows move into the slots of those which have ended
                 n = int(live.sum())
                 hole, mover = (~live[:n]).nonzero()[:, 0], n + live[n:].nonzero()[:, 0]
                 cache.move(mover, hole, cache.kv.shape[4])
                 row[hole], token[hole] = row[mover], token[mover]
                 row, token = row[:n], token[:n]
-        ends = length.tolist()
-        ids = [r[:n] for r, n in zip(all_ids.tolist(), ends, strict=True)]
-        logps = [r[:n] for r, n in zip(all_logps.tolist(), ends, strict=True)]
-        return ids, logps
+        return rows.lists()

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from rlvr.generate.sampler import Sampling, draw, row_uniforms
+from rlvr.generate.rows import Rows
+from rlvr.generate.sampler import Sampling
 
 
 def decode(
@@ -50,46 +51,21 @@ def _decode_block(model, prompts, group_size: int, sampling: Sampling, seed: int
     logits = logits.repeat_interleave(group_size, 0)
     mask = mask.repeat_interleave(group_size, 0)
     position = mask.sum(-1, keepdim=True)
-    total = len(prompts) * group_size
-    all_ids = torch.zeros(total, longest, dtype=torch.long, device=device)
-    all_logps = torch.zeros(total, longest, device=device)
-    length = torch.zeros(total, dtype=torch.long, device=device)
-    eos = torch.tensor(list(eos_ids), device=device)
-    noise_rows = noise_rows.to(device)
-    row = torch.arange(total, device=device)  # which completion each batch row is
-    live = torch.ones(total, dtype=torch.bool, device=device)  # rows which have not ended
-    for step in range(longest):
-        token, logp = draw(
-            logits,
-            row_uniforms(seed, noise_rows[row], step),
-            sampling.temperature,
-            sampling.top_k,
-            sampling.top_p,
-        )
-        all_ids[row, step] = token
-        all_logps[row, step] = logp
-        length[row] += live
-        live = live & ~torch.isin(token, eos)
+    row = torch.arange(len(mask), device=device)  # which completion each batch row is
+    live = torch.ones_like(row, dtype=torch.bool)  # rows which have not ended
+    rows = Rows(torch.full_like(row, longest), noise_rows, eos_ids, sampling, seed)
+    while True:
+        token, live = rows.take(row, logits, live)
         n_live = int(live.sum())
-        if n_live == 0 or step == longest - 1:
-            break
+        if n_live == 0:
+            return rows.lists()
         if n_live <= 0.8 * len(row):  # re-packing copies the cache, so not at every ending
             kept = live.nonzero()[:, 0]
             cache.batch_select_indices(kept)
-            row, token, mask, position, live = (
-                row[kept],
-                token[kept],
-                mask[kept],
-                position[kept],
-                live[kept],
-            )
+            row, token, mask, position, live = row[kept], token[kept], mask[kept], position[kept], live[kept]
         mask = torch.cat([mask, mask.new_ones(len(row), 1)], -1)
         logits = _forward(model, token[:, None], mask, position, cache)
         position = position + 1
-    ends = length.tolist()
-    ids = [r[:n] for r, n in zip(all_ids.tolist(), ends, strict=True)]
-    logps = [r[:n] for r, n in zip(all_logps.tolist(), ends, strict=True)]
-    return ids, logps
 
 
 def _forward(model, input_ids: Tensor, mask: Tensor, position: Tensor, cache: DynamicCache) -> Tensor:

@@ -89,7 +89,8 @@ class LlamaForward:
 
     def step(self, ids_B: Tensor, position_B: Tensor, cache: SlotCache) -> Tensor:
         """Run one token of each of the first B slots, at `position_B`; logits (B, V)."""
-        longest = cache.grow(int(position_B.max()) + 1)
+        longest = int(position_B.max()) + 1
+        cache.grow(longest)
         past = torch.arange(longest, device=ids_B.device) <= position_B[:, None]
         return self.head(self._blocks(ids_B[:, None], position_B[:, None], cache, None, past)[:, 0])
 

@@ -75,6 +75,7 @@ def main() -> None:
     prompts = encode(tokenizer, [messages(p, ("think", "answer")) for p in problems])
     start = time.perf_counter()
     fast = Engine(model, ends, tokenizer.pad_token_id)
+    fast.refresh()
     print(f"engine ready in {time.perf_counter() - start:.2f} s ({fast.path})")
     general = Engine(model, ends, tokenizer.pad_token_id, fast=False)
     result: dict[str, dict[str, list[float]]] = {}

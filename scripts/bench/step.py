@@ -52,16 +52,9 @@ def work(arm: str, args: argparse.Namespace) -> dict[str, Any]:
     tuned = {"bf16": native_bf16(), "gradient_checkpointing": False}
     with tempfile.TemporaryDirectory() as folder:
         data = Dataset.from_dict({"prompt": chats})
-        if arm == "rlvr":
-            config: Any = TrainConfig(output_dir=folder, **common)
-            trainer: Any = RLVRTrainer(
-                model, args=config, train_dataset=data, processing_class=tokenizer, reward_funcs=reward_length
-            )
-        else:
-            config = GRPOConfig(output_dir=folder, **common, **(tuned if arm == "trl" else {}))
-            trainer = GRPOTrainer(
-                model, args=config, train_dataset=data, processing_class=tokenizer, reward_funcs=reward_length
-            )
+        cls, kind = (RLVRTrainer, TrainConfig) if arm == "rlvr" else (GRPOTrainer, GRPOConfig)
+        config = kind(output_dir=folder, **common, **(tuned if arm == "trl" else {}))
+        trainer = cls(model, args=config, train_dataset=data, processing_class=tokenizer, reward_funcs=reward_length)
         trainer.remove_callback(PrinterCallback)
         trainer.train()
     rows = [row for row in trainer.state.log_history if "step_time" in row][1:]
