@@ -4,8 +4,9 @@
     python scripts/bench/step.py --model smollm2-135m-instruct --out docs/performance/step.json
 
 Arms: `rlvr` (its defaults); `trl` (GRPOTrainer, tuned: no checkpointing, the precision that is native here);
-`trl_default` (GRPOTrainer as it comes: bfloat16 autocast, gradient checkpointing). All arms get the same weights,
-prompts, optimizer, learning rate and lengths. Each process trains three steps; the first is warm-up and not counted.
+`trl_default` (GRPOTrainer as it comes: bfloat16 autocast, gradient checkpointing; float32 where bfloat16 is emulated,
+because an emulated step takes hours). All arms get the same weights, prompts, optimizer, learning rate and
+lengths. Each process trains three steps; the first is warm-up and not counted.
 """
 
 import argparse
@@ -49,11 +50,12 @@ def work(arm: str, args: argparse.Namespace) -> dict[str, Any]:
         "max_completion_length": args.tokens, "save_strategy": "no", "logging_steps": 1, "learning_rate": 1e-9,
         "seed": 0, "report_to": "none", "disable_tqdm": True,
     }  # fmt: skip
-    tuned = {"bf16": native_bf16(), "gradient_checkpointing": False}
+    precision = {"bf16": native_bf16()}
+    own = {"rlvr": {}, "trl": {**precision, "gradient_checkpointing": False}, "trl_default": precision}[arm]
     with tempfile.TemporaryDirectory() as folder:
         data = Dataset.from_dict({"prompt": chats})
         cls, kind = (RLVRTrainer, TrainConfig) if arm == "rlvr" else (GRPOTrainer, GRPOConfig)
-        config = kind(output_dir=folder, **common, **(tuned if arm == "trl" else {}))
+        config = kind(output_dir=folder, **common, **own)
         trainer = cls(model, args=config, train_dataset=data, processing_class=tokenizer, reward_funcs=reward_length)
         trainer.remove_callback(PrinterCallback)
         trainer.train()

@@ -1,0 +1,32 @@
+"""Copy a built-in recipe, reward term or problem set into the working folder, to be changed."""
+
+import shutil
+from pathlib import Path
+
+from rlvr.commands.parser import command_parser
+from rlvr.errors import RlvrError, did_you_mean
+
+EXAMPLES = """\
+rlvr cp rlcr my_recipe.yaml
+rlvr cp brier my_brier.py
+"""
+
+
+def run(argv: list[str]) -> int:
+    parser = command_parser(__name__)
+    parser.add_argument("name", help="a recipe, reward term or problem set (see rlvr ls)")
+    parser.add_argument("target", type=Path, nargs="?", default=Path("."), help="file or folder (default: here)")
+    own = parser.parse_args(argv)
+    from rlvr import content
+
+    recipes = {p.stem: p for p in (Path(__file__).parents[1] / "recipes").glob("*.yaml")}
+    known = {**content.names("data"), **content.names("rewards"), **recipes}
+    if own.name not in known:
+        raise RlvrError(did_you_mean("recipe, reward term or problem set", own.name, known))
+    source = known[own.name]
+    target = own.target / source.name if own.target.is_dir() else own.target
+    if target.exists():
+        raise RlvrError(f"{target} exists already. Choose another name.")
+    shutil.copyfile(source, target)
+    print(target)
+    return 0

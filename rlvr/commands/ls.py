@@ -1,0 +1,63 @@
+"""List recipes, reward terms, problem sets, advantages and models."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rlvr.commands.parser import command_parser
+
+EXAMPLES = """\
+rlvr ls
+rlvr ls rewards
+"""
+
+
+def run(argv: list[str]) -> int:
+    parser = command_parser(__name__)
+    parser.add_argument("kind", nargs="?", choices=sorted(_listing()), help="one kind only")
+    own = parser.parse_args(argv)
+    for kind, entries in _listing().items():
+        if own.kind in (None, kind):
+            print(f"{kind}:")
+            for name, summary in entries().items():
+                print(f"  {name:<24} {summary}")
+    return 0
+
+
+def _listing() -> dict[str, Callable[[], dict[str, str]]]:
+    import ast
+
+    from rlvr import content
+
+    def first_sentence(path: Path) -> str:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        return (ast.get_docstring(tree) or "").split("\n")[0]
+
+    def files(kind: str) -> dict[str, str]:
+        return {name: first_sentence(path) for name, path in content.names(kind).items()}
+
+    def recipes() -> dict[str, str]:
+        folder = Path(__file__).parents[1] / "recipes"
+        return {
+            p.stem: p.read_text(encoding="utf-8").split("\n")[0].lstrip("# ") for p in sorted(folder.glob("*.yaml"))
+        }
+
+    def transforms() -> dict[str, str]:
+        from rlvr.advantages import RECIPES, TRANSFORMS
+
+        both = {**RECIPES, **TRANSFORMS}
+        return {name: (thing.__doc__ or "").strip().split("\n")[0] for name, thing in both.items()}
+
+    def models() -> dict[str, str]:
+        return {
+            "smollm2-135m-instruct": "SmolLM2-135M-Instruct, packaged (no hub needed)",
+            "tiny": "a Llama of 1M parameters with one token per byte, built from a seed",
+            "FOLDER or OWNER/NAME": "any decoder that transformers can load",
+        }
+
+    return {
+        "recipes": recipes,
+        "rewards": lambda: files("rewards"),
+        "data": lambda: files("data"),
+        "advantages": transforms,
+        "models": models,
+    }

@@ -1,0 +1,30 @@
+"""What the commands share: their argument parser, and the help of a config's settings."""
+
+import argparse
+import dataclasses
+import sys
+import textwrap
+
+
+def command_parser(module: str, **kwargs) -> argparse.ArgumentParser:
+    """Return the parser of a command's module: its docstring is the description, its EXAMPLES the epilog."""
+    command = sys.modules[module]
+    return argparse.ArgumentParser(
+        prog=f"rlvr {module.rsplit('.', 1)[-1]}",
+        description=command.__doc__,
+        epilog="examples:\n" + textwrap.indent(command.EXAMPLES, "  "),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        **kwargs,
+    )
+
+
+def config_help(kind: type, own: argparse.ArgumentParser) -> None:
+    """Print the command's own help, then one line for each setting of its config."""
+    print(own.format_help())
+    print("settings (flags here, keys in a recipe):")
+    for f in dataclasses.fields(kind):
+        text = str(f.metadata.get("help", "")).strip().split("\n")[0]
+        if f.init and text:
+            default = f.default if f.default is not dataclasses.MISSING else f.default_factory()  # type: ignore[misc, operator]
+            print(f"  --{f.name} (default: {default})\n      {textwrap.shorten(text, 160)}")

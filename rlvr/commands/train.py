@@ -1,0 +1,50 @@
+"""Train a model on verifiable rewards: warm up, evaluate, train, evaluate, report."""
+
+from pathlib import Path
+
+from rlvr.commands.parser import command_parser, config_help
+
+EXAMPLES = """\
+rlvr train --config demo
+rlvr train --config rlcr smollm2 --learning_rate 2e-6 --seed 1
+rlvr train --config my_recipe.yaml --dry_run
+rlvr train --resume runs/rlcr-smollm2-s0-20260101-120000
+accelerate launch --num_processes 2 -m rlvr train --config grpo smollm2
+"""
+
+
+def run(argv: list[str]) -> int:
+    parser = command_parser(__name__, add_help=False)
+    parser.add_argument("-h", "--help", action="store_true", help="show this, and every setting")
+    parser.add_argument("--config", nargs="+", default=[], help="recipes, by name or path, merged left to right")
+    parser.add_argument("--resume", type=Path, help="go on with this run directory from its newest checkpoint")
+    parser.add_argument("--dry_run", action="store_true", help="print the resolved settings and the chain, and stop")
+    parser.add_argument("--no_report", action="store_true", help="do not write the report at the end")
+    own, rest = parser.parse_known_args(argv)
+    from rlvr.config import TrainConfig, parse_config, to_yaml
+
+    if own.help:
+        config_help(TrainConfig, parser)
+        return 0
+    recipes = [str(own.resume / "config.yaml")] if own.resume else own.config
+    config = parse_config(TrainConfig, recipes, rest, "rlvr train")
+    from rlvr.callbacks import say
+    from rlvr.plan import plan
+    from rlvr.train import train
+
+    resolved = plan(config)
+    if own.dry_run:
+        print(to_yaml(config), end="")
+        print(f"# the signal: {resolved.advantage!r}")
+        print(f"# {len(resolved.problems)} training problems, e.g. {resolved.problems[0].prompt[-1]['content']!r}")
+        return 0
+    run = train(resolved, own.config, ["rlvr", "train", *argv], own.resume)
+    from accelerate import PartialState
+
+    if not own.no_report and PartialState().is_main_process:
+        from rlvr.report import write_report
+
+        page = write_report([run.path], run.path)
+        print((page.parent / "report.md").read_text(encoding="utf-8").split("\n## ")[0])
+        say(f"report: {page}")
+    return 0
