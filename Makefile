@@ -35,7 +35,8 @@ fix: setup  ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 bench: setup  ## time rlvr against TRL, side by side (MODEL=smollm2-135m-instruct for the real one)
-	for part in step sampling training; do $(BIN)/python scripts/bench/$$part.py $(if $(MODEL),--model $(MODEL)); done
+	for part in step sampling training growth; do $(BIN)/python scripts/bench/$$part.py $(if $(MODEL),--model $(MODEL)) --out bench/$$part.json; done
+	$(BIN)/python scripts/bench/figure.py bench
 
 findings: setup  ## redraw the findings from their committed results (RERUN=1 runs them again)
 	$(BIN)/python scripts/findings/calibration_smollm2.py $(if $(RERUN),--rerun)

@@ -1,19 +1,18 @@
 """The `rlvr` command: finds the command, runs it, and turns errors into one line; no logic of its own."""
 
-import os
 import sys
 from collections.abc import Sequence
 
 from rlvr.commands import COMMANDS, load
 from rlvr.errors import RlvrError, did_you_mean
 from rlvr.memory import keep_freed_memory
+from rlvr.quiet import quiet_libraries
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; mistakes that a user can mend are printed without a traceback (exit status 2)."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    quiet_libraries()
     if not argv or argv[0] in ("-h", "--help"):
         print(overview())
         return 0

@@ -94,26 +94,13 @@ class TrainConfig(GRPOConfig):
             self.bf16 = native_bf16(PartialState().device)
         super().__post_init__()
         self.output_dir = folder or ""  # the run directory; empty means runs/<name>
-        unknown = [tag for tag in self.tags if tag not in TAGS]
-        if unknown:
-            raise SpecError(did_you_mean("tag", unknown[0], TAGS))
+        _check_tags(self.tags)
         if not isinstance(self.rewards, dict) or not self.rewards:
             raise SpecError(f"rewards must map reward terms to weights, got {self.rewards!r}.")
-        for name, low in {
-            "train_size": 1,
-            "eval_size": 0,
-            "eval_n": 1,
-            "lora_rank": 0,
-            "sft_steps": 0,
-        }.items():
-            if getattr(self, name) < low:
-                raise SpecError(f"{name} must be at least {low}, got {getattr(self, name)}.")
-        for name in ("engine", "sampling_dtype"):
-            allowed = {"engine": ("rlvr", "trl"), "sampling_dtype": ("auto", "float32", "bfloat16")}[name]
-            if getattr(self, name) not in allowed:
-                raise SpecError(did_you_mean(name, getattr(self, name), allowed))
-        if not (math.isfinite(self.verify_timeout) and self.verify_timeout > 0):
-            raise SpecError(f"verify_timeout must be a positive number of seconds, got {self.verify_timeout}.")
+        _check_at_least(self, {"train_size": 1, "eval_size": 0, "eval_n": 1, "lora_rank": 0, "sft_steps": 0})
+        _check_choice(self, "engine", ("rlvr", "trl"))
+        _check_choice(self, "sampling_dtype", ("auto", "float32", "bfloat16"))
+        _check_timeout(self.verify_timeout)
 
     @property
     def sampling_precision(self) -> torch.dtype:
@@ -145,6 +132,38 @@ class EvalConfig:
     system_prompt: str | None = _setting(None, "System message; None derives one from the tags, '' sends none.")
     dtype: str = _setting("auto", "Precision that samples: auto (the faster one here), float32, bfloat16.")
     verify_timeout: float = _setting(2.0, "Wall-clock limit of one verification, in seconds.")
+
+    def __post_init__(self) -> None:
+        _check_tags(self.tags)
+        _check_at_least(self, {"size": 1, "n": 1, "top_k": 0, "max_completion_length": 1})
+        if not (math.isfinite(self.temperature) and self.temperature >= 0):
+            raise SpecError(f"temperature must be 0 (greedy) or more, got {self.temperature}.")
+        if not 0 < self.top_p <= 1:
+            raise SpecError(f"top_p must lie in (0, 1], got {self.top_p}.")
+        _check_choice(self, "dtype", ("auto", "float32", "bfloat16"))
+        _check_timeout(self.verify_timeout)
+
+
+def _check_tags(tags: list[str]) -> None:
+    for tag in tags:
+        if tag not in TAGS:
+            raise SpecError(did_you_mean("tag", tag, TAGS))
+
+
+def _check_at_least(config: Any, lowest: dict[str, int]) -> None:
+    for name, low in lowest.items():
+        if getattr(config, name) < low:
+            raise SpecError(f"{name} must be at least {low}, got {getattr(config, name)}.")
+
+
+def _check_choice(config: Any, name: str, allowed: tuple[str, ...]) -> None:
+    if getattr(config, name) not in allowed:
+        raise SpecError(did_you_mean(name, getattr(config, name), allowed))
+
+
+def _check_timeout(seconds: float) -> None:
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise SpecError(f"verify_timeout must be a positive number of seconds, got {seconds}.")
 
 
 def recipe_path(name: str) -> Path:

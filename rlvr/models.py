@@ -28,6 +28,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from transformers.utils.logging import disable_progress_bar
+
 from rlvr.errors import ModelError, did_you_mean
 from rlvr.parse import TAGS
 
@@ -181,6 +183,8 @@ def load_model(
     source = str(packaged_path()) if spec == PACKAGED else resolve(spec)
     path = Path(source)
     adapter = path.is_dir() and (path / "adapter_config.json").is_file()
+    if path.is_dir():  # a bar for two seconds of reading is noise; a download keeps its bar
+        disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code, revision=revision)
         if adapter:

@@ -9,7 +9,7 @@ rlvr train --config demo
 rlvr train --config rlcr smollm2 --learning_rate 2e-6 --seed 1
 rlvr train --config my_recipe.yaml --dry_run
 rlvr train --resume runs/rlcr-smollm2-s0-20260101-120000
-accelerate launch --num_processes 2 -m rlvr train --config grpo smollm2
+torchrun --nproc_per_node 2 -m rlvr train --config grpo smollm2
 """
 
 

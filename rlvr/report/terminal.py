@@ -10,10 +10,10 @@ from rlvr.report.tables import Table
 from rlvr.report.words import against_constant
 
 
-def eval_table(record: Mapping[str, Any]) -> str:
+def eval_table(record: Mapping[str, Any], against: Mapping[str, Any] | None = None) -> str:
     """Return what one evaluation record says, as plain text: metrics and tasks, each with interval and n.
 
-    Raises DataError as `summarise_eval` does.
+    `against` is an earlier record of the same problems: the tables then show both, and the paired difference. Raises DataError as `summarise_eval` does.
 
     >>> sample = {"answer": "4", "tokens": 9, "logp": -1.0, "format_ok": True, "truncated": False,
     ...           "correct": True, "confidence": 0.5}
@@ -22,15 +22,16 @@ def eval_table(record: Mapping[str, Any]) -> str:
     demo: 1 problems, 1 samples, of which 1 have a verdict and a confidence
     ...
     """
-    measured = measure({"after": record})
+    measured = measure({"after": record} if against is None else {"before": against, "after": record})
     numbers = measured["after"]
     name = record.get("spec") or record.get("set") or "evaluation"
     head = f"{name}: {numbers['problems']} problems, {numbers['samples']} samples, of which {numbers['pairs']} "
     lines = [head + "have a verdict and a confidence", *measured["notes"], ""]
-    table = tables.metrics(measured)
-    lines += [*text_table(Table(("metric", "estimate [95% interval]", "problems"), table.rows)), ""]
-    tasks = tables.by_task(measured)
-    lines += [*text_table(Table(("task", "pass@1 [95% interval]", "problems"), tasks.rows)), ""]
+    table, tasks = tables.metrics(measured), tables.by_task(measured)
+    if against is None:
+        table = Table(("metric", "estimate [95% interval]", "problems"), table.rows)
+        tasks = Table(("task", "pass@1 [95% interval]", "problems"), tasks.rows)
+    lines += [*text_table(table), "", *text_table(tasks), ""]
     if numbers["pairs"]:
         clause = against_constant(numbers)
         lines.append(f"{clause[0].upper()}{clause[1:]}.")
