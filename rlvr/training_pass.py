@@ -16,7 +16,8 @@ from trl.kernels.chunked_logprob import _use_triton
 
 from rlvr.config import TrainConfig
 from rlvr.head import add_scores, can_score
-from rlvr.packing import can_pack, pack
+from rlvr.packing import pack
+from rlvr.shared_attention import share_prompts
 
 
 class TrainingPass(GRPOTrainer):
@@ -32,9 +33,10 @@ class TrainingPass(GRPOTrainer):
             and not self.args.cast_lm_head_to_fp32
             and not _use_triton(self.accelerator.device)
         )
-        for model in (self.model, self.ref_model):
-            if self._own_head and model is not None:
-                add_scores(model.get_base_model() if isinstance(model, PeftModel) else model, self.temperature)
+        models = [model for model in (self.model, self.ref_model) if model is not None]
+        self._shared = getattr(self.args, "pack_prompts", False) and all(map(share_prompts, models))
+        for model in models if self._own_head else ():
+            add_scores(model.get_base_model() if isinstance(model, PeftModel) else model, self.temperature)
 
     def _compute_loss(self, model, inputs):
         self._silent_B, self._old_logps = self._without_signal(inputs), inputs.get("old_per_token_logps")
@@ -96,9 +98,9 @@ class TrainingPass(GRPOTrainer):
         shape = (len(input_ids), width)
         prompt, completion = input_ids[:, :-width], input_ids[:, -width:]
         prompt_mask, completion_mask = attention_mask[:, :-width], attention_mask[:, -width:]
-        if self.args.pack_prompts and can_pack(self.model.config):
+        if self._shared:
             packed = pack(prompt, prompt_mask, completion, completion_mask)
-            inputs, labels, where = packed.model_inputs, packed.labels_UL, packed.where
+            inputs, labels, where = packed.model_inputs, packed.labels_1L, packed.where
         else:
             labels = input_ids.masked_fill(attention_mask == 0, -100)
             labels[:, :-width] = -100

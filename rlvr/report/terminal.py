@@ -13,7 +13,8 @@ from rlvr.report.words import against_constant
 def eval_table(record: Mapping[str, Any], against: Mapping[str, Any] | None = None) -> str:
     """Return what one evaluation record says, as plain text: metrics and tasks, each with interval and n.
 
-    `against` is an earlier record of the same problems: the tables then show both, and the paired difference. Raises DataError as `summarise_eval` does.
+    `against` is an earlier record of the same problems: the tables then show both, and the paired difference.
+    Raises DataError as `summarise_eval` does.
 
     >>> sample = {"answer": "4", "tokens": 9, "logp": -1.0, "format_ok": True, "truncated": False,
     ...           "correct": True, "confidence": 0.5}

@@ -1,4 +1,4 @@
-"""How costs grow: prefill with the group size, sampling time with the sequences, memory of the training pass with the rows.
+"""How costs grow: prefill with the group size, sampling with the sequences, memory of the training pass with the rows.
 
     python scripts/bench/growth.py --model smollm2-135m-instruct --out bench/growth.json
 
@@ -39,7 +39,7 @@ def measure_memory(model_spec: str, rows: int, tokens: int) -> dict[str, float]:
     completion = torch.randint(5, 200, (rows, tokens))
     packed = pack(prompt, torch.ones_like(prompt), completion, torch.ones_like(completion))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    model(**packed.model_inputs, labels=packed.labels_UL, scores=True).log_probs.sum().backward()
+    model(**packed.model_inputs, labels=packed.labels_1L, scores=True).log_probs.sum().backward()
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     logits = rows * tokens * model.config.vocab_size * 4
     return {"rows": rows, "rise_gb": (after - before) / 2**20, "logits_gb": logits / 2**30}

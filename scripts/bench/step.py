@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,20 @@ ARMS = ("rlvr", "trl", "trl_default")
 def reward_length(completion_ids: list[list[int]], **_: object) -> list[float]:
     """A reward with spread in every group."""
     return [len(ids) + sum(ids) % 7 for ids in completion_ids]
+
+
+def timed(trainer: Any, method: str) -> list[float]:
+    """Wrap a method of the trainer so that the list returned here gains the seconds of each call."""
+    inner, seconds = getattr(trainer, method), []
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        start = time.perf_counter()
+        out = inner(*args, **kwargs)
+        seconds.append(time.perf_counter() - start)
+        return out
+
+    setattr(trainer, method, run)
+    return seconds
 
 
 def work(arm: str, args: argparse.Namespace) -> dict[str, Any]:
@@ -58,11 +73,15 @@ def work(arm: str, args: argparse.Namespace) -> dict[str, Any]:
         config = kind(output_dir=folder, **common, **own)
         trainer = cls(model, args=config, train_dataset=data, processing_class=tokenizer, reward_funcs=reward_length)
         trainer.remove_callback(PrinterCallback)
+        parts = {"sampling": timed(trainer, "_generate"), "training pass": timed(trainer, "training_step")}
         trainer.train()
     rows = [row for row in trainer.state.log_history if "step_time" in row][1:]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sampling, passes = (sum(seconds[1:]) / 2 for seconds in parts.values())  # training_step also asks for rollouts
     return {
         "seconds": statistics.mean(row["step_time"] for row in rows),
+        "sampling_seconds": sampling,
+        "training_seconds": passes - sampling,
         "tokens": statistics.mean(row["completions/mean_length"] for row in rows),
         "peak_gb": peak / 2**20,
     }

@@ -65,7 +65,7 @@ def main() -> None:
     print(f"matrix peak {top:.0f} GFLOP/s in {str(dtype).removeprefix('torch.')}")
     result: dict[str, object] = {"peak_gflops": top}
     for name, inputs, target in (
-        ("shared prompts", packed.model_inputs, packed.labels_UL),
+        ("shared prompts", packed.model_inputs, packed.labels_1L),
         ("repeated prompts", {"input_ids": whole}, labels),
     ):
         seconds = []

@@ -63,7 +63,21 @@ def rerun(run: Path = RUN) -> None:
     warm = rlvr("warmup", "--config", "rlcr", "smollm2")
     shared = ["--max_completion_length", "64", "--system_prompt", "Answer in tags."]
     profile = run.with_name(f"{run.name}-profile.json")
-    rlvr("evaluate", warm, "--set", SPEC, "--split", "train", "--size", "1024", "--n", "4", "--out", str(profile), *shared)
+    rlvr(
+        "evaluate",
+        warm,
+        "--set",
+        SPEC,
+        "--split",
+        "train",
+        "--size",
+        "1024",
+        "--n",
+        "4",
+        "--out",
+        str(profile),
+        *shared,
+    )
     record = load_eval(profile)
     kept = choose(record)
     rows = run.with_name(f"{run.name}-problems.jsonl")
@@ -72,7 +86,9 @@ def rerun(run: Path = RUN) -> None:
         for p in record["problems"]:
             if p["id"] in kept:
                 chat = problems[p["id"]].prompt
-                file.write(json.dumps({"id": p["id"], "prompt": chat, "answer": p["gold"], "rate": p["c"] / p["n"]}) + "\n")
+                file.write(
+                    json.dumps({"id": p["id"], "prompt": chat, "answer": p["gold"], "rate": p["c"] / p["n"]}) + "\n"
+                )
     rlvr(
         "train", "--config", "rlcr", "smollm2", "--model", warm, "--sft_steps", "0",
         "--data", f"jsonl(path={str(rows)!r}, id='id', verifier='number')", "--eval_data", SPEC,
@@ -167,8 +183,8 @@ by construction, so it is judged by Brier.
 set, 120 test problems): pass@1 0.400 -> 0.425, +0.025 [-0.009, 0.060]; ECE -0.179 [-0.25, -0.11]; Brier -0.079
 [-0.101, -0.060]; skill over the constant -0.006 [-0.066, 0.034]: two of four points. (2) lr 5e-5 with 16 problems x 8:
 training accuracy fell from 50% to 9% at the sixth step; stopped there, its test problems never read
-([metrics](calibration_smollm2/collapsed_lr5e-5.jsonl)). (3) 30 steps of 16 x 8 at lr 2e-5, problems not chosen, 240 test
-problems: pass@1 0.464 -> 0.485, +0.021 [-0.009, 0.055]; ECE -0.092 [-0.139, -0.040]; Brier -0.159 [-0.190, -0.126];
+([metrics](calibration_smollm2/collapsed_lr5e-5.jsonl)). (3) 30 steps of 16 x 8 at lr 2e-5, problems not chosen, 240
+test problems: pass@1 0.464 -> 0.485, +0.021 [-0.009, 0.055]; ECE -0.092 [-0.139, -0.040]; Brier -0.159 [-0.190, -0.126];
 skill over the constant +0.361 [0.24, 0.47]: three of four points.
 
 **What would change it.** Several seeds, split credit (`--config dcpo`), and a correctness-only arm.
