@@ -27,7 +27,6 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
-
 from transformers.utils.logging import disable_progress_bar
 
 from rlvr.errors import ModelError, did_you_mean

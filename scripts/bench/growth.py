@@ -24,6 +24,7 @@ from rlvr.models import eos_ids, load_model
 from rlvr.packing import pack
 from rlvr.problems import load_problems
 from rlvr.prompts import encode, messages
+from rlvr.shared_attention import share_prompts
 
 PROMPTS = 8
 
@@ -35,6 +36,7 @@ def measure_memory(model_spec: str, rows: int, tokens: int) -> dict[str, float]:
     for p in model.parameters():  # gradients exist before the pass, as they do from the second step on
         p.grad = torch.zeros_like(p)
     add_scores(model, 1.0)
+    share_prompts(model)
     prompt = torch.randint(5, 200, (rows // 8, tokens)).repeat_interleave(8, 0)
     completion = torch.randint(5, 200, (rows, tokens))
     packed = pack(prompt, torch.ones_like(prompt), completion, torch.ones_like(completion))

@@ -23,6 +23,8 @@ from rlvr.models import eos_ids, load_model
 from rlvr.problems import load_problems
 from rlvr.prompts import encode, messages
 
+ARMS = ("rlvr", "rlvr_general", "transformers")
+
 # Runs in the other environment: prompts as token ids on standard input, seconds and lengths on standard output.
 VLLM = """
 import json, sys, time
@@ -61,6 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="tiny", help="spec of rlvr.models; a warmed-up folder is the real case")
     parser.add_argument("--sequences", type=int, nargs="+", default=[8, 32])
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS, help="rlvr must be among them")
     parser.add_argument("--group", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=48)
     parser.add_argument("--repeats", type=int, default=3)
@@ -77,18 +80,19 @@ def main() -> None:
     fast = Engine(model, ends, tokenizer.pad_token_id)
     fast.refresh()
     print(f"engine ready in {time.perf_counter() - start:.2f} s ({fast.path})")
-    general = Engine(model, ends, tokenizer.pad_token_id, fast=False)
+    engines = {"rlvr": fast, "rlvr_general": Engine(model, ends, tokenizer.pad_token_id, fast=False)}
     result: dict[str, dict[str, list[float]]] = {}
     for n in args.sequences:
         some = prompts[: n // args.group]
-        speed: dict[str, list[float]] = {"rlvr": [], "rlvr_general": [], "transformers": []}
+        speed: dict[str, list[float]] = {arm: [] for arm in args.arms}
         for repeat in range(-1, args.repeats):  # the first round warms up
-            for name, engine in (("rlvr", fast), ("rlvr_general", general)):
-                samples = engine.generate(some, args.group, Sampling(args.tokens), seed=repeat + 1)
-                speed[name].append(samples.tokens / samples.seconds)
-            start = time.perf_counter()
-            tokens = transformers_generate(model, tokenizer, some, args.group, args.tokens, ends)
-            speed["transformers"].append(tokens / (time.perf_counter() - start))
+            for name in args.arms:
+                start = time.perf_counter()
+                if name == "transformers":
+                    tokens = transformers_generate(model, tokenizer, some, args.group, args.tokens, ends)
+                else:
+                    tokens = engines[name].generate(some, args.group, Sampling(args.tokens), seed=repeat + 1).tokens
+                speed[name].append(tokens / (time.perf_counter() - start))
         if args.vllm:
             job = {
                 "model": args.model, "dtype": "float32", "prompts": some, "group": args.group, "tokens": args.tokens,

@@ -6,7 +6,7 @@
 Arms: `rlvr` (its defaults); `trl` (GRPOTrainer, tuned: no checkpointing, the precision that is native here);
 `trl_default` (GRPOTrainer as it comes: bfloat16 autocast, gradient checkpointing; float32 where bfloat16 is emulated,
 because an emulated step takes hours). All arms get the same weights, prompts, optimizer, learning rate and
-lengths. Each process trains three steps; the first is warm-up and not counted.
+lengths. Each process trains `--steps` steps; the first is warm-up and not counted.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def timed(trainer: Any, method: str) -> list[float]:
 
 
 def work(arm: str, args: argparse.Namespace) -> dict[str, Any]:
-    """Train three steps in this process; return the seconds of the last two and the peak memory."""
+    """Train a few steps in this process; return the seconds of all but the first, and the peak memory."""
     from datasets import Dataset
     from transformers.trainer_callback import PrinterCallback
     from trl import GRPOConfig, GRPOTrainer
@@ -61,8 +61,8 @@ def work(arm: str, args: argparse.Namespace) -> dict[str, Any]:
     model, tokenizer = load_model(args.model)
     chats = [messages(p, ("think", "answer")) for p in load_problems("arithmetic", "train", 64, 0)]
     common: dict[str, Any] = {
-        "per_device_train_batch_size": args.prompts * args.group, "num_generations": args.group, "max_steps": 3,
-        "max_completion_length": args.tokens, "save_strategy": "no", "logging_steps": 1, "learning_rate": 1e-9,
+        "per_device_train_batch_size": args.prompts * args.group, "num_generations": args.group,
+        "max_steps": args.steps, "max_completion_length": args.tokens, "save_strategy": "no", "logging_steps": 1, "learning_rate": 1e-9,
         "seed": 0, "report_to": "none", "disable_tqdm": True,
     }  # fmt: skip
     precision = {"bf16": native_bf16()}
@@ -77,7 +77,9 @@ def work(arm: str, args: argparse.Namespace) -> dict[str, Any]:
         trainer.train()
     rows = [row for row in trainer.state.log_history if "step_time" in row][1:]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    sampling, passes = (sum(seconds[1:]) / 2 for seconds in parts.values())  # training_step also asks for rollouts
+    sampling, passes = (
+        statistics.mean(seconds[1:]) for seconds in parts.values()
+    )  # training_step also asks for rollouts
     return {
         "seconds": statistics.mean(row["step_time"] for row in rows),
         "sampling_seconds": sampling,
@@ -95,6 +97,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=4)
     parser.add_argument("--group", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=48)
+    parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, help="JSON file to write")
     parser.add_argument("--work", choices=ARMS, help=argparse.SUPPRESS)

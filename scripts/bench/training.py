@@ -20,6 +20,7 @@ from rlvr.head import add_scores
 from rlvr.memory import keep_freed_memory
 from rlvr.models import load_model
 from rlvr.packing import pack
+from rlvr.shared_attention import share_prompts
 
 
 def peak(dtype: torch.dtype) -> float:
@@ -50,6 +51,7 @@ def main() -> None:
     model, _ = load_model(args.model)
     model.train().requires_grad_(True)
     add_scores(model, 1.0)
+    share_prompts(model)
     rows = args.prompts * args.group
     prompt = torch.randint(5, 200, (args.prompts, args.prompt_tokens)).repeat_interleave(args.group, 0)
     completion = torch.randint(5, 200, (rows, args.tokens))
