@@ -62,8 +62,8 @@ def work(arm: str, args: argparse.Namespace) -> dict[str, Any]:
     chats = [messages(p, ("think", "answer")) for p in load_problems("arithmetic", "train", 64, 0)]
     common: dict[str, Any] = {
         "per_device_train_batch_size": args.prompts * args.group, "num_generations": args.group,
-        "max_steps": args.steps, "max_completion_length": args.tokens, "save_strategy": "no", "logging_steps": 1, "learning_rate": 1e-9,
-        "seed": 0, "report_to": "none", "disable_tqdm": True,
+        "max_steps": args.steps, "max_completion_length": args.tokens, "learning_rate": 1e-9,
+        "save_strategy": "no", "logging_steps": 1, "seed": 0, "report_to": "none", "disable_tqdm": True,
     }  # fmt: skip
     precision = {"bf16": native_bf16()}
     own = {"rlvr": {}, "trl": {**precision, "gradient_checkpointing": False}, "trl_default": precision}[arm]

@@ -184,8 +184,8 @@ set, 120 test problems): pass@1 0.400 -> 0.425, +0.025 [-0.009, 0.060]; ECE -0.1
 [-0.101, -0.060]; skill over the constant -0.006 [-0.066, 0.034]: two of four points. (2) lr 5e-5 with 16 problems x 8:
 training accuracy fell from 50% to 9% at the sixth step; stopped there, its test problems never read
 ([metrics](calibration_smollm2/collapsed_lr5e-5.jsonl)). (3) 30 steps of 16 x 8 at lr 2e-5, problems not chosen,
-240 test problems: pass@1 0.464 -> 0.485, +0.021 [-0.009, 0.055]; ECE -0.092 [-0.139, -0.040]; Brier -0.159 [-0.190, -0.126];
-skill over the constant +0.361 [0.24, 0.47]: three of four points.
+240 test problems: pass@1 0.464 -> 0.485, +0.021 [-0.009, 0.055]; ECE -0.092 [-0.139, -0.040]; Brier -0.159
+[-0.190, -0.126]; skill over the constant +0.361 [0.24, 0.47]: three of four points.
 
 **What would change it.** Several seeds, split credit (`--config dcpo`), and a correctness-only arm.
 
