@@ -94,3 +94,21 @@ def test_every_recipe_resolves_and_passes_its_checks(names):
     resolved = plan(config)
     assert resolved.problems
     assert resolved.eval_problems
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--n", "0"], "n must be at least 1, got 0"),
+        (["--size", "0"], "size must be at least 1"),
+        (["--temperature", "-1"], "temperature must be 0 (greedy) or more"),
+        (["--top_p", "0"], "top_p must lie in (0, 1]"),
+        (["--tags", "anwser"], "No tag 'anwser'. Did you mean 'answer'"),
+        (["--dtype", "float23"], "Did you mean 'float32'"),
+        (["--verify_timeout", "nan"], "verify_timeout must be a positive number"),
+    ],
+)
+def test_mistakes_of_a_measurement_are_named(flags, message):
+    with pytest.raises(SpecError) as caught:
+        parse_config(EvalConfig, [], flags)
+    assert message in str(caught.value)

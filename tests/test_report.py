@@ -124,6 +124,15 @@ def test_eval_table_has_metrics_tasks_and_the_baseline():
     assert max(len(line) for line in text.splitlines()) <= 110
 
 
+def test_eval_table_against_an_earlier_evaluation_is_paired():
+    text = eval_table(counted_evaluation(AFTER * 3), counted_evaluation(BEFORE * 3))
+    assert "before" in text
+    assert "paired difference" in text
+    vote = eval_table(counted_evaluation(AFTER * 3), confidence="vote")  # one answer everywhere: each share is 1
+    assert "mean confidence" in vote
+    assert next(line for line in vote.splitlines() if line.startswith("mean confidence")).split()[2] == "1.000"
+
+
 def test_eval_table_without_confidence_or_verdicts():
     assert "constant confidence (" not in eval_table(counted_evaluation(BEFORE, confidence=None))
     failed = eval_table(counted_evaluation([[None, None], [None, None]]))

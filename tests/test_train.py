@@ -178,7 +178,7 @@ def test_every_signal_trains(recipe, tmp_path):
         assert len(record) == 16
 
 
-def test_lora_trains_and_its_adapter_can_be_evaluated(tmp_path):
+def test_lora_trains_and_its_adapter_can_be_evaluated(tmp_path, capsys):
     folder = tmp_path / "lora"
     assert (
         main(
@@ -213,6 +213,9 @@ def test_lora_trains_and_its_adapter_can_be_evaluated(tmp_path):
     ]
     assert main([*args, "--system_prompt", "", "--max_completion_length", "16"]) == 0
     assert len(load_eval(out)["problems"]) == 4
+    again = ["--system_prompt", "", "--max_completion_length", "16", "--against", str(out), "--confidence", "vote"]
+    assert main([*args[:-1], str(tmp_path / "again.json"), *again]) == 0
+    assert "paired difference" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,12 @@ def run(argv: list[str]) -> int:
     parser.add_argument("-h", "--help", action="store_true", help="show this, and every setting")
     parser.add_argument("model", nargs="?", help="model spec: built-in name, local folder, or hub id")
     parser.add_argument("--against", type=Path, help="an earlier evaluation file: print the paired change from it too")
+    parser.add_argument(
+        "--confidence",
+        default="stated",
+        choices=("stated", "sequence", "sequence_mean", "vote"),
+        help="whose calibration the table shows",
+    )
     parser.add_argument("--out", type=Path, help="file to write (default: evals/<model>-<set>.json)")
     own, rest = parser.parse_known_args(argv)
     from rlvr.config import EvalConfig, parse_config
@@ -34,6 +40,6 @@ def run(argv: list[str]) -> int:
     record = evaluate_config(own.model, config)
     out = own.out or Path("evals") / f"{slug(Path(own.model).name)}-{slug(config.set)}.json"
     save_eval(record, out)
-    print(eval_table(record, against))
+    print(eval_table(record, against, own.confidence))
     print(f"written to {out}", file=sys.stderr)
     return 0

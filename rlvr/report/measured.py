@@ -17,11 +17,12 @@ from rlvr.metrics import (
 SAMPLING = ("n", "temperature", "top_p", "top_k", "max_completion_length", "seed", "tags", "split")
 
 
-def measure(sides: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def measure(sides: Mapping[str, Mapping[str, Any]], confidence: str = "stated") -> dict[str, Any]:
     """Return the numbers of one set for one run.
 
     Args:
         sides: {"before": record, "after": record}; one of them may be absent.
+        confidence: whose confidence the calibration metrics judge, one of `CONFIDENCES`.
 
     Returns:
         `facts` about what was measured; `before` and `after`: metric -> Interval, as `summarise_eval`;
@@ -33,23 +34,25 @@ def measure(sides: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     result: dict[str, Any] = {"facts": facts, "notes": [], "by_task": {}, "reliability": {}, "difference": {}}
     facts["problems"] = len(record["problems"])
     for when, side in sides.items():
-        result[when] = summarise_eval(side)
+        result[when] = summarise_eval(side, confidence=confidence)
         result["by_task"][when] = pass_at_1_by_task(side)
         if result[when]["pairs"]:
-            result["reliability"][when] = reliability_table(*Records.of(side).pairs())
+            result["reliability"][when] = reliability_table(*Records.of(side, confidence).pairs())
         if failed := result[when]["unverified"]:
             result["notes"].append(f"The verifier failed on {failed} samples {when} training; they count nowhere.")
     if len(sides) == 2:
-        result["difference"], notes = difference(sides["before"], sides["after"])
+        result["difference"], notes = difference(sides["before"], sides["after"], confidence)
         result["notes"] += notes
     return result
 
 
-def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Interval], list[str]]:
+def difference(
+    before: Mapping[str, Any], after: Mapping[str, Any], confidence: str = "stated"
+) -> tuple[dict[str, Interval], list[str]]:
     """Return after - before for every metric, paired by problem, and what speaks against it."""
     unequal = [key for key in SAMPLING if before.get(key) != after.get(key)]
     notes = [f"{key} differs: {before.get(key)!r} and {after.get(key)!r}; not like for like." for key in unequal]
     try:
-        return compare_evals(before, after), notes
+        return compare_evals(before, after, confidence=confidence), notes
     except DataError as error:
         return {}, [*notes, f"No paired difference: {error}"]

@@ -10,10 +10,11 @@ from rlvr.report.tables import Table
 from rlvr.report.words import against_constant
 
 
-def eval_table(record: Mapping[str, Any], against: Mapping[str, Any] | None = None) -> str:
+def eval_table(record: Mapping[str, Any], against: Mapping[str, Any] | None = None, confidence: str = "stated") -> str:
     """Return what one evaluation record says, as plain text: metrics and tasks, each with interval and n.
 
     `against` is an earlier record of the same problems: the tables then show both, and the paired difference.
+    `confidence` says whose confidence is judged, one of `CONFIDENCES`.
     Raises DataError as `summarise_eval` does.
 
     >>> sample = {"answer": "4", "tokens": 9, "logp": -1.0, "format_ok": True, "truncated": False,
@@ -23,7 +24,7 @@ def eval_table(record: Mapping[str, Any], against: Mapping[str, Any] | None = No
     demo: 1 problems, 1 samples, of which 1 have a verdict and a confidence
     ...
     """
-    measured = measure({"after": record} if against is None else {"before": against, "after": record})
+    measured = measure({"after": record} if against is None else {"before": against, "after": record}, confidence)
     numbers = measured["after"]
     name = record.get("spec") or record.get("set") or "evaluation"
     head = f"{name}: {numbers['problems']} problems, {numbers['samples']} samples, of which {numbers['pairs']} "
