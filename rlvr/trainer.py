@@ -124,7 +124,10 @@ class RLVRTrainer(TrainingPass):
     # ------------------------------------------------------------------ the signal: reward -> credit
 
     def _generate_and_score_completions(self, inputs):
-        out = super()._generate_and_score_completions(inputs)
+        try:
+            out = super()._generate_and_score_completions(inputs)
+        finally:
+            self._sampled_logps = None
         mode = "train" if self.model.training else "eval"
         rollouts = self._rollouts(self.num_generations if mode == "train" else self.num_generations_eval)
         signal = None
@@ -240,6 +243,10 @@ class RLVRTrainer(TrainingPass):
         self._metrics["train" if self.model.training else "eval"]["sampling/tokens_per_second"].append(
             samples.tokens / max(samples.seconds, 1e-9)
         )
+        # Exact in the policy's own precision, untruncated; with a KL term the same call would ask for the reference's.
+        plain = (self.top_p, self.top_k or 0, self.beta) == (1.0, 0, 0.0)
+        if plain and self.args.sampling_precision == torch.float32 and not (self.args.bf16 or self.args.fp16):
+            self._sampled_logps = samples.logps
         return samples.ids, None
 
     def _engine_fits(self, images, multimodal_fields) -> bool:

@@ -3,7 +3,8 @@
 Thin wraps, never a copied method:
 
     _compute_loss                         rows without signal are left out of the forward
-    _get_per_token_logps_and_entropies    each prompt is computed once for its group; the head at scored tokens only
+    _get_per_token_logps_and_entropies    each prompt is computed once for its group; the head at scored tokens only;
+                                          old log-probabilities are the sampler's where these are exact
 """
 
 from typing import Any
@@ -24,6 +25,7 @@ class TrainingPass(GRPOTrainer):
     """GRPOTrainer whose log-probabilities cost what carries signal: see TrainConfig.pack_prompts, skip_silent_rows."""
 
     def __init__(self, *args: Any, **kwargs: Any):
+        self._sampled_logps: list[list[float]] | None = None  # of the rollouts being scored, where they are exact
         self._silent_B: Tensor | None = None
         self._old_logps: Tensor | None = None
         super().__init__(*args, **kwargs)
@@ -69,6 +71,11 @@ class TrainingPass(GRPOTrainer):
     def _get_per_token_logps_and_entropies(
         self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, **kwargs
     ):
+        if self._sampled_logps is not None and not compute_entropy:  # the old log-probabilities: known already
+            rows = [torch.tensor(row) for row in self._sampled_logps]
+            known = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+            known = torch.nn.functional.pad(known, (0, logits_to_keep - known.shape[1]))
+            return known.to(input_ids.device), None, None
         special = any(v is not None and v is not False for v in kwargs.values())  # images, router losses
         if special or not isinstance(self.args, TrainConfig):
             return super()._get_per_token_logps_and_entropies(

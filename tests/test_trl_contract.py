@@ -242,6 +242,25 @@ def test_in_process_engine_serves_training_and_the_sampling_seed_is_its_own(tmp_
     assert not torch.equal(outs[0]["prompt_ids"], outs[3]["prompt_ids"])  # other data order
 
 
+def test_old_log_probabilities_are_the_samplers(tmp_path, monkeypatch):
+    """They equal the model's to 1e-4 without a forward; truncated sampling or a KL term asks the model."""
+    trainer = make(RLVRTrainer, tmp_path, TrainConfig, steps_per_generation=2)
+    calls = []
+    score = type(trainer)._score_rows
+    monkeypatch.setattr(type(trainer), "_score_rows", lambda self, *a: calls.append(1) or score(self, *a))
+    out = one_batch(trainer)
+    assert not calls
+    ids = torch.cat([out["prompt_ids"], out["completion_ids"]], 1)
+    mask = torch.cat([out["prompt_mask"], out["completion_mask"]], 1)
+    again, _, _ = trainer._get_per_token_logps_and_entropies(trainer.model, ids, mask, out["completion_ids"].shape[1])
+    torch.testing.assert_close(out["old_per_token_logps"], again.detach(), atol=1e-4, rtol=0)
+    assert calls
+    for setting in ({"top_p": 0.9}, {"top_k": 5}, {"beta": 0.1}):
+        calls.clear()
+        one_batch(make(RLVRTrainer, tmp_path, TrainConfig, steps_per_generation=2, **setting))
+        assert calls
+
+
 @pytest.mark.parametrize(("steps_per_generation", "num_iterations"), [(2, 1), (1, 2), (4, 1), (2, 2)])
 @pytest.mark.parametrize("stop", [3, 5])
 def test_resume_gives_the_weights_of_an_uninterrupted_run(tmp_path, steps_per_generation, num_iterations, stop):
