@@ -10,7 +10,10 @@ from rlvr.quiet import quiet_libraries
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; mistakes that a user can mend are printed without a traceback (exit status 2)."""
+    """Run one command; mistakes that a user can mend are printed without a traceback.
+
+    Exit status: 2 a mistake, 75 stopped by a signal and saved, 130 interrupted, 1 anything else that went wrong.
+    """
     argv = list(sys.argv[1:] if argv is None else argv)
     quiet_libraries()
     if not argv or argv[0] in ("-h", "--help"):
@@ -30,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return load(command).run(rest)
     except RlvrError as error:
         print(f"rlvr {command}: {error}", file=sys.stderr)
-        return 2
+        return error.status
     except KeyboardInterrupt:
         print(f"rlvr {command}: interrupted", file=sys.stderr)
         return 130

@@ -78,6 +78,7 @@ class TrainConfig(GRPOConfig):
     pack_prompts: bool = _setting(True, "Compute each prompt once for its group in the training pass, where exact.")
     skip_silent_rows: bool = _setting(True, "Leave rows that add exactly zero to the gradient out of the forward.")
     verify_timeout: float = _setting(2.0, "Wall-clock limit of one verification, in seconds.")
+    max_bad_updates: int = _setting(3, "End the run after so many updates in a row whose gradient is not finite.")
     log_rollouts: bool = _setting(True, "Write every completion to rollouts/*.parquet.")
     bf16: bool | None = _setting(None, "bfloat16 autocast in training; None takes it where it is fast.")
     # TRL's defaults that do not suit a small model on a small machine
@@ -97,7 +98,8 @@ class TrainConfig(GRPOConfig):
         _check_tags(self.tags)
         if not isinstance(self.rewards, dict) or not self.rewards:
             raise SpecError(f"rewards must map reward terms to weights, got {self.rewards!r}.")
-        _check_at_least(self, {"train_size": 1, "eval_size": 0, "eval_n": 1, "lora_rank": 0, "sft_steps": 0})
+        lowest = {"train_size": 1, "eval_size": 0, "eval_n": 1, "lora_rank": 0, "sft_steps": 0, "max_bad_updates": 1}
+        _check_at_least(self, lowest)
         _check_choice(self, "engine", ("rlvr", "trl"))
         _check_choice(self, "sampling_dtype", ("auto", "float32", "bfloat16"))
         _check_timeout(self.verify_timeout)

@@ -5,7 +5,9 @@ from collections.abc import Iterable
 
 
 class RlvrError(Exception):
-    """Any mistake that a user can mend; the command line prints it without a traceback."""
+    """Any mistake that a user can mend; the command line prints it without a traceback and exits with `status`."""
+
+    status = 2
 
 
 class SpecError(RlvrError, ValueError):
@@ -22,6 +24,12 @@ class ModelError(RlvrError):
 
 class RunError(RlvrError):
     """A run directory that cannot be created, read or resumed."""
+
+
+class Stopped(RlvrError):
+    """A run that a signal ended after a saved checkpoint: nothing is wrong, and it can go on."""
+
+    status = 75  # EX_TEMPFAIL: schedulers may try again
 
 
 def did_you_mean(what: str, name: str, known: Iterable[str], hint: str = "") -> str:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.errors import RunError
+from rlvr.files import replacing
 
 PACKAGES = ("rlvr", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "numpy")
 
@@ -61,10 +62,15 @@ class RunDir:
         """Return the file of the evaluation made `when` ("before" or "after") on the set `spec`."""
         return self.path / "eval" / when / f"{slug(spec)}.json"
 
-    def last_checkpoint(self) -> Path | None:
-        """Return the newest checkpoint folder, or None."""
-        found = sorted(self.checkpoints.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]))
-        return found[-1] if found else None
+    def rewind(self, step: int) -> None:
+        """Take back what was written after optimizer step `step`: a resumed run leaves no gap and no double line."""
+        kept = [row for row in read_metrics(self.metrics) if row["step"] <= step]
+        if self.metrics.is_file():
+            with replacing(self.metrics) as temporary:
+                temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        for path in self.rollouts.glob("step-*.parquet"):
+            if int(path.stem.rpartition("-")[2]) > step:
+                path.unlink()
 
 
 def slug(text: str) -> str:

@@ -9,22 +9,23 @@ from contextlib import closing
 from pathlib import Path
 
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from transformers.trainer_callback import PrinterCallback
 
 from rlvr import callbacks, runs
+from rlvr.bad_gradients import SkipBadGradients
 from rlvr.callbacks import say
-from rlvr.config import to_yaml
-from rlvr.errors import ModelError
+from rlvr.errors import ModelError, Stopped
 from rlvr.eval_file import save_eval
 from rlvr.evaluate import describe, evaluate, make_engine
 from rlvr.generate import Sampling
+from rlvr.launch import open_run
 from rlvr.models import load_model, lora_config, trainable_parameters
 from rlvr.plan import Plan
 from rlvr.prompts import check_lengths, encode, messages
 from rlvr.score import Scorer
 from rlvr.select.pass_rate import PassRate
+from rlvr.stop import StopOnSignal
 from rlvr.trainer import RLVRTrainer
 from rlvr.verify import Verifier
 from rlvr.warmup import warmup, warmup_settings
@@ -33,18 +34,12 @@ from rlvr.warmup import warmup, warmup_settings
 def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path | None = None) -> runs.RunDir:
     """Run a plan from the warm-up to the last evaluation and return its run directory.
 
-    `resume` goes on with an existing run from its newest checkpoint. Ctrl-C leaves a checkpoint to resume from.
+    `resume` goes on with an existing run from its newest whole checkpoint. SIGTERM and Ctrl-C finish the step, save and
+    raise Stopped.
     """
     config, state = plan.config, PartialState()
 
-    # The run directory: made by one process, known to all.
-    name = [config.output_dir or str(Path("runs") / runs.run_name(recipes, config.model, config.seed))]
-    broadcast_object_list(name)
-    run = runs.RunDir(resume or Path(name[0]))
-    if state.is_main_process:
-        run = runs.reopen(resume) if resume else runs.create(run.path, to_yaml(config), argv)
-        say(f"run directory: {run.path}")
-    config.output_dir = str(run.checkpoints)
+    run, checkpoint = open_run(config, recipes, argv, resume)
 
     # The model: warmed up on worked solutions, so that it knows the tags.
     source = config.model
@@ -81,12 +76,12 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
             save_eval(record, run.evaluation(when, spec))
         state.wait_for_everyone()
 
-    if not resume:
+    if not all(run.evaluation("before", spec).is_file() for spec in plan.eval_problems):
         measure(model, "before")
 
     # The pass-rate record that difficulty filters read: an offline profile, then what training sees.
     record = PassRate()
-    if config.profile_n and not resume:
+    if config.profile_n and not checkpoint:
         say(f"profiling {len(plan.problems)} training problems with {config.profile_n} samples each")
         profile = evaluate(
             make_engine(model, tokenizer, config.sampling_precision),
@@ -109,7 +104,13 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
         ),
         processing_class=tokenizer,
         peft_config=lora_config(config.lora_rank),
-        callbacks=[callbacks.MetricsFile(run.metrics), callbacks.Progress(), callbacks.Watch()],
+        callbacks=[
+            SkipBadGradients(config.max_bad_updates, str(run.rollouts)),
+            callbacks.MetricsFile(run.metrics),
+            callbacks.Progress(),
+            callbacks.Watch(),
+            stop := StopOnSignal(),
+        ],
         advantage=plan.advantage,
         problems={p.id: p for p in plan.problems},
         scorer=scorer,
@@ -121,18 +122,17 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
     if not trainable_parameters(trainer.model):
         raise ModelError(f"{config.model!r} has no trainable parameter, so training would change nothing.")
     try:
-        trainer.train(resume_from_checkpoint=str(run.last_checkpoint()) if resume else None)
-    except KeyboardInterrupt:
-        trainer._save_checkpoint(trainer.model, None)
-        say(f"interrupted at step {trainer.state.global_step}. Go on with: rlvr train --resume {run.path}")
-        raise
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except OSError:
         say(f"stopped at step {trainer.state.global_step}; what was written is in {run.path}")
         raise
     finally:
+        stop.restore()
         scorer.verifier.close()
         if state.is_main_process:
             trainer.record.to_parquet(run.difficulty)
+    if stop.caught:
+        raise Stopped(f"saved at step {trainer.state.global_step}. Go on with: rlvr train --resume {run.path}")
     trainer.save_model(str(run.model))
 
     measure(trainer.accelerator.unwrap_model(trainer.model), "after")

@@ -15,6 +15,7 @@ With no rlvr option set it behaves as GRPOTrainer does. Read in TRL 1.16; tests/
 """
 
 import math
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ from typing import Any
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor
+from transformers.trainer_utils import rotate_checkpoints
 
+from rlvr import checkpoints
 from rlvr.advantages import Transform
 from rlvr.config import TrainConfig
 from rlvr.epoch_sampler import EpochRepeatSampler
@@ -91,6 +94,7 @@ class RLVRTrainer(TrainingPass):
         self.rollouts_dir = rollouts
         self._captured: dict[str, Any] = {}
         self._engine: Engine | None = None
+        self._staging: str | None = None  # where a checkpoint is being written
         super().__init__(*args, **kwargs)
 
     # ------------------------------------------------------------------ score: parse and verify once
@@ -275,16 +279,40 @@ class RLVRTrainer(TrainingPass):
             seed,
         )
 
+    def _get_output_dir(self, trial):
+        return self._staging or super()._get_output_dir(trial)
+
     def _save_checkpoint(self, model, trial):
-        super()._save_checkpoint(model, trial)
-        folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
+        """Write the checkpoint under another name, then let it appear whole (rlvr/checkpoints.py)."""
+        name = f"checkpoint-{self.state.global_step}"
+        folder = Path(self._get_output_dir(trial))
+        staged = folder / checkpoints.STAGING
+        if self.accelerator.is_main_process:
+            shutil.rmtree(staged, ignore_errors=True)  # of a run that was killed while saving
+        self.accelerator.wait_for_everyone()
+        self._staging = str(staged)
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self._staging = None
         every = self.args.steps_per_generation * self.num_iterations
         state = {
             "step": self._step,
             "buffer": self._buffered_inputs if self._step % every else None,
             "record": self.record.state_dict(),
+            "metrics": {mode: dict(found) for mode, found in self._metrics.items()},  # since the last logged step
         }
-        torch.save(state, folder / _STATE.format(self.accelerator.process_index))
+        torch.save(state, staged / name / _STATE.format(self.accelerator.process_index))
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            checkpoints.publish(staged / name, folder / name)
+            shutil.rmtree(staged, ignore_errors=True)
+            for leftover in folder.glob(f"{checkpoints.STAGING}-*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+            best = folder / f"checkpoint-{self.state.best_global_step}"
+            self.state.best_model_checkpoint = str(best) if self.state.best_global_step and best.is_dir() else None
+            rotate_checkpoints(str(folder), self.args.save_total_limit, self.state.best_model_checkpoint)
+        self.accelerator.wait_for_everyone()
 
     def _load_optimizer_and_scheduler(self, checkpoint):
         super()._load_optimizer_and_scheduler(checkpoint)
@@ -293,6 +321,8 @@ class RLVRTrainer(TrainingPass):
             state = torch.load(path, weights_only=True)
             self._step, self._buffered_inputs = state["step"], state["buffer"]
             self.record.load_state_dict(state["record"])
+            for mode, found in state["metrics"].items():
+                self._metrics[mode].update(found)
 
     def evaluate(self, *args, **kwargs):
         """Evaluate as GRPOTrainer does, leaving every random state as it was: measuring must not change training."""

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 from rlvr.commands.parser import command_parser, config_help
+from rlvr.errors import RlvrError
 
 EXAMPLES = """\
 rlvr train --config demo
 rlvr train --config rlcr smollm2 --learning_rate 2e-6 --seed 1
 rlvr train --config my_recipe.yaml --dry_run
 rlvr train --resume runs/rlcr-smollm2-s0-20260101-120000
+rlvr train --config rlcr smollm2 --save_strategy steps --save_steps 5 --output_dir runs/long --resume auto
 torchrun --nproc_per_node 2 -m rlvr train --config grpo smollm2
 """
 
@@ -17,7 +19,12 @@ def run(argv: list[str]) -> int:
     parser = command_parser(__name__, add_help=False)
     parser.add_argument("-h", "--help", action="store_true", help="show this, and every setting")
     parser.add_argument("--config", nargs="+", default=[], help="recipes, by name or path, merged left to right")
-    parser.add_argument("--resume", type=Path, help="go on with this run directory from its newest checkpoint")
+    parser.add_argument(
+        "--resume",
+        type=Path,
+        help="go on with this run directory from its newest whole checkpoint; 'auto': with the one in --output_dir, "
+        "or start it",
+    )
     parser.add_argument("--dry_run", action="store_true", help="print the resolved settings and the chain, and stop")
     parser.add_argument("--no_report", action="store_true", help="do not write the report at the end")
     own, rest = parser.parse_known_args(argv)
@@ -26,7 +33,13 @@ def run(argv: list[str]) -> int:
     if own.help:
         config_help(TrainConfig, parser)
         return 0
-    recipes = [str(own.resume / "config.yaml")] if own.resume else own.config
+    resume = own.resume
+    if resume == Path("auto"):
+        folder = parse_config(TrainConfig, own.config, rest, "rlvr train").output_dir
+        if not folder:
+            raise RlvrError("--resume auto needs --output_dir: the run directory to go on with, or to start.")
+        resume = Path(folder) if (Path(folder) / "config.yaml").is_file() else None
+    recipes = [str(resume / "config.yaml")] if resume else own.config
     config = parse_config(TrainConfig, recipes, rest, "rlvr train")
     from rlvr.callbacks import say
     from rlvr.plan import plan
@@ -38,7 +51,7 @@ def run(argv: list[str]) -> int:
         print(f"# the signal: {resolved.advantage!r}")
         print(f"# {len(resolved.problems)} training problems, e.g. {resolved.problems[0].prompt[-1]['content']!r}")
         return 0
-    run = train(resolved, own.config, ["rlvr", "train", *argv], own.resume)
+    run = train(resolved, own.config, ["rlvr", "train", *argv], resume)
     from accelerate import PartialState
 
     if not own.no_report and PartialState().is_main_process:

@@ -1,0 +1,58 @@
+"""An update that would poison the weights is left out, counted, and ends the run when it keeps coming."""
+
+import copy
+import math
+
+import pytest
+import torch
+from transformers import TrainerState, TrainingArguments
+
+from rlvr.bad_gradients import SkipBadGradients
+from rlvr.errors import RunError
+
+
+def arguments(tmp_path, **kwargs):
+    return TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none", **kwargs)
+
+
+def step(model, optimizer, callback, args, gradient):
+    for p in model.parameters():
+        p.grad = torch.full_like(p, gradient)
+    callback.on_pre_optimizer_step(args, TrainerState(), None, model=model)
+    optimizer.step()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_neither_weights_nor_optimizer_move(tmp_path, value, capsys):
+    """A bad step between two good ones leaves no trace: the same weights as without it."""
+    model = torch.nn.Linear(3, 2)
+    twin = copy.deepcopy(model)
+    args, callback = arguments(tmp_path), SkipBadGradients(2)
+    for net, gradients in ((model, (0.5, value, 0.25)), (twin, (0.5, 0.25))):
+        optimizer = torch.optim.AdamW(net.parameters(), lr=0.1, weight_decay=0.1)
+        for gradient in gradients:
+            step(net, optimizer, callback, args, gradient)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
+    assert "the gradient is not finite" in capsys.readouterr().err
+    logs = {"loss": 1.0}
+    callback.on_log(args, TrainerState(), None, logs=logs)
+    assert logs["updates_skipped"] == 1.0
+
+
+def test_it_ends_the_run_only_in_a_row(tmp_path):
+    model, args, callback = torch.nn.Linear(3, 2), arguments(tmp_path), SkipBadGradients(2, "runs/x/rollouts")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for gradient in (math.nan, 0.1, math.nan, 0.1):
+        step(model, optimizer, callback, args, gradient)
+    step(model, optimizer, callback, args, math.nan)
+    with pytest.raises(RunError, match=r"2 times in a row, up to step 1. The batches are in runs/x/rollouts"):
+        step(model, optimizer, callback, args, math.nan)
+
+
+def test_one_bad_entry_among_good_ones_is_seen(tmp_path):
+    model, callback = torch.nn.Linear(3, 2), SkipBadGradients(5)
+    for p in model.parameters():
+        p.grad = torch.ones_like(p)
+    model.weight.grad[1, 2] = math.nan
+    callback.on_pre_optimizer_step(arguments(tmp_path), TrainerState(), None, model=model)
+    assert callback.skipped == 1
