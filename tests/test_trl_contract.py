@@ -243,7 +243,7 @@ def test_in_process_engine_serves_training_and_the_sampling_seed_is_its_own(tmp_
 
 
 def test_old_log_probabilities_are_the_samplers(tmp_path, monkeypatch):
-    """They equal the model's to 1e-4 without a forward; truncated sampling or a KL term asks the model."""
+    """They equal the model's to 1e-4 without a forward; truncated sampling asks the model."""
     trainer = make(RLVRTrainer, tmp_path, TrainConfig, steps_per_generation=2)
     calls = []
     score = type(trainer)._score_rows
@@ -255,7 +255,7 @@ def test_old_log_probabilities_are_the_samplers(tmp_path, monkeypatch):
     again, _, _ = trainer._get_per_token_logps_and_entropies(trainer.model, ids, mask, out["completion_ids"].shape[1])
     torch.testing.assert_close(out["old_per_token_logps"], again.detach(), atol=1e-4, rtol=0)
     assert calls
-    for setting in ({"top_p": 0.9}, {"top_k": 5}, {"beta": 0.1}):
+    for setting in ({"top_p": 0.9}, {"top_k": 5}):
         calls.clear()
         one_batch(make(RLVRTrainer, tmp_path, TrainConfig, steps_per_generation=2, **setting))
         assert calls

@@ -13,6 +13,13 @@ from matplotlib.figure import Figure
 from rlvr.plots.style import GREY, figure_svg, look, new_figure, say_no_data, styled
 
 
+def log_ticks(ax: Axes, sizes: list[int]) -> None:
+    """A log2 axis that names the sizes themselves."""
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(sizes, [str(n) for n in sizes])
+    ax.minorticks_off()
+
+
 def draw_steps(ax: Axes, found: Mapping[str, Any]) -> None:
     """Seconds of a training step, each arm with its minimum and maximum."""
     arms = list(found["runs"])
@@ -31,7 +38,7 @@ def draw_sampling(ax: Axes, found: Mapping[str, Any]) -> None:
     for i, arm in enumerate(found["tokens_per_second"][str(sizes[0])]):
         middle = [statistics.median(found["tokens_per_second"][str(n)][arm]) for n in sizes]
         ax.plot(sizes, middle, color=look(i)[0], marker=look(i)[1], markersize=4, label=arm)
-    ax.set_xscale("log", base=2)
+    log_ticks(ax, sizes)
     ax.set(title="Sampling", xlabel="sequences", ylabel="useful tokens/s", ylim=(0, None))
     ax.legend()
 
@@ -44,8 +51,10 @@ def draw_growth(axes: tuple[Axes, Axes], found: Mapping[str, Any]) -> None:
         times = [statistics.median(values) for values in found[key].values()]
         ax.plot(sizes, times, color=look(0)[0], marker="o", markersize=4, label="measured")
         ax.plot(sizes, [times[0] * n / sizes[0] for n in sizes], color=GREY, linestyle=":", label="in proportion")
-        ax.set_xscale("log", base=2)
+        log_ticks(ax, sizes)
         ax.set_yscale("log")
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter("")
         ax.set(title=title, xlabel=unit, ylabel="seconds")
         ax.legend()
 

@@ -9,7 +9,6 @@ process of its own, beside what (rows x tokens x vocabulary) logits in float32 a
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -40,11 +39,17 @@ def measure_memory(model_spec: str, rows: int, tokens: int) -> dict[str, float]:
     prompt = torch.randint(5, 200, (rows // 8, tokens)).repeat_interleave(8, 0)
     completion = torch.randint(5, 200, (rows, tokens))
     packed = pack(prompt, torch.ones_like(prompt), completion, torch.ones_like(completion))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts again from what is resident now
+    before = resident("VmRSS")
     model(**packed.model_inputs, labels=packed.labels_1L, scores=True).log_probs.sum().backward()
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    logits = rows * tokens * model.config.vocab_size * 4
-    return {"rows": rows, "rise_gb": (after - before) / 2**20, "logits_gb": logits / 2**30}
+    logits = rows * tokens * model.config.vocab_size * 4 / 2**30
+    return {"rows": rows, "rise_gb": resident("VmHWM") - before, "logits_gb": logits}
+
+
+def resident(field: str) -> float:
+    """Return a line of /proc/self/status in GB: VmRSS is resident now, VmHWM its peak."""
+    line = next(row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith(field))
+    return int(line.split()[1]) / 2**20
 
 
 def main() -> None:
@@ -59,10 +64,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file to write")
     parser.add_argument("--memory", type=int, help=argparse.SUPPRESS)  # the rows of a child process
     args = parser.parse_args()
-    keep_freed_memory()
     if args.memory:
         print("RESULT " + json.dumps(measure_memory(args.model, args.memory, args.tokens)))
         return
+    keep_freed_memory()
     model, tokenizer = load_model(args.model)
     problems = load_problems("arithmetic", "train", max(args.sequences) // 8, 0)
     prompts = encode(tokenizer, [messages(p, ("think", "answer")) for p in problems])
