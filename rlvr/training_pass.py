@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from peft import PeftModel
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from trl import GRPOTrainer
 from trl.kernels.chunked_logprob import _use_triton
 
@@ -72,8 +73,7 @@ class TrainingPass(GRPOTrainer):
         self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, **kwargs
     ):
         if self._sampled_logps is not None and not compute_entropy:  # the old log-probabilities: known already
-            rows = [torch.tensor(row) for row in self._sampled_logps]
-            known = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+            known = pad_sequence([torch.tensor(row) for row in self._sampled_logps], batch_first=True)
             known = torch.nn.functional.pad(known, (0, logits_to_keep - known.shape[1]))
             return known.to(input_ids.device), None, None
         special = any(v is not None and v is not False for v in kwargs.values())  # images, router losses
