@@ -1,0 +1,139 @@
+"""Completions and data sets are hostile: nothing that they hold raises, hangs, acts on a terminal or runs as code."""
+
+import ast
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from rlvr import content
+from rlvr.parse import TAGS, parse
+from rlvr.report.show import visible
+from rlvr.runs import slug
+
+REPO = Path(__file__).parents[1]
+MANY = 100_000  # of these, the fast tests take a sample
+PIECES = [
+    *[f"<{slash}{tag}>" for tag in TAGS for slash in ("", "/")],
+    "<script>alert(1)</script>", "<!--", "-->", "</", "<", ">", "&lt;", "{{ 7 * 7 }}", "{% raw %}", "${x}", "%s", "%(a)s",
+    "\x1b[2J", "\x1b]0;owned\x07", "\x9b31m", "\r", "\x00", "\u202e", "\u200b", "\ufeff", "\ud800", "é", "𝟗", "٣", "½", "Ⅷ",
+    "(" * 50, ")" * 50, "[" * 50, "+" * 50, "-" * 50, "1" * 400, "9" * 50, "1e999", "-1e-999", "nan", "inf", "0x1f", "1_000",
+    "1,000", "1/0", "2**9**9", "__import__('os')", "\\frac{1}{0}", "\\boxed{", "$", "\\sqrt{" * 5, "../../etc/passwd", "a" * 300,
+    "0.5", "42", " ", "\n", "\t", "=", "*", "/", "(3 + 4) * 2", "x", "aaaaaaaaaaaaaaaaaaaaaaaa!", ".", ",", "'", '"', "`",
+]  # fmt: skip
+
+
+def hostile(seed: int) -> str:
+    draw = random.Random(seed)
+    return "".join(draw.choice(PIECES) for _ in range(draw.randrange(1, 24)))
+
+
+def verifiers():
+    """(name, verify(text)) for every built-in verifier, over a gold answer of its own."""
+    found = []
+    for name, gold in (
+        ("arithmetic", "42"),
+        ("countdown", {"numbers": [3, 4, 2], "target": 14}),
+        ("gsm8k", "42"),
+        ("jsonl", {"text": "42", "verifier": "number"}),
+        ("jsonl", {"text": "abc", "verifier": "exact"}),
+    ):
+        verify = content.load("data", name).verify
+        found.append((name, lambda text, verify=verify, gold=gold: verify(text, gold)))
+    return found
+
+
+def slowest(action, seeds) -> tuple[float, int]:
+    """Run `action` on every hostile text; return the longest time (best of three for a suspect) and its seed."""
+    worst, at = 0.0, -1
+    for seed in seeds:
+        text = hostile(seed)
+        start = time.perf_counter()
+        action(text)
+        took = time.perf_counter() - start
+        if took > 0.05:  # a busy machine, or really slow?
+            took = min(took, *(timed(action, text) for _ in range(3)))
+        if took > worst:
+            worst, at = took, seed
+    return worst, at
+
+
+def timed(action, text) -> float:
+    start = time.perf_counter()
+    action(text)
+    return time.perf_counter() - start
+
+
+@pytest.mark.parametrize("count", [3_000, pytest.param(MANY, marks=pytest.mark.slow)])
+def test_the_parser_never_raises_and_never_takes_50_ms(count):
+    worst, seed = slowest(lambda text: parse(text, TAGS), range(count))
+    assert worst < 0.05, f"seed {seed}: {worst:.3f} s"
+
+
+@pytest.mark.parametrize("count", [1_500, pytest.param(MANY, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("verifier", verifiers(), ids=lambda v: v[0])
+def test_no_verifier_raises_or_takes_50_ms(verifier, count):
+    name, verify = verifier
+    worst, seed = slowest(verify, range(count))
+    assert worst < 0.05, f"{name}, seed {seed}: {worst:.3f} s"
+
+
+def test_verifiers_answer_with_a_bool_and_accept_no_garbage():
+    for _, verify in verifiers():
+        for seed in range(300):
+            assert verify(hostile(seed)) in (True, False)
+        for text in ("", " ", "<answer>", "42 or 43", "__import__('os').system('true')", "4" * 10_000):
+            assert verify(text) is False
+
+
+@pytest.mark.parametrize("size", [1_000_000, pytest.param(10_000_000, marks=pytest.mark.slow)])
+def test_megabytes_take_a_moment(size):
+    """Linear in the length (a quadratic parser would take hours): a huge answer, tags and brackets without end."""
+    for text in (f"<answer>{'9' * size}</answer>", "<answer>" * (size // 8), "(" * size):
+        assert timed(lambda text: parse(text, TAGS), text) < 60
+    for _, verify in verifiers():
+        assert timed(verify, "(" * size) < 60
+        assert timed(verify, "9" * size) < 60
+
+
+def test_nothing_acts_on_a_terminal_and_no_id_is_a_path():
+    for seed in range(2_000):
+        text = hostile(seed)
+        shown = visible(text)
+        assert not any(ord(c) < 32 and c not in "\n\t" for c in shown)
+        assert not set(shown) & {"\x1b", "\x9b", "\u202e", "\u200b", "\ufeff"}
+        name = slug(text)
+        assert "/" not in name
+        assert name not in ("", ".", "..")
+
+
+def sources():
+    return [p for folder in ("rlvr", "rewards", "data") for p in (REPO / folder).rglob("*.py")]
+
+
+def test_nothing_runs_text_as_code():
+    """No eval, exec, compile, pickle, shell, unsafe YAML or unsafe torch.load anywhere in the product."""
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            where = f"{path.relative_to(REPO)}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.Import):
+                assert not {a.name for a in node.names} & {"pickle", "marshal", "shelve", "dill"}, where
+            if isinstance(node, ast.ImportFrom):
+                assert node.module not in {"pickle", "marshal", "shelve", "dill"}, where
+            if not isinstance(node, ast.Call):
+                continue
+            called = ast.unparse(node.func)
+            assert called not in {
+                "eval",
+                "exec",
+                "compile",
+                "os.system",
+                "os.popen",
+                "yaml.load",
+                "yaml.unsafe_load",
+            }, where
+            keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}
+            assert keywords.get("shell", "False") == "False", where
+            if called == "torch.load":
+                assert keywords.get("weights_only") == "True", where
