@@ -61,6 +61,9 @@ class TrainConfig(GRPOConfig):
     advantage: str = _setting(
         "grpo", "Advantage specs, applied in order: 'grpo, drop_near_impossible(threshold=0.05)'."
     )
+    dynamic_sampling_tries: int = _setting(
+        0, "Extra batches to fill places of all-right and all-wrong groups; 0 is off."
+    )
     # Measuring
     eval_data: list[str] = _setting([], "Problem set specs to measure on; none means the test split of `data`.")
     eval_size: int = _setting(120, "Problems per evaluation set; 0 measures nothing.")
@@ -98,8 +101,8 @@ class TrainConfig(GRPOConfig):
         _check_tags(self.tags)
         if not isinstance(self.rewards, dict) or not self.rewards:
             raise SpecError(f"rewards must map reward terms to weights, got {self.rewards!r}.")
-        lowest = {"train_size": 1, "eval_size": 0, "eval_n": 1, "lora_rank": 0, "sft_steps": 0, "max_bad_updates": 1}
-        _check_at_least(self, lowest)
+        lowest = {"train_size": 1, "eval_size": 0, "eval_n": 1, "lora_rank": 0, "sft_steps": 0}
+        _check_at_least(self, lowest | {"max_bad_updates": 1, "dynamic_sampling_tries": 0})
         _check_choice(self, "engine", ("rlvr", "trl"))
         _check_choice(self, "sampling_dtype", ("auto", "float32", "bfloat16"))
         _check_timeout(self.verify_timeout)

@@ -34,6 +34,7 @@ from rlvr.generate import Engine, Sampling
 from rlvr.rollouts import Completion, Problem, Rollouts, Signal
 from rlvr.rollouts_file import write_rollouts
 from rlvr.score import Scorer
+from rlvr.select.dynamic_sampling import FreshProblems, fill, merge_batches, mixed_groups, take_rows
 from rlvr.select.pass_rate import PassRate
 from rlvr.signal_metrics import signal_metrics
 from rlvr.spans import confidence_start
@@ -95,7 +96,17 @@ class RLVRTrainer(TrainingPass):
         self._captured: dict[str, Any] = {}
         self._engine: Engine | None = None
         self._staging: str | None = None  # where a checkpoint is being written
+        self._round = 0  # of dynamic sampling, within one generation batch
+        self._fresh: FreshProblems | None = None
         super().__init__(*args, **kwargs)
+        if getattr(self.args, "dynamic_sampling_tries", 0):
+            if self.accelerator.num_processes > 1:
+                raise SpecError(
+                    f"dynamic_sampling_tries={self.args.dynamic_sampling_tries} runs in one process, but this launch "
+                    f"has {self.accelerator.num_processes}: replaced groups would have to move between processes."
+                )
+            seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+            self._fresh = FreshProblems(len(self.train_dataset), seed + 1)  # another order than the epochs'
 
     # ------------------------------------------------------------------ score: parse and verify once
 
@@ -128,12 +139,12 @@ class RLVRTrainer(TrainingPass):
     # ------------------------------------------------------------------ the signal: reward -> credit
 
     def _generate_and_score_completions(self, inputs):
-        try:
-            out = super()._generate_and_score_completions(inputs)
-        finally:
-            self._sampled_logps = None
         mode = "train" if self.model.training else "eval"
-        rollouts = self._rollouts(self.num_generations if mode == "train" else self.num_generations_eval)
+        group_size = self.num_generations if mode == "train" else self.num_generations_eval
+        out = self._sample_round(inputs)
+        if mode == "train" and self._fresh is not None:
+            out = self._fill_batch(self._fresh, out, inputs)
+        rollouts = self._rollouts(group_size)
         signal = None
         if self.advantage is not None:
             signal = self.advantage(rollouts, None)
@@ -145,6 +156,48 @@ class RLVRTrainer(TrainingPass):
             # After the decision: a filter judges a problem by its past, not by the outcome it is about to filter.
             self.record.update(rollouts.ids, rollouts.correct_PG, rollouts.scored_PG)
         return out
+
+    def _sample_round(self, inputs) -> dict[str, Any]:
+        """Sample and score one generation batch by TRL's own method; `_captured` then holds what it saw."""
+        try:
+            return super()._generate_and_score_completions(inputs)
+        finally:
+            self._sampled_logps = None
+
+    def _fill_batch(self, fresh: FreshProblems, out: dict[str, Any], inputs) -> dict[str, Any]:
+        """Replace groups that are not mixed by mixed groups of fresh problems (rlvr/select/dynamic_sampling.py)."""
+        group_size, needed = self.num_generations, len(inputs) // self.num_generations
+        batches, captured, logs = [out], [self._captured], [self._newest_logs(len(inputs))]
+        seen = [self._rollouts(group_size)]
+        mixed = [mixed_groups(seen[0].correct_PG, seen[0].scored_PG)]
+        while sum(int(m.sum()) for m in mixed) < needed and self._round < self.args.dynamic_sampling_tries:
+            self._round += 1
+            problems = [self.train_dataset[i] for i in fresh.take(needed)]
+            batches.append(self._sample_round([row for row in problems for _ in range(group_size)]))
+            captured.append(self._captured)
+            logs.append(self._newest_logs(len(inputs)))
+            seen.append(self._rollouts(group_size))
+            mixed.append(mixed_groups(seen[-1].correct_PG, seen[-1].scored_PG))
+        self._round = 0
+        places = fill(mixed)
+        rows = [(r, p * group_size + g) for r, p in places for g in range(group_size)]
+        self._captured = {key: take_rows([c[key] for c in captured], rows) for key in captured[0]}
+        for key, values in self._newest_logs(len(inputs)).items():
+            log = self._logs["rewards"][key] if key in self._logs["rewards"] else self._logs[key]
+            log.extend(take_rows([found[key] for found in logs], rows) if values else [])
+        metrics = self._metrics["train"]
+        metrics["dynamic/rollouts"].append(len(batches) * len(inputs))
+        metrics["dynamic/filled"].append(sum(int(mixed[r][p]) for r, p in places) / needed)
+        used = set(places)
+        for r, rollouts in enumerate(seen):  # thrown away, but observed; the groups that stay are counted later
+            gone = [p for p in range(needed) if (r, p) not in used]
+            self.record.update([rollouts.ids[p] for p in gone], rollouts.correct_PG[gone], rollouts.scored_PG[gone])
+        return merge_batches(batches, rows)
+
+    def _newest_logs(self, rows: int) -> dict[str, list[Any]]:
+        """What TRL's completions table holds of the newest batch, by column."""
+        columns = {"prompt": self._logs["prompt"], "completion": self._logs["completion"], **self._logs["rewards"]}
+        return {name: list(values)[-rows:] for name, values in columns.items()}
 
     def _rollouts(self, group_size: int) -> Rollouts:
         rewards_NF = self._captured["rewards"].float().cpu()
@@ -240,8 +293,8 @@ class RLVRTrainer(TrainingPass):
             prompt_ids[::group],
             group,
             Sampling(self.max_completion_length, self.temperature, self.top_p, self.top_k or 0),
-            # A stream of its own for every generation batch; `_step` is part of the checkpoint.
-            seed=2 * (seed * 1_000_003 + self._step) + int(not self.model.training),
+            # A stream of its own for every generation batch and round of it; `_step` is part of the checkpoint.
+            seed=2 * (seed * 1_000_003 + self._step) + int(not self.model.training) + self._round * 2**40,
             first_row=self.accelerator.process_index * len(prompt_ids),
         )
         self._metrics["train" if self.model.training else "eval"]["sampling/tokens_per_second"].append(
@@ -300,6 +353,7 @@ class RLVRTrainer(TrainingPass):
             "step": self._step,
             "buffer": self._buffered_inputs if self._step % every else None,
             "record": self.record.state_dict(),
+            "fresh": self._fresh.position if self._fresh else 0,
             "metrics": {mode: dict(found) for mode, found in self._metrics.items()},  # since the last logged step
         }
         torch.save(state, staged / name / _STATE.format(self.accelerator.process_index))
@@ -321,6 +375,8 @@ class RLVRTrainer(TrainingPass):
             state = torch.load(path, weights_only=True)
             self._step, self._buffered_inputs = state["step"], state["buffer"]
             self.record.load_state_dict(state["record"])
+            if self._fresh is not None:
+                self._fresh.position = state["fresh"]
             for mode, found in state["metrics"].items():
                 self._metrics[mode].update(found)
 
