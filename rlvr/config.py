@@ -64,6 +64,13 @@ class TrainConfig(GRPOConfig):
     dynamic_sampling_tries: int = _setting(
         0, "Extra batches to fill places of all-right and all-wrong groups; 0 is off."
     )
+    difficulty_band: list[float] = _setting(
+        [], "Draw problems whose pass rate lies in [low, high]; [] is a fixed order."
+    )
+    difficulty_floor: float = _setting(
+        0.2, "Share of the draws that ignores the band, so that no problem is locked out."
+    )
+    record_discount: float = _setting(1.0, "Factor on the pass-rate record's counts at each batch; 1 forgets nothing.")
     # Measuring
     eval_data: list[str] = _setting([], "Problem set specs to measure on; none means the test split of `data`.")
     eval_size: int = _setting(120, "Problems per evaluation set; 0 measures nothing.")

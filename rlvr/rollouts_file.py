@@ -19,10 +19,12 @@ def write_rollouts(
     terms: Mapping[str, Sequence[float]],
     reward: Tensor,
     signal: Signal | None,
+    propensity: Tensor | None = None,
 ) -> None:
     """Write the completions of one generation batch (P * G rows, prompt-major), atomically.
 
     `terms` maps each reward term to its value per completion (NaN: not applicable); `reward` is (P, G).
+    `propensity` (P,) is the probability with which each problem was drawn, null where the order was fixed.
     `dropped_by` names the transform that removed a completion, or is null.
     """
     group_size = reward.shape[1]
@@ -55,6 +57,9 @@ def write_rollouts(
         "advantage": pa.array(adv, pa.float64()),
         "keep": pa.array(keep, pa.bool_()),
         "dropped_by": pa.array(dropped_by, pa.string()),
+        "propensity": pa.array(
+            [None] * n if propensity is None else propensity.repeat_interleave(group_size).tolist(), pa.float64()
+        ),
     }
     with replacing(path) as temporary:
         pq.write_table(pa.table(columns), temporary)

@@ -1,21 +1,18 @@
-"""RLVRTrainer: what the signal is. With training_pass.py (how it is computed) the one seam into TRL.
+"""RLVRTrainer: what the signal is. With training_pass.py (how it is computed) and exact_resume.py the seam into TRL.
 
-Only these two files touch TRL's private names.
+Only these three files touch TRL's private names.
 
 Thin wraps, never a copied method. What is captured and what is rewritten:
 
     _calculate_rewards               parse and verify each completion once; keep the gathered rewards
     _generate_and_score_completions  rewards -> Rollouts -> chain -> Signal -> advantages, loss mask, normaliser
     _generate_single_turn            the in-process engine samples (vLLM and the rest stay TRL's)
-    _get_train_sampler               its own seed, and a position that survives a resume
-    _save_checkpoint, _load_optimizer_and_scheduler     buffered rollouts, step, pass-rate record
     evaluate                         leaves every RNG as it was
 
 With no rlvr option set it behaves as GRPOTrainer does. Read in TRL 1.16; tests/test_trl_contract.py holds each hook.
 """
 
 import math
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,27 +20,25 @@ from typing import Any
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor
-from transformers.trainer_utils import rotate_checkpoints
 
-from rlvr import checkpoints
 from rlvr.advantages import Transform
 from rlvr.config import TrainConfig
-from rlvr.epoch_sampler import EpochRepeatSampler
 from rlvr.errors import SpecError
+from rlvr.exact_resume import ExactResume
 from rlvr.generate import Engine, Sampling
 from rlvr.rollouts import Completion, Problem, Rollouts, Signal
 from rlvr.rollouts_file import write_rollouts
 from rlvr.score import Scorer
+from rlvr.select.difficulty_sampler import DifficultySampler
 from rlvr.select.dynamic_sampling import FreshProblems, fill, merge_batches, mixed_groups, take_rows
 from rlvr.select.pass_rate import PassRate
+from rlvr.select.propensity import ipw_mean, self_normalised_mean
 from rlvr.signal_metrics import signal_metrics
 from rlvr.spans import confidence_start
 from rlvr.terms import Term
-from rlvr.training_pass import TrainingPass
 
 # Losses whose divisor counts rows, so a dropped row would still weigh in it (design.md, settled semantics 3).
 ROW_MEAN_LOSSES = ("grpo", "sapo", "dr_grpo", "luspo")
-_STATE = "rlvr_state_rank{}.pt"
 
 
 def term_function(term: Term):
@@ -56,7 +51,7 @@ def term_function(term: Term):
     return reward
 
 
-class RLVRTrainer(TrainingPass):
+class RLVRTrainer(ExactResume):
     """GRPOTrainer with composable advantages, honest filters and an in-process rollout engine.
 
     Args (all optional, beyond GRPOTrainer's):
@@ -95,18 +90,25 @@ class RLVRTrainer(TrainingPass):
         self.rollouts_dir = rollouts
         self._captured: dict[str, Any] = {}
         self._engine: Engine | None = None
-        self._staging: str | None = None  # where a checkpoint is being written
         self._round = 0  # of dynamic sampling, within one generation batch
         self._fresh: FreshProblems | None = None
+        self._difficulty: DifficultySampler | None = None
+        self._propensity_P: Tensor | None = None  # with which this batch's problems were drawn
         super().__init__(*args, **kwargs)
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         if getattr(self.args, "dynamic_sampling_tries", 0):
             if self.accelerator.num_processes > 1:
                 raise SpecError(
                     f"dynamic_sampling_tries={self.args.dynamic_sampling_tries} runs in one process, but this launch "
                     f"has {self.accelerator.num_processes}: replaced groups would have to move between processes."
                 )
-            seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
             self._fresh = FreshProblems(len(self.train_dataset), seed + 1)  # another order than the epochs'
+        if band := getattr(self.args, "difficulty_band", []):
+            self._difficulty = DifficultySampler(tuple(band), self.args.difficulty_floor, seed)
+            if self._fresh is not None:
+                raise SpecError(
+                    "difficulty_band and dynamic_sampling_tries both choose the problems: take one of them."
+                )
 
     # ------------------------------------------------------------------ score: parse and verify once
 
@@ -141,6 +143,8 @@ class RLVRTrainer(TrainingPass):
     def _generate_and_score_completions(self, inputs):
         mode = "train" if self.model.training else "eval"
         group_size = self.num_generations if mode == "train" else self.num_generations_eval
+        if mode == "train" and self._difficulty is not None:
+            inputs = self._draw(self._difficulty, len(inputs) // group_size)
         out = self._sample_round(inputs)
         if mode == "train" and self._fresh is not None:
             out = self._fill_batch(self._fresh, out, inputs)
@@ -153,9 +157,19 @@ class RLVRTrainer(TrainingPass):
         if mode == "train":
             if self.rollouts_dir is not None and self._captured["records"] and self.accelerator.is_main_process:
                 self._write_rollouts(self.rollouts_dir, rollouts, signal)
+            self._log_draws(rollouts)
             # After the decision: a filter judges a problem by its past, not by the outcome it is about to filter.
+            self.record.discount(getattr(self.args, "record_discount", 1.0))
             self.record.update(rollouts.ids, rollouts.correct_PG, rollouts.scored_PG)
         return out
+
+    def _draw(self, sampler: DifficultySampler, count: int) -> list[dict[str, Any]]:
+        """Draw this batch's problems by the record, the same on every process; return this process's rows."""
+        whole = count * self.accelerator.num_processes
+        rate_N = self.record.posterior_means(self.train_dataset["id"])
+        index_P, self._propensity_P = sampler.draw(rate_N, whole, self._step)
+        mine = self._local(index_P, count).tolist()
+        return [row for i in mine for row in [self.train_dataset[i]] * self.num_generations]
 
     def _sample_round(self, inputs) -> dict[str, Any]:
         """Sample and score one generation batch by TRL's own method; `_captured` then holds what it saw."""
@@ -257,6 +271,15 @@ class RLVRTrainer(TrainingPass):
         for name, value in signal_metrics(rollouts, signal, self._captured["records"], tags).items():
             self._metrics[mode][name].append(value)
 
+    def _log_draws(self, rollouts: Rollouts) -> None:
+        """What the draws say of the whole set, beside the naive mean over what was drawn (`accuracy`)."""
+        if self._propensity_P is not None:
+            rate_P = rollouts.correct_PG.double().mean(1)
+            metrics, size = self._metrics["train"], len(self.train_dataset)
+            metrics["accuracy/ipw"].append(ipw_mean(rate_P, self._propensity_P, size))
+            metrics["accuracy/self_normalised"].append(self_normalised_mean(rate_P, self._propensity_P))
+            metrics["difficulty/propensity"].append(float(self._propensity_P.mean()))
+
     def _write_rollouts(self, folder: Path, rollouts: Rollouts, signal: Signal | None) -> None:
         write_rollouts(
             folder / f"step-{self.state.global_step + 1:05d}.parquet",
@@ -265,6 +288,7 @@ class RLVRTrainer(TrainingPass):
             terms=dict(zip(self.reward_func_names, self._captured["rewards"].T.tolist(), strict=True)),
             reward=rollouts.reward_PG,
             signal=signal,
+            propensity=self._propensity_P,
         )
 
     # ------------------------------------------------------------------ sampling
@@ -318,67 +342,17 @@ class RLVRTrainer(TrainingPass):
             and args.repetition_penalty == 1.0
         )
 
-    # ------------------------------------------------------------------ order, resume, evaluation
+    # ------------------------------------------------------------------ resume, evaluation
 
-    def _get_train_sampler(self, dataset=None):
-        sampler = super()._get_train_sampler(dataset)
-        seed = sampler.seed if self.args.data_seed is None else self.args.data_seed
-        return EpochRepeatSampler(
-            sampler.data_source,
-            sampler.mini_repeat_count,
-            sampler.batch_size,
-            sampler.repeat_count,
-            sampler.shuffle,
-            seed,
-        )
+    def extra_state(self) -> dict[str, Any]:
+        """What a checkpoint holds of this class, beside the buffered rollouts (rlvr/exact_resume.py)."""
+        return {"record": self.record.state_dict(), "fresh": self._fresh.position if self._fresh else 0}
 
-    def _get_output_dir(self, trial):
-        return self._staging or super()._get_output_dir(trial)
-
-    def _save_checkpoint(self, model, trial):
-        """Write the checkpoint under another name, then let it appear whole (rlvr/checkpoints.py)."""
-        name = f"checkpoint-{self.state.global_step}"
-        folder = Path(self._get_output_dir(trial))
-        staged = folder / checkpoints.STAGING
-        if self.accelerator.is_main_process:
-            shutil.rmtree(staged, ignore_errors=True)  # of a run that was killed while saving
-        self.accelerator.wait_for_everyone()
-        self._staging = str(staged)
-        try:
-            super()._save_checkpoint(model, trial)
-        finally:
-            self._staging = None
-        every = self.args.steps_per_generation * self.num_iterations
-        state = {
-            "step": self._step,
-            "buffer": self._buffered_inputs if self._step % every else None,
-            "record": self.record.state_dict(),
-            "fresh": self._fresh.position if self._fresh else 0,
-            "metrics": {mode: dict(found) for mode, found in self._metrics.items()},  # since the last logged step
-        }
-        torch.save(state, staged / name / _STATE.format(self.accelerator.process_index))
-        self.accelerator.wait_for_everyone()
-        if self.accelerator.is_main_process:
-            checkpoints.publish(staged / name, folder / name)
-            shutil.rmtree(staged, ignore_errors=True)
-            for leftover in folder.glob(f"{checkpoints.STAGING}-*"):
-                shutil.rmtree(leftover, ignore_errors=True)
-            best = folder / f"checkpoint-{self.state.best_global_step}"
-            self.state.best_model_checkpoint = str(best) if self.state.best_global_step and best.is_dir() else None
-            rotate_checkpoints(str(folder), self.args.save_total_limit, self.state.best_model_checkpoint)
-        self.accelerator.wait_for_everyone()
-
-    def _load_optimizer_and_scheduler(self, checkpoint):
-        super()._load_optimizer_and_scheduler(checkpoint)
-        path = Path(checkpoint or "") / _STATE.format(self.accelerator.process_index)
-        if checkpoint and path.is_file():
-            state = torch.load(path, weights_only=True)
-            self._step, self._buffered_inputs = state["step"], state["buffer"]
-            self.record.load_state_dict(state["record"])
-            if self._fresh is not None:
-                self._fresh.position = state["fresh"]
-            for mode, found in state["metrics"].items():
-                self._metrics[mode].update(found)
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        """Take over what `extra_state` returned."""
+        self.record.load_state_dict(state["record"])
+        if self._fresh is not None:
+            self._fresh.position = state["fresh"]
 
     def evaluate(self, *args, **kwargs):
         """Evaluate as GRPOTrainer does, leaving every random state as it was: measuring must not change training."""

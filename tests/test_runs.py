@@ -38,14 +38,6 @@ def test_reopen_needs_a_run(tmp_path):
         runs.reopen(tmp_path)
 
 
-def test_last_checkpoint_is_the_newest_by_number(tmp_path):
-    run = runs.RunDir(tmp_path)
-    assert run.last_checkpoint() is None
-    for n in (9, 100, 20):
-        (run.checkpoints / f"checkpoint-{n}").mkdir(parents=True)
-    assert run.last_checkpoint().name == "checkpoint-100"
-
-
 def test_a_torn_last_line_is_left_out_and_a_torn_middle_is_an_error(tmp_path):
     path = tmp_path / "metrics.jsonl"
     assert runs.read_metrics(path) == []

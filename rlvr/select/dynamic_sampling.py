@@ -1,7 +1,7 @@
 """Dynamic sampling: groups that teach nothing are replaced by mixed groups of fresh problems (DAPO, 2503.14476).
 
 A group is *mixed* when it holds a right and a wrong completion, read from `correct`, never from the shaped reward. This
-is the third meaning of "drop": not zero credit, not leaving the loss, but sampling again, so it costs rollouts, and they
+is the third meaning of "drop": not zero credit, not leaving the loss, but sampling again, so it costs rollouts, which
 are counted. What is thrown away was still observed: the pass-rate record gets it.
 """
 

@@ -25,12 +25,12 @@ class PassRate:
     0.3333333333333333
     """
 
-    def __init__(self, counts: Mapping[str, Sequence[int]] | None = None):
-        self.counts: dict[str, tuple[int, int]] = {}
+    def __init__(self, counts: Mapping[str, Sequence[float]] | None = None):
+        self.counts: dict[str, tuple[float, float]] = {}
         for problem_id, (attempts, successes) in (counts or {}).items():
             self.add(problem_id, attempts, successes)
 
-    def add(self, problem_id: str, attempts: int, successes: int) -> None:
+    def add(self, problem_id: str, attempts: float, successes: float) -> None:
         """Add to the counts of one problem; raises DataError unless 0 <= successes <= attempts.
 
         No attempts leave no trace, nor does an empty id: problems without a name must not share a record.
@@ -48,6 +48,27 @@ class PassRate:
         attempts, successes = scored_PG.sum(1).tolist(), (correct_PG & scored_PG).sum(1).tolist()
         for problem_id, n, c in zip(ids, attempts, successes, strict=True):
             self.add(problem_id, n, c)
+
+    def discount(self, factor: float) -> None:
+        """Let old evidence fade: multiply every count by `factor` in (0, 1].
+
+        The policy changes, so what it did k batches ago counts factor^k; the evidence of a problem that is seen in
+        every batch levels off at G / (1 - factor) attempts.
+
+        >>> record = PassRate({"a": (8, 2)})
+        >>> record.discount(0.5)
+        >>> record.counts
+        {'a': (4.0, 1.0)}
+        """
+        if not 0 < factor <= 1:
+            raise SpecError(f"A discount lies in (0, 1], got {factor}.")
+        if factor < 1:
+            self.counts = {i: (n * factor, c * factor) for i, (n, c) in self.counts.items()}
+
+    def posterior_means(self, ids: Iterable[str], prior: tuple[float, float] = JEFFREYS) -> Tensor:
+        """Return the posterior mean of each problem (N,); 0.5 for one never seen."""
+        attempts, successes = self.lookup(ids)
+        return (successes + prior[0]) / (attempts + sum(prior))
 
     def lookup(self, ids: Iterable[str]) -> tuple[Tensor, Tensor]:
         """Return attempts (P,) and successes (P,); 0 and 0 for a problem never seen."""
@@ -108,8 +129,8 @@ class PassRate:
         ids = sorted(self.counts)
         columns = {
             "problem_id": pa.array(ids, pa.string()),
-            "attempts": pa.array([self.counts[i][0] for i in ids], pa.int64()),
-            "successes": pa.array([self.counts[i][1] for i in ids], pa.int64()),
+            "attempts": pa.array([float(self.counts[i][0]) for i in ids], pa.float64()),
+            "successes": pa.array([float(self.counts[i][1]) for i in ids], pa.float64()),
         }
         try:
             with replacing(path) as temporary:
@@ -123,11 +144,11 @@ class PassRate:
         rows = _read(path, ["problem_id", "attempts", "successes"])
         return cls({row["problem_id"]: (row["attempts"], row["successes"]) for row in rows})
 
-    def state_dict(self) -> dict[str, list[int]]:
+    def state_dict(self) -> dict[str, list[float]]:
         """Return plain values, for a checkpoint."""
         return {problem_id: list(pair) for problem_id, pair in self.counts.items()}
 
-    def load_state_dict(self, state: Mapping[str, Sequence[int]]) -> None:
+    def load_state_dict(self, state: Mapping[str, Sequence[float]]) -> None:
         """Replace the counts by those of `state_dict`."""
         self.counts = PassRate(state).counts
 
