@@ -70,6 +70,7 @@ class TrainConfig(GRPOConfig):
     difficulty_floor: float = _setting(
         0.2, "Share of the draws that ignores the band, so that no problem is locked out."
     )
+    max_rollouts: int = _setting(0, "End training before more completions than this are sampled; 0 is no limit.")
     record_discount: float = _setting(1.0, "Factor on the pass-rate record's counts at each batch; 1 forgets nothing.")
     # Measuring
     eval_data: list[str] = _setting([], "Problem set specs to measure on; none means the test split of `data`.")
@@ -109,7 +110,7 @@ class TrainConfig(GRPOConfig):
         if not isinstance(self.rewards, dict) or not self.rewards:
             raise SpecError(f"rewards must map reward terms to weights, got {self.rewards!r}.")
         lowest = {"train_size": 1, "eval_size": 0, "eval_n": 1, "lora_rank": 0, "sft_steps": 0}
-        _check_at_least(self, lowest | {"max_bad_updates": 1, "dynamic_sampling_tries": 0})
+        _check_at_least(self, lowest | {"max_bad_updates": 1, "dynamic_sampling_tries": 0, "max_rollouts": 0})
         _check_choice(self, "engine", ("rlvr", "trl"))
         _check_choice(self, "sampling_dtype", ("auto", "float32", "bfloat16"))
         _check_timeout(self.verify_timeout)

@@ -14,6 +14,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from rlvr import callbacks, runs
 from rlvr.bad_gradients import SkipBadGradients
+from rlvr.budget import StopAtRollouts
 from rlvr.callbacks import say
 from rlvr.errors import ModelError, Stopped
 from rlvr.eval_file import save_eval
@@ -110,6 +111,7 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
             callbacks.Progress(),
             callbacks.Watch(),
             stop := StopOnSignal(),
+            *([StopAtRollouts(config.max_rollouts, config.generation_batch_size)] if config.max_rollouts else []),
         ],
         advantage=plan.advantage,
         problems={p.id: p for p in plan.problems},

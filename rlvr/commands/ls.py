@@ -41,6 +41,12 @@ def _listing() -> dict[str, Callable[[], dict[str, str]]]:
             p.stem: p.read_text(encoding="utf-8").split("\n")[0].lstrip("# ") for p in sorted(folder.glob("*.yaml"))
         }
 
+    def ablations() -> dict[str, str]:
+        folder = Path(__file__).parents[1] / "recipes" / "ablations"
+        return {
+            p.stem: p.read_text(encoding="utf-8").split("\n")[0].lstrip("# ") for p in sorted(folder.glob("*.yaml"))
+        }
+
     def transforms() -> dict[str, str]:
         from rlvr.advantages import RECIPES, TRANSFORMS
 
@@ -56,6 +62,7 @@ def _listing() -> dict[str, Callable[[], dict[str, str]]]:
 
     return {
         "recipes": recipes,
+        "ablations": ablations,
         "rewards": lambda: files("rewards"),
         "data": lambda: files("data"),
         "advantages": transforms,

@@ -1,0 +1,146 @@
+"""From an ablation's YAML file to its runs, checked before anything is trained.
+
+base: [tiny]                       recipes that every arm starts from
+set: {eval_size: 64}               settings of every arm
+arms:
+  correct_only: {recipes: [grpo]}
+  rlcr: {recipes: [rlcr], set: {learning_rate: 1.0e-5}}
+controls: [random_reward, format_only, untrained]
+baseline: correct_only             differences are to this arm
+seeds: [0, 1, 2, 3, 4]
+budget: {updates: 20}              or {rollouts: 5120}: completions sampled, thrown-away ones included
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+
+from rlvr.config import RECIPES, TrainConfig, parse_config, read_recipes
+from rlvr.errors import SpecError, did_you_mean
+
+KEYS = ("base", "set", "arms", "controls", "baseline", "seeds", "budget")
+CONTROLS: dict[str, dict[str, Any]] = {
+    "random_reward": {"advantage": "grpo", "rewards": {"random_control": 1.0}, "allow_hackable": True},
+    "format_only": {"advantage": "grpo", "rewards": {"format": 1.0}, "allow_hackable": True},
+}
+UNTRAINED = "untrained"  # needs no run: what the baseline's runs measured before training
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of an ablation: an arm under a seed, and every setting it has."""
+
+    arm: str
+    seed: int
+    settings: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.arm}-s{self.seed}"
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What an ablation file resolves to."""
+
+    runs: tuple[Run, ...]
+    arms: tuple[str, ...]
+    baseline: str
+    untrained: bool
+
+
+def find_ablation(name: str) -> Path:
+    """Return the file of a built-in ablation, or the path that `name` is."""
+    known = {p.stem: p for p in (RECIPES / "ablations").glob("*.yaml")}
+    if name in known:
+        return known[name]
+    if not name.endswith((".yaml", ".yml")):
+        raise SpecError(did_you_mean("ablation", name, known, "Or give a path ending in .yaml."))
+    return Path(name)
+
+
+def read_ablation(path: Path) -> Ablation:
+    """Read and check an ablation file; every run's settings must make a TrainConfig.
+
+    Raises SpecError naming the key, the arm or the setting that is wrong.
+    """
+    try:
+        text = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError(f"Cannot read the ablation {path}: {error.strerror}.") from error
+    except yaml.YAMLError as error:
+        raise SpecError(f"{path} is not YAML: {error}") from None
+    if not isinstance(text, dict):
+        raise SpecError(f"{path} must be a mapping with the keys {', '.join(KEYS)}.")
+    for key in text:
+        if key not in KEYS:
+            raise SpecError(did_you_mean("key of an ablation", str(key), KEYS))
+    arms = dict(text.get("arms") or {})
+    if not arms:
+        raise SpecError(f"{path} names no arms, e.g. arms: {{rlcr: {{recipes: [rlcr]}}}}.")
+    seeds = text.get("seeds", [0])
+    whole = isinstance(seeds, list) and all(isinstance(s, int) for s in seeds)
+    if not whole or not seeds or len(set(seeds)) < len(seeds):
+        raise SpecError(f"seeds must be a list of different integers, got {seeds!r}.")
+    controls = list(text.get("controls") or [])
+    for control in controls:
+        if control not in (*CONTROLS, UNTRAINED):
+            raise SpecError(did_you_mean("control", str(control), (*CONTROLS, UNTRAINED)))
+        if control in arms:
+            raise SpecError(f"{control!r} is the name of a control: rename the arm.")
+    baseline = text.get("baseline", next(iter(arms)))
+    if baseline not in arms:
+        raise SpecError(did_you_mean("arm", str(baseline), arms, "The baseline must be one of them."))
+    common = dict(text.get("set") or {})
+    base = list(text.get("base") or [])
+    settings = {}
+    for name, arm in arms.items():
+        for key in arm or {}:
+            if key not in ("recipes", "set"):
+                raise SpecError(f"Arm {name!r}: " + did_you_mean("key of an arm", str(key), ("recipes", "set")))
+        own = arm or {}
+        settings[name] = read_recipes([*base, *own.get("recipes", [])]) | common | dict(own.get("set") or {})
+    for control in controls:
+        if control in CONTROLS:
+            settings[control] = read_recipes(base) | common | CONTROLS[control]
+    budget = _budget(text.get("budget"))
+    runs = []
+    for name, found in settings.items():
+        checked = _checked(name, found, budget)
+        runs += [Run(name, seed, checked | {"seed": seed}) for seed in seeds]
+    runs.sort(key=lambda run: seeds.index(run.seed))  # seed by seed: an early look compares every arm
+    return Ablation(tuple(runs), tuple(settings), baseline, UNTRAINED in controls)
+
+
+def _budget(budget: Any) -> tuple[str, int] | None:
+    if budget is None:
+        return None
+    if isinstance(budget, dict) and len(budget) == 1:
+        ((kind, count),) = budget.items()
+        if kind in ("updates", "rollouts") and isinstance(count, int) and count > 0:
+            return kind, count
+    raise SpecError(f"budget must be {{updates: N}} or {{rollouts: N}} with N above 0, got {budget!r}.")
+
+
+def _checked(arm: str, settings: dict[str, Any], budget: tuple[str, int] | None) -> dict[str, Any]:
+    """Return the settings with the budget in them, if they make a TrainConfig."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "arm.yaml"
+        path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+        try:
+            config = parse_config(TrainConfig, [str(path)])
+        except SpecError as error:
+            raise SpecError(f"Arm {arm!r}: {error}") from error
+    if budget is None:
+        return settings
+    kind, count = budget
+    if kind == "updates":
+        return settings | {"max_steps": count}
+    per_update = config.per_device_train_batch_size * config.gradient_accumulation_steps
+    if count < per_update:
+        raise SpecError(f"Arm {arm!r}: one update samples {per_update} completions, but the budget is {count}.")
+    return settings | {"max_steps": count // per_update, "max_rollouts": count}

@@ -1,0 +1,153 @@
+"""What the runs of an ablation say: each arm over its seeds, and its difference to the baseline."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlvr.ablation.plan import UNTRAINED, Ablation
+from rlvr.ablation.pool import run_folder
+from rlvr.errors import DataError
+from rlvr.eval_file import load_eval
+from rlvr.metrics import Interval
+from rlvr.metrics.ece import ece
+from rlvr.metrics.records import Records
+from rlvr.metrics.seeds import holm, interquartile_mean, seed_difference
+from rlvr.report.show import interval, number
+from rlvr.report.tables import Table
+from rlvr.report.terminal import text_table
+from rlvr.runs import read_metrics
+
+COSTS = ("updates", "rollout_tokens", "seconds")
+METRICS = ("pass@1", "brier")  # one value per seed and problem: differences are paired
+
+
+def per_problem(record: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
+    """Return the value of each metric for each problem (P,), NaN where nothing could be judged; ids in order."""
+    rows: dict[str, list[float]] = {name: [] for name in METRICS}
+    for problem in sorted(record["problems"], key=lambda p: p["id"]):
+        judged = [s for s in problem["samples"] if s["correct"] is not None]
+        stated = [(s["confidence"] - s["correct"]) ** 2 for s in judged if s["confidence"] is not None]
+        rows["pass@1"].append(float(np.mean([s["correct"] for s in judged])) if judged else np.nan)
+        rows["brier"].append(float(np.mean(stated)) if stated else np.nan)
+    return {name: np.array(values) for name, values in rows.items()}
+
+
+def summarise_ablation(ablation: Ablation, folder: Path) -> dict[str, Any]:
+    """Return arms (values over seeds, cost), differences to the baseline, and what is missing.
+
+    Only seeds that both arms have finished are compared. Several evaluation sets are pooled problem by problem.
+    """
+    found: dict[str, dict[int, dict[str, Any]]] = {}
+    for run in ablation.runs:
+        path = run_folder(run, folder)
+        for arm, when in ((run.arm, "after"), *(((UNTRAINED, "before"),) if run.arm == ablation.baseline else ())):
+            if arm == UNTRAINED and not ablation.untrained:
+                continue
+            files = sorted((path / "eval" / when).glob("*.json"))
+            if not files:
+                continue
+            records = [load_eval(file) for file in files]
+            pairs = [Records.of(record).pairs()[:2] for record in records]
+            confidence, correct = (np.concatenate(values) for values in zip(*pairs, strict=True))
+            found.setdefault(arm, {})[run.seed] = {
+                "values": {name: np.concatenate([per_problem(r)[name] for r in records]) for name in METRICS},
+                "ece": ece(confidence, correct) if len(correct) else np.nan,
+                "ids": [p["id"] for r in records for p in sorted(r["problems"], key=lambda p: p["id"])],
+                "cost": _cost(path) if when == "after" else dict.fromkeys(COSTS, 0.0),
+            }
+    arms = {arm: _arm(found[arm]) for arm in (*ablation.arms, UNTRAINED) if arm in found}
+    differences, p_values = {}, {}
+    for arm in arms:
+        shared = sorted(set(found[arm]) & set(found.get(ablation.baseline, {})))
+        if arm == ablation.baseline or not shared:
+            continue
+        differences[arm] = {}
+        for name in METRICS:
+            ours, theirs = (
+                np.stack([_aligned(found, who, s, name, ablation.baseline) for s in shared])
+                for who in (arm, ablation.baseline)
+            )
+            differences[arm][name], p_values[f"{arm} {name}"] = seed_difference(ours, theirs)
+    adjusted = holm(p_values)
+    return {
+        "baseline": ablation.baseline, "arms": arms, "differences": differences, "p": p_values, "p_holm": adjusted,
+        "missing": [run.name for run in ablation.runs if run.seed not in found.get(run.arm, {})],
+    }  # fmt: skip
+
+
+def _aligned(found: Mapping, arm: str, seed: int, name: str, baseline: str) -> NDArray[np.float64]:
+    if found[arm][seed]["ids"] != found[baseline][seed]["ids"]:
+        raise DataError(f"{arm} and {baseline} were measured on different problems (seed {seed}).")
+    return found[arm][seed]["values"][name]
+
+
+def _arm(seeds: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+    values = {name: [_mean(s["values"][name]) for s in seeds.values()] for name in METRICS}
+    values["ece"] = [float(s["ece"]) for s in seeds.values()]
+    return {
+        "seeds": len(seeds),
+        "values": values,
+        "mean": {k: float(np.mean(v)) for k, v in values.items()},
+        "iqm": {k: interquartile_mean(v) for k, v in values.items()},
+        "cost": {key: float(np.mean([s["cost"][key] for s in seeds.values()])) for key in COSTS},
+    }
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else np.nan
+
+
+def _cost(path: Path) -> dict[str, float]:
+    rows = read_metrics(path / "metrics.jsonl")
+    last = rows[-1] if rows else {}
+    values = (last.get("step", 0), last.get("num_tokens", 0), last.get("seconds", 0.0))
+    return dict(zip(COSTS, values, strict=True))
+
+
+def tables(summary: Mapping[str, Any]) -> tuple[Table, Table]:
+    """Return the table of arms and the table of differences."""
+    arms = [
+        (
+            name, str(arm["seeds"]),
+            *(f"{number(arm['mean'][k])} ({number(arm['iqm'][k])})" for k in ("pass@1", "ece", "brier")),
+            f"{arm['cost']['updates']:.0f}", f"{arm['cost']['rollout_tokens']:.0f}", f"{arm['cost']['seconds']:.0f}",
+        )
+        for name, arm in summary["arms"].items()
+    ]  # fmt: skip
+    rows = []
+    for arm, found in summary["differences"].items():
+        for metric, gap in found.items():
+            key = f"{arm} {metric}"
+            rows.append((arm, metric, _gap(gap), number(summary["p"][key], 4), number(summary["p_holm"][key], 4)))
+    return (
+        Table(("arm", "seeds", "pass@1 (IQM)", "ECE (IQM)", "Brier (IQM)", "updates", "tokens seen", "seconds"), arms),
+        Table(("arm", "metric", f"difference to {summary['baseline']}", "p", "p, Holm"), rows),
+    )
+
+
+def _gap(gap: Interval) -> str:
+    return interval(gap, signed=True)
+
+
+def to_text(summary: Mapping[str, Any], failures: Sequence[tuple[str, str]] = ()) -> str:
+    """Return the report of an ablation as Markdown."""
+    arms, gaps = tables(summary)
+    lines = ["# Ablation", "", *_fenced(arms), "", *_fenced(gaps), ""]
+    lines.append(
+        f"Means over seeds (interquartile mean in brackets). Differences are paired by problem and seed, with 95% "
+        f"intervals over both. {len(summary['p'])} comparisons were made: read the last column, which keeps the "
+        "chance of any false finding among them below the level."
+    )
+    if summary["missing"]:
+        lines += ["", "Not finished: " + ", ".join(summary["missing"]) + "."]
+    for name, tail in failures:
+        lines += ["", f"Failed: {name}", "", "```", tail, "```"]
+    return "\n".join(lines) + "\n"
+
+
+def _fenced(table: Table) -> list[str]:
+    return ["```", *(line.rstrip() for line in text_table(table)), "```"]

@@ -1,0 +1,44 @@
+"""Train every arm of an ablation under every seed, each run once, and compare them."""
+
+import sys
+from pathlib import Path
+
+from rlvr.commands.parser import command_parser
+
+EXAMPLES = """\
+rlvr ablate --config rewards_tiny --out ablations/rewards
+rlvr ablate --config my_ablation.yaml --out ablations/mine --jobs 2
+rlvr ablate --config my_ablation.yaml --dry_run
+"""
+
+
+def run(argv: list[str]) -> int:
+    parser = command_parser(__name__)
+    parser.add_argument("--config", required=True, help="a built-in ablation (rlvr ls ablations) or a YAML file")
+    parser.add_argument("--out", type=Path, help="folder of the runs, logs and report (default: ablations/<name>)")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time; the cores are shared out (default: 1)")
+    parser.add_argument("--dry_run", action="store_true", help="list the runs and stop")
+    own = parser.parse_args(argv)
+    from rlvr.ablation.plan import find_ablation, read_ablation
+    from rlvr.ablation.pool import run_all
+    from rlvr.ablation.summary import summarise_ablation, to_text
+    from rlvr.errors import SpecError
+    from rlvr.files import replacing
+
+    if own.jobs < 1:
+        raise SpecError(f"--jobs must be at least 1, got {own.jobs}.")
+    path = find_ablation(own.config)
+    ablation = read_ablation(path)
+    folder = own.out or Path("ablations") / path.stem
+    if own.dry_run:
+        for one in ablation.runs:
+            print(one.name)
+        return 0
+    outcomes = run_all(ablation.runs, folder, own.jobs)
+    failures = [(o.run.name, o.log_tail) for o in outcomes if o.status == "failed"]
+    text = to_text(summarise_ablation(ablation, folder), failures)
+    with replacing(folder / "report.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print(text)
+    print(f"written to {folder / 'report.md'}; pages of single runs: rlvr report {folder}/runs/*", file=sys.stderr)
+    return 1 if failures else 0

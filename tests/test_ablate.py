@@ -1,0 +1,105 @@
+"""rlvr ablate: each run once, failures apart, and a table of paired differences."""
+
+import json
+
+import pytest
+import yaml
+
+from rlvr.ablation.plan import read_ablation
+from rlvr.ablation.pool import finished
+from rlvr.cli import main
+from rlvr.config import RECIPES
+from rlvr.errors import SpecError
+
+QUICK = {
+    "sft_steps": 0, "eval_size": 6, "eval_n": 2, "max_completion_length": 8, "train_size": 8, "log_rollouts": False,
+    "per_device_train_batch_size": 8, "num_generations": 4,
+}  # fmt: skip
+
+
+def write(path, **keys):
+    path.write_text(yaml.safe_dump({"base": ["tiny"], "set": QUICK, "arms": {"a": {"recipes": ["grpo"]}}, **keys}))
+    return path
+
+
+def test_every_built_in_ablation_resolves():
+    for path in (RECIPES / "ablations").glob("*.yaml"):
+        assert read_ablation(path).runs
+
+
+def test_arms_seeds_controls_and_budgets(tmp_path):
+    arms = {"a": {"recipes": ["grpo"]}, "b": {"recipes": ["rlcr"], "set": {"learning_rate": 1e-6}}}
+    controls, budget = ["format_only", "untrained"], {"rollouts": 40}
+    found = read_ablation(write(tmp_path / "x.yaml", arms=arms, seeds=[3, 4], controls=controls, budget=budget))
+    assert [r.name for r in found.runs] == ["a-s3", "b-s3", "format_only-s3", "a-s4", "b-s4", "format_only-s4"]
+    assert found.untrained
+    b = found.runs[1].settings
+    assert (b["learning_rate"], b["seed"], b["rewards"]["brier"]) == (1e-6, 3, 0.5)
+    assert (b["max_steps"], b["max_rollouts"]) == (5, 40)  # 8 completions an update
+    assert read_ablation(write(tmp_path / "y.yaml", budget={"updates": 7})).runs[0].settings["max_steps"] == 7
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"arm": {}}, "No key of an ablation 'arm'. Did you mean 'arms'"),
+        ({"arms": {}}, "names no arms"),
+        ({"arms": {"a": {"recipe": ["grpo"]}}}, "Arm 'a': No key of an arm 'recipe'. Did you mean 'recipes'"),
+        ({"arms": {"a": {"recipes": ["grpoo"]}}}, "Did you mean 'grpo'"),
+        ({"arms": {"a": {"set": {"learning_rat": 1}}}}, "Arm 'a': No setting 'learning_rat'"),
+        ({"seeds": [1, 1]}, "different integers"),
+        ({"controls": ["random"]}, "Did you mean 'random_reward'"),
+        ({"baseline": "b"}, "No arm 'b'"),
+        ({"budget": {"steps": 3}}, "budget must be"),
+        ({"budget": {"rollouts": 3}}, "one update samples 8 completions, but the budget is 3"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, keys, message):
+    with pytest.raises(SpecError) as caught:
+        read_ablation(write(tmp_path / "x.yaml", **keys))
+    assert message in str(caught.value)
+
+
+def test_two_arms_two_seeds_once_and_a_failure_apart(tmp_path, capsys):
+    lost = {"recipes": ["grpo"], "set": {"data": "jsonl(path='/nowhere.jsonl')"}}
+    arms = {"a": {"recipes": ["grpo"]}, "hopeless": lost}
+    common = {"seeds": [0, 1], "controls": ["format_only", "untrained"], "budget": {"updates": 1}}
+    config = write(tmp_path / "x.yaml", arms=arms, **common)
+    argv = ["ablate", "--config", str(config), "--out", str(tmp_path / "out"), "--jobs", "2"]
+    assert main(argv) == 1  # the hopeless arm
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "Failed: hopeless-s0" in text
+    assert "/nowhere.jsonl" in text
+    for name in ("a-s0", "a-s1", "format_only-s0", "format_only-s1"):
+        assert finished(tmp_path / "out" / "runs" / name)
+    for piece in ("difference to a", "untrained", "Not finished: hopeless-s0, hopeless-s1", "4 comparisons"):
+        assert piece in text, text
+    capsys.readouterr()
+    changed = {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "runs").rglob("model.safetensors")}
+    del arms["hopeless"]
+    write(tmp_path / "x.yaml", arms=arms, **common)
+    assert main(argv) == 0
+    assert "a-s0 skipped" in capsys.readouterr().err
+    assert changed == {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "runs").rglob("model.safetensors")}
+    write(tmp_path / "x.yaml", arms=arms, seeds=[0, 1], budget={"updates": 2})
+    assert main(argv) == 2
+    assert "trained with other settings" in capsys.readouterr().err
+
+
+def test_the_rollout_budget_ends_a_run(tmp_path):
+    """16 completions at 8 an update: two updates, although the recipe asks for ten."""
+    argv = [
+        "train",
+        "--config",
+        "grpo",
+        "tiny",
+        "--max_rollouts",
+        "16",
+        "--no_report",
+        "--output_dir",
+        str(tmp_path / "r"),
+    ]
+    flags = [f for k, v in QUICK.items() for f in (f"--{k}", str(v))]
+    assert main([*argv, *flags]) == 0
+    steps = [json.loads(line)["step"] for line in (tmp_path / "r" / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [1, 2]
