@@ -50,6 +50,8 @@ def score_pairs(
 
     Source: Cherry_LLM 2308.12032; Selective Reflection-Tuning 2402.10110.
     """
+    if not pairs:
+        return []
     own = getattr(model.config, "max_position_embeddings", None) or 10**9
     room = own if max_length is None else min(max_length, own)
 
@@ -82,7 +84,7 @@ def score_pairs(
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
-    return tokenizer(texts, add_special_tokens=False).input_ids if texts else []
+    return tokenizer(texts, add_special_tokens=False, verbose=False).input_ids  # what is too long is counted, not warned of
 
 
 def _columns(rows: list[tuple[tuple[int, ...], tuple[int, ...]]]) -> tuple[list, list]:

@@ -34,7 +34,7 @@ REPO = Path(__file__).parents[2]
 STORE = REPO / "docs" / "findings" / "prune_difficulty"
 PAGE = STORE.with_suffix(".md")
 
-N = 100  # weights of the perceptron
+N = 64  # weights of the perceptron
 ALPHAS, FRACTIONS, THETAS = (2, 5, 10, 30, 100), (0.1, 0.2, 0.5, 0.8), (0, 10, 40)
 SEEDS, NOISE, TAIL = 20, 0.1, 0.1
 DIGIT_SEEDS, DIGIT_FRACTIONS, UPDATES = 10, (0.1, 0.2, 0.4, 0.6, 0.8), 600
