@@ -59,7 +59,7 @@ def test_contract(name):
     assert any(word in SCORES[name].__doc__ for word in ("Source", "posterior"))
 
 
-@pytest.mark.parametrize("name", ["el2n", "forgetting", "memorisation"])
+@pytest.mark.parametrize("name", ["el2n", "forgetting"])
 def test_the_mislabelled_row_is_the_hardest(name):
     assert fit(name).scores_.argmax() == 39
 
@@ -115,17 +115,33 @@ def test_any_classifier_with_partial_fit_is_a_probe():
 
 
 def test_memorisation_of_a_lookup_table_is_known():
-    """One nearest neighbour: inside, every row is right. Outside, a row is right if its nearest twin is in.
+    """One nearest neighbour: inside, every row is right. Outside, the nearest row that is inside answers.
 
-    Rows come in far-away twins; a twin pair of one class needs no memory once the other twin is in; a pair of two
-    classes is always wrong when its other half answers.
+    Row 0 alone has its class, so it is always wrong outside: 1. Its neighbours have three others of their class at
+    0.1, 0.2 and 0.3; with 4 of 5 rows inside, one is out at a time and its neighbour of the same class answers: 0.
     """
-    X = np.array([[0.0], [0.1], [100.0], [100.1], [200.0], [200.1], [300.0], [300.1]])
-    y = np.array([0, 0, 1, 1, 0, 0, 0, 1])
-    found = Memorisation(KNeighborsClassifier(1), n_models=400, subset=0.75).fit(X, y)
-    np.testing.assert_array_equal(found.scores_[6:] > 0.85, True)
-    assert found.scores_[:6].max() < 0.5
-    assert (found.n_in_ > 250).all()
+    X, y = np.array([[-9.0], [0.0], [0.1], [0.2], [0.3]]), np.array([0, 1, 1, 1, 1])
+    found = Memorisation(KNeighborsClassifier(1), n_models=60, subset=0.8).fit(X, y)
+    assert found.scores_.tolist() == [1.0, 0.0, 0.0, 0.0, 0.0]
+    assert (found.n_in_ > 30).all() and found.n_in_.sum() == 60 * 4
+    # With 3 of 5 inside, row 1 is still always right outside unless row 0 stands alone against it, which 3 rows exclude.
+    assert Memorisation(KNeighborsClassifier(1), n_models=60, subset=0.6).fit(X, y).scores_[1] == 0.0
+
+
+def test_memorisation_equals_a_loop_over_the_same_subsets():
+    """The estimate from its definition, row by row, with the subsets drawn again from the seed."""
+    X, y = blobs()
+    X = X + np.random.default_rng(2).normal(size=X.shape) * 2.5  # overlapping classes: some rows are hard
+    ours = Memorisation(KNeighborsClassifier(3), n_models=25, subset=0.5, seed=4).fit(X, y)
+    draw = np.random.default_rng(4)
+    subsets = [set(draw.permutation(40)[:20].tolist()) for _ in range(25)]
+    models = [KNeighborsClassifier(3).fit(X[sorted(s)], y[sorted(s)]) for s in subsets]
+    right = [model.predict(X) == y for model in models]
+    for i in range(40):
+        inside = [r[i] for s, r in zip(subsets, right, strict=True) if i in s]
+        outside = [r[i] for s, r in zip(subsets, right, strict=True) if i not in s]
+        assert ours.scores_[i] == pytest.approx(np.mean(inside) - np.mean(outside))
+    assert ours.scores_.max() > 0.3
 
 
 def test_memorisation_refuses_a_row_that_was_never_out():
