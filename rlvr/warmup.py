@@ -2,7 +2,7 @@
 
 The rows are the problem set's own worked solutions, or a file of yours (`sft_data`, see rlvr/worked.py), such as
 `rlvr select student` writes. The stated confidence is drawn at random, independent of the problem: what the model later
-says about its own chances is learned from the reward, not copied from us. The result is cached by a hash of what made it.
+says about its own chances is learned from the reward, not copied from us. Cached by a hash of what made it.
 """
 
 import dataclasses
@@ -97,7 +97,7 @@ def warmup_settings(config: TrainConfig) -> Warmup:
 
 
 def examples(settings: Warmup) -> Dataset:
-    """Return TRL prompt/completion rows: the file's, or worked solutions, with a random confidence where none stands."""
+    """Return TRL prompt/completion rows: the file's or worked solutions, with a random confidence where none stands."""
     pairs = lessons(read_rows(settings.rows), settings.tags, settings.seed) if settings.rows else _worked(settings)
     rows = [
         {
@@ -138,7 +138,9 @@ def fitting(rows: Dataset, tokenizer: PreTrainedTokenizerBase, context: int | No
     lengths = [len(ids) for ids in tokenizer.apply_chat_template(chats, return_dict=True)["input_ids"]]
     fit = [i for i, n in enumerate(lengths) if context is None or n <= context]
     if not fit:
-        raise DataError(f"No warm-up row fits the model's context of {context} tokens; the shortest has {min(lengths)}.")
+        raise DataError(
+            f"No warm-up row fits the model's context of {context} tokens; the shortest has {min(lengths)}."
+        )
     if len(fit) < len(rows):
         say(f"WARNING: {len(rows) - len(fit)} of {len(rows)} warm-up rows exceed {context} tokens and are left out")
     return rows.select(fit)

@@ -58,7 +58,9 @@ def test_budget_and_balance_are_exact(scores, keep, fraction, share, tail, n_cla
         mine = np.array(classes) == label
         assert abs(rule.kept_[mine].sum() - fraction * mine.sum()) <= 1
     assert all(reason for reason in rule.reasons_)
-    assert (Prune(keep, fraction, tail, share, n_parameters=3, seed=seed).fit(scores, classes).kept_ == rule.kept_).all()
+    assert (
+        Prune(keep, fraction, tail, share, n_parameters=3, seed=seed).fit(scores, classes).kept_ == rule.kept_
+    ).all()
 
 
 @settings(max_examples=30, deadline=None)

@@ -85,9 +85,18 @@ def test_prune_by_pass_rate_takes_either_record(data, tmp_path, capsys):
     (tmp_path / "eval.json").write_text(json.dumps({"schema": 1, "problems": problems}))
     for attempts, n in (("difficulty.parquet", 8), ("eval.json", 4)):
         out = tmp_path / f"{attempts}.jsonl"
-        flags = ["--score", "pass_rate", "--attempts", str(tmp_path / attempts), "--keep", "easy", "--random_share", "0"]
+        flags = [
+            "--score",
+            "pass_rate",
+            "--attempts",
+            str(tmp_path / attempts),
+            "--keep",
+            "easy",
+            "--random_share",
+            "0",
+        ]
         assert main(["select", "prune", "--data", str(data), "--out", str(out), "--fraction", "0.4", *flags]) == 0
-        assert set(r["id"] for r in jsonl(out)) <= {f"r{i}" for i in range(6)}
+        assert {r["id"] for r in jsonl(out)} <= {f"r{i}" for i in range(6)}
         record = jsonl(tmp_path / f"{attempts}.scores.jsonl")
         assert [r["attempts"] for r in record] == [n] * 12 + [0]
         assert all(r["interval"][0] < r["score"] < r["interval"][1] for r in record)

@@ -155,7 +155,7 @@ def test_prototype_distance_against_scikit_learns_cosines():
     found = Prototype(n_clusters=3).fit(X)
     theirs = 1 - cosine_similarity(X - X.mean(0), found.centres_).max(1)
     np.testing.assert_allclose(found.scores_, theirs, atol=1e-12)
-    assert 0 <= found.scores_.min() and found.scores_.max() <= 2
+    assert found.scores_.min() >= 0 and found.scores_.max() <= 2
     with pytest.raises(DataError, match="50 centres need as many rows"):
         Prototype(n_clusters=50).fit(X)
 

@@ -16,7 +16,10 @@ CHAT = [{"role": "system", "content": "Be short."}, {"role": "user", "content": 
 def nll(model, tokenizer, chat, text):
     """One forward, from the definition: the template's text, then the answer's tokens."""
     context = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
-    before, ids = tokenizer(context, add_special_tokens=False).input_ids, tokenizer(text, add_special_tokens=False).input_ids
+    before, ids = (
+        tokenizer(context, add_special_tokens=False).input_ids,
+        tokenizer(text, add_special_tokens=False).input_ids,
+    )
     with torch.no_grad():
         logp = model(torch.tensor([before + ids])).logits[0].log_softmax(-1)
     return -sum(logp[len(before) + t - 1, i].item() for t, i in enumerate(ids)) / len(ids)
@@ -71,7 +74,9 @@ def test_the_rule_is_the_papers_tree_in_every_case():
     grid = list(itertools.product((0.5, 0.8, 1.2), repeat=2))
     seen = set()
     for values in itertools.product(grid, repeat=4):
-        scores = dict(zip(("original", "instruction", "both", "response"), itertools.starmap(PairScore, values), strict=True))
+        scores = dict(
+            zip(("original", "instruction", "both", "response"), itertools.starmap(PairScore, values), strict=True)
+        )
         for unimproved in ("keep", "drop"):
             decision = decide(scores, unimproved)
             assert decision.kept == paper(*values, keep=unimproved == "keep"), values
@@ -85,8 +90,16 @@ def test_the_rule_is_the_papers_tree_in_every_case():
     [
         ({"original": None, "response": PairScore(0.1, 0.1)}, None, "too long"),
         ({"original": PairScore(0.5, 0.5)}, "original", "no rewrite is better"),
-        ({"original": PairScore(0.5, 0.5), "instruction": None, "both": PairScore(0.9, 0.1)}, "original", "no rewrite is better"),
-        ({"original": PairScore(0.5, 0.5), "instruction": PairScore(0.6, 0.9), "both": None}, "instruction", "instruction improved"),
+        (
+            {"original": PairScore(0.5, 0.5), "instruction": None, "both": PairScore(0.9, 0.1)},
+            "original",
+            "no rewrite is better",
+        ),
+        (
+            {"original": PairScore(0.5, 0.5), "instruction": PairScore(0.6, 0.9), "both": None},
+            "instruction",
+            "instruction improved",
+        ),
         ({"original": PairScore(1.0, 0.5)}, None, "misaligned"),  # at 1 the prompt says nothing
     ],
 )
@@ -121,14 +134,23 @@ def by_length(pairs):
 
 def test_fit_transform_and_report_agree():
     rows = [
-        {"id": "1", "prompt": "a?", "completion": "abcd", "level": 2, "rewrites": {"response": {"completion": "abcdefgh"}}},
+        {
+            "id": "1",
+            "prompt": "a?",
+            "completion": "abcd",
+            "level": 2,
+            "rewrites": {"response": {"completion": "abcdefgh"}},
+        },
         {"id": "2", "prompt": "b?", "completion": "x" * 30},
         {"id": "3", "prompt": "c?", "completion": "x" * 60},
         {"id": "4", "prompt": "d?", "completion": "abcd", "rewrites": {"response": {"completion": "y" * 60}}},
     ]
     selector = StudentSelector(by_length).fit(rows)
     kept = selector.transform(rows)
-    assert [(r["id"], r["candidate"], r["completion"]) for r in kept] == [("1", "response", "abcdefgh"), ("4", "original", "abcd")]
+    assert [(r["id"], r["candidate"], r["completion"]) for r in kept] == [
+        ("1", "response", "abcdefgh"),
+        ("4", "original", "abcd"),
+    ]
     assert kept[0]["level"] == 2 and "rewrites" not in kept[0]
     report = selector.report(rows)
     assert [r["reason"] for r in report] == ["response improved", "misaligned", "too long", "no rewrite is better"]
@@ -153,7 +175,14 @@ def test_mismatched_pairs_hold_every_prompt_once_and_never_their_own_reply():
     assert mismatched([(CHAT, "same"), (CHAT, "same")]) == []
 
 
-@pytest.mark.parametrize(("settings", "message"), [({"unimproved": "kepp"}, "Did you mean 'keep'"), ({"threshold": "x"}, "or 'shuffled'"), ({"threshold": 0}, "above 0")])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"unimproved": "kepp"}, "Did you mean 'keep'"),
+        ({"threshold": "x"}, "or 'shuffled'"),
+        ({"threshold": 0}, "above 0"),
+    ],
+)
 def test_settings_that_mean_nothing(settings, message):
     with pytest.raises(SpecError, match=message):
         StudentSelector(by_length, **settings).fit([ROW])

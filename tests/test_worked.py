@@ -12,7 +12,10 @@ TAGS = ("think", "answer", "confidence")
 
 
 def test_rows_go_round_with_their_other_columns(tmp_path):
-    rows = [{"id": "a", "prompt": "1+1?", "completion": "é\u2028", "level": 3}, {"id": "2", "prompt": "2?", "completion": "x"}]
+    rows = [
+        {"id": "a", "prompt": "1+1?", "completion": "é\u2028", "level": 3},
+        {"id": "2", "prompt": "2?", "completion": "x"},
+    ]
     write_rows(rows, tmp_path / "r.jsonl")
     assert read_rows(tmp_path / "r.jsonl") == rows
 
@@ -49,7 +52,9 @@ def test_no_file():
 
 def test_lessons_add_a_random_confidence_only_where_none_stands():
     rows = [{"id": str(i), "prompt": "q", "completion": "<think>a</think><answer>1</answer>"} for i in range(50)]
-    rows.append({"id": "own", "prompt": "q", "completion": "<think>a</think><answer>1</answer><confidence>0.37</confidence>"})
+    rows.append(
+        {"id": "own", "prompt": "q", "completion": "<think>a</think><answer>1</answer><confidence>0.37</confidence>"}
+    )
     texts = [text for _, text in lessons(rows, TAGS, seed=0)]
     stated = [parse(text, TAGS).confidence for text in texts]
     assert stated[-1] == 0.37

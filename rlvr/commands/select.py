@@ -23,7 +23,9 @@ def run(argv: list[str]) -> int:
     parser = command_parser(__name__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="{student,prune}")
 
-    student = commands.add_parser("student", help="keep the best of each row and its rewrites, under the student itself")
+    student = commands.add_parser(
+        "student", help="keep the best of each row and its rewrites, under the student itself"
+    )
     student.add_argument("--model", required=True, help="the student that will be trained")
     student.add_argument("--unimproved", default="keep", help="rows no rewritten reply improves: keep (paper) or drop")
     student.add_argument("--threshold", type=_threshold, default=1.0, help="bound of both ratios, or 'shuffled'")

@@ -22,7 +22,9 @@ def plot_score_kept(scores: ArrayLike, reasons: Sequence[str], name: str = "diff
     kept = np.array([reason.startswith("kept") for reason in reasons], dtype=bool)
     parts = {"kept by the rule": (kept & ~at_random, BLUE), "kept at random": (at_random, ORANGE)}
     parts["dropped"] = (~kept, LIGHT)
-    shown = {f"{label} ({mask.sum()})": (scores_R[mask], colour) for label, (mask, colour) in parts.items() if mask.any()}
+    shown = {
+        f"{label} ({mask.sum()})": (scores_R[mask], colour) for label, (mask, colour) in parts.items() if mask.any()
+    }
     ax.set(title=title, xlabel=f"{name} (higher is harder)", ylabel="rows")
     if not shown:
         say_no_data(ax)

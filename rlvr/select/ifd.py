@@ -84,7 +84,9 @@ def score_pairs(
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
-    return tokenizer(texts, add_special_tokens=False, verbose=False).input_ids  # what is too long is counted, not warned of
+    return tokenizer(
+        texts, add_special_tokens=False, verbose=False
+    ).input_ids  # what is too long is counted, not warned of
 
 
 def _columns(rows: list[tuple[tuple[int, ...], tuple[int, ...]]]) -> tuple[list, list]:

@@ -76,7 +76,11 @@ class Prune(BaseEstimator):
         """Decide from one score per row; raises DataError for scores that are no finite numbers."""
         self.check()
         scores_R = np.asarray(scores, dtype=float)
-        classes_R = np.zeros(scores_R.shape, int) if classes is None else np.unique([str(c) for c in classes], return_inverse=True)[1]
+        classes_R = (
+            np.zeros(scores_R.shape, int)
+            if classes is None
+            else np.unique([str(c) for c in classes], return_inverse=True)[1]
+        )
         if scores_R.ndim != 1 or not scores_R.size or not np.isfinite(scores_R).all():
             raise DataError(f"Pruning needs one finite score per row, found shape {scores_R.shape}, or a NaN in it.")
         if len(classes_R) != len(scores_R):

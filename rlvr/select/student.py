@@ -150,7 +150,7 @@ class StudentSelector:
         return kept
 
     def report(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Return one record per row: id, kept candidate or None, reason, the scores, the candidates that did not fit."""
+        """Return one record per row: id, kept candidate or None, reason, scores, the candidates that did not fit."""
         return [
             {
                 "id": row["id"],

@@ -23,8 +23,7 @@ from sklearn.preprocessing import StandardScaler
 
 from rlvr.metrics import Interval
 from rlvr.metrics.bootstrap import bootstrap_mean
-from rlvr.plots.style import GREY, look, new_figure, styled
-from rlvr.plots.style import figure_svg
+from rlvr.plots.style import GREY, figure_svg, look, new_figure, styled
 from rlvr.select.pass_rate import PassRate
 from rlvr.select.prune import ABUNDANT, Prune
 from rlvr.select.scores import El2n, Forgetting, Memorisation, PassRateScore, Prototype
@@ -41,15 +40,16 @@ DIGIT_SEEDS, DIGIT_FRACTIONS, UPDATES = 10, (0.1, 0.2, 0.4, 0.6, 0.8), 600
 
 CRITERION = f"""\
 All intervals are 95%, by bootstrap over seeds, of paired differences of the error (same pool of rows, {SEEDS} seeds;
-digits {DIGIT_SEEDS}). "Hard" and "easy" keep by the probe's margin, "random" by chance. Perceptron, perfect probe, half kept:
+digits {DIGIT_SEEDS}). "Hard" and "easy" keep by the probe's margin, "random" by chance.
+Perceptron, perfect probe, half kept:
 
 1. hard - random is above 0 at 2 rows per weight;
 2. hard - random is below 0 at 100 rows per weight;
 3. easy - random is below 0 at 2 and above 0 at 100 rows per weight;
-4. the smallest fraction at which keep-hard stays within 10% of the mean error of all rows never rises with rows per
-   weight, and is smaller at 100 than at 2;
-5. at 100 rows per weight and a fifth kept, log(random error / hard error) is larger with the perfect probe than with one
-   40 degrees off.
+4. the smallest fraction at which keep-hard stays within 10% of the mean error of all rows never rises with rows
+   per weight, and is smaller at 100 than at 2;
+5. at 100 rows per weight and a fifth kept, log(random error / hard error) is larger with the perfect probe than with
+   one 40 degrees off.
 
 Perceptron with {NOISE:.0%} wrong labels, 100 rows per weight, half kept, a soft-margin learner and a probe 10 degrees off:
 
@@ -260,21 +260,26 @@ def plot_perceptron(clean: dict[str, list[float]], noise: dict[str, list[float]]
     """Draw the error of each rule over that of random, against rows per weight: clean, poor probe, noisy labels."""
     fig = new_figure(3.0)
     axes = fig.subplots(1, 3, sharey=True)
+
+    def ratios(found: dict[str, list[float]], rule: str, chance: str) -> list[Any]:
+        return [np.divide(found[rule.format(a)], found[chance.format(a)]) for a in ALPHAS]
+
+    panels = {"perfect probe": "{}/0.5/%s/0", "probe 40° off": "{}/0.5/%s/40"}
     lines = {
-        "perfect probe": {k: [np.divide(clean[f"{a}/0.5/{k}/0"], clean[f"{a}/0.5/random"]) for a in ALPHAS] for k in ("hard", "easy")},
-        "probe 40° off": {k: [np.divide(clean[f"{a}/0.5/{k}/40"], clean[f"{a}/0.5/random"]) for a in ALPHAS] for k in ("hard", "easy")},
-        "10% wrong labels": {
-            k: [np.divide(noise[f"{NOISE}/{a}/{k}"], noise[f"{NOISE}/{a}/random"]) for a in ALPHAS]
-            for k in ("hard", "easy", "window")
-        },
-    }  # fmt: skip
+        title: {rule: ratios(clean, key % rule, "{}/0.5/random") for rule in ("hard", "easy")}
+        for title, key in panels.items()
+    }
+    key = f"{NOISE}/{{}}/%s"
+    lines["10% wrong labels"] = {rule: ratios(noise, key % rule, key % "random") for rule in ("hard", "easy", "window")}
     for ax, (title, rules) in zip(axes, lines.items(), strict=True):
         ax.axhline(1, color=GREY, linestyle=":", linewidth=1)
-        for i, (rule, ratios) in enumerate(rules.items()):
+        for i, (rule, values) in enumerate(rules.items()):
             colour, marker = look(i)
-            bounds = [bootstrap_mean(r) for r in ratios]
+            bounds = [bootstrap_mean(v) for v in values]
             ax.plot(ALPHAS, [b.value for b in bounds], color=colour, marker=marker, markersize=4, label=rule)
-            ax.fill_between(ALPHAS, [b.low for b in bounds], [b.high for b in bounds], color=colour, alpha=0.2, linewidth=0)
+            ax.fill_between(
+                ALPHAS, [b.low for b in bounds], [b.high for b in bounds], color=colour, alpha=0.2, linewidth=0
+            )
         ax.set(title=title, xscale="log", yscale="log", xlabel="rows per weight", xticks=ALPHAS, xticklabels=ALPHAS)
         ax.set_yticks([0.25, 0.5, 1, 2, 4], ["¼", "½", "1", "2", "4"])
         ax.minorticks_off()
@@ -332,16 +337,16 @@ def redraw() -> None:
     PAGE.write_text(
         f"""# Prune by difficulty: {verdict} ({held} of {len(points)} points)
 
-**Claim** (2206.14486). Keep the hard rows when data are abundant for the model and the easy ones when they are scarce; the
-gain needs a good probe and right labels.
+**Claim** (2206.14486). Keep the hard rows when data are abundant for the model and the easy ones when they are scarce;
+the gain needs a good probe and right labels.
 
 **Design.** (a) A teacher-student perceptron with {N} weights, {SEEDS} seeds: Gaussian inputs, a probe at an angle to the
 teacher ranks the rows by its absolute margin, the student is the exact maximum-margin solution on the rows kept, its
 error is its angle to the teacher over pi. Pools of {", ".join(map(str, ALPHAS))} rows per weight. (b) The same with
 {NOISE:.0%} of the labels flipped: the margin is signed by the label given, the student is a logistic regression, and
 "window" leaves out the hardest {TAIL:.0%} before it keeps the hard rows. (c) scikit-learn's digits, {DIGIT_SEEDS} splits
-of 1,200 rows to choose from and 597 to test on; five scores; an MLP with 64 units, {UPDATES} updates whatever is kept,
-classes balanced, no random share. Rows are chosen by the product's `Prune`, scores are the product's.
+of 1,200 rows to choose from and 597 to test on; five scores; an MLP with 64 units, {UPDATES} updates whatever is
+kept, classes balanced, no random share. Rows are chosen by the product's `Prune`, scores are the product's.
 
 **Criterion, committed before the run.**
 

@@ -1,4 +1,4 @@
-"""Finding: a student that chooses its own rewrites learns more than from all of them (2402.10110, section 5 of the notes).
+"""Finding: a student that chooses among rewrites learns more than from all of them (2402.10110, notes section 5).
 
     python scripts/findings/student_selected.py            redraw from the committed results
     python scripts/findings/student_selected.py --rerun    run the experiment first (about 8 minutes of one core)
@@ -36,21 +36,23 @@ REPO = Path(__file__).parents[2]
 STORE = REPO / "docs" / "findings" / "student_selected"
 PAGE = STORE.with_suffix(".md")
 
-SEEDS = 6
-ROWS, TEST = 160, 80
-PRETRAIN_STEPS, STEPS, BATCH, RATE = 300, 60, 16, 2e-3
+SEEDS = 5
+ROWS, TEST = 100, 60
+PRETRAIN_STEPS, STEPS, BATCH = 450, 40, 16
+PRETRAIN_RATE, RATE = 2e-3, 1e-3
 TAGS = ("think", "answer")
 ARMS = (
-    "original", "all_teacher", "random", "ifd_only", "rifd_only", "student", "released", "shuffled", "other_student",
+    "original", "all_teacher", "random", "ifd_only", "student", "released", "shuffled", "other_student",
 )  # fmt: skip
-NUMBERS = range(10, 60)
+DIGITS = range(1, 10)
 GOOD, BAD = ("sound",), ("verbose_wrong", "irrelevant")
 
 CRITERION = f"""\
-All intervals are 95%, by bootstrap over {SEEDS} seeds, of paired differences; every arm starts from the same student and
-takes the same number of updates of {BATCH} rows; exact match is greedy, on {TEST} held-out problems in the clear wording.
+All intervals are 95%, by bootstrap over {SEEDS} seeds, of paired differences; every arm starts from the same student
+and takes the same number of updates of {BATCH} rows; exact match is greedy, on {TEST} problems that no row holds, in the
+clear wording.
 
-1. student-selected - all-teacher, exact match: the interval is not below 0, and the mean is at least 0, with no more rows;
+1. student-selected - all-teacher, exact match: the interval is not below 0, the mean is at least 0, with no more rows;
 2. student-selected - shuffled pairs, exact match: above 0;
 3. the rule's own comparison (r-IFD of a rewritten reply minus that of the reply it would replace) tells irrelevant
    rewrites from sound ones: AUROC above 0.8;
@@ -60,15 +62,18 @@ takes the same number of updates of {BATCH} rows; exact match is greedy, on {TES
 
 Reproduced: all six. Partly: some. Not: none."""
 
-NOTE = "Settings were not tuned."
+NOTE = """\
+How the student was settled, before any selection was scored: two-digit numbers, and students of width 64, did not learn
+to copy an operand within minutes (greedy match at most 0.08 on additions after 300 to 600 steps); width 128 with single
+digits did (0.52 after 300). Those pilots looked at the pretrained student and its original arm, never at another arm."""
 
 
 # The teacher
 
 
 def problem(draw: random.Random, op: str) -> tuple[int, str, int]:
-    """Return a two-digit number, an operation and a digit."""
-    return draw.choice(NUMBERS), op, draw.randint(1, 9)
+    """Return a digit, an operation and a digit."""
+    return draw.choice(DIGITS), op, draw.choice(DIGITS)
 
 
 def value(a: int, op: str, b: int) -> int:
@@ -120,7 +125,7 @@ def teach(problems: list[tuple[int, str, int]], draw: random.Random) -> list[dic
         if draw.random() < 0.5:
             question, short, long = clear(p), terse(p), working(p)
         else:
-            question, short, long = harder(p, draw.randint(1, 9))
+            question, short, long = harder(p, draw.choice(DIGITS))
         rows.append({
             "id": str(i), "prompt": sloppy(p), "completion": terse(p), "kind": kind,
             "rewrites": {
@@ -135,36 +140,37 @@ def teach(problems: list[tuple[int, str, int]], draw: random.Random) -> list[dic
 # The student
 
 
-def pretrain(op: str, held_out: set[tuple[int, str, int]], seed: int):
+def pretrain(op: str, seed: int):
     """Return a small student that knows one operation somewhat, in both directions, and texts without a partner."""
-    model, tokenizer = build_tiny(seed=seed, hidden=64, layers=2)
+    model, tokenizer = build_tiny(seed=seed, hidden=128, layers=2)
     draw, pairs = random.Random(seed), []
     while len(pairs) < PRETRAIN_STEPS * BATCH:
         p = problem(draw, op)
-        if p in held_out:
-            continue
-        ask, reply = draw.choice(((sloppy(p), terse(p)), (clear(p), working(p)), (clear(p), terse(p)), (sloppy(p), working(p))))
+        ask = draw.choice((sloppy, clear))(p)
+        reply = (terse if draw.random() < 0.2 else working)(p)
         if draw.random() < 0.2:
-            ask, _, reply = harder(p, draw.randint(1, 9))
+            ask, _, reply = harder(p, draw.choice(DIGITS))
         way = draw.random()
-        if way < 0.3:
+        if way < 0.25:
             ask, reply = GUESS.format(reply=reply), ask
-        elif way < 0.4:
+        elif way < 0.3:
             ask = ""
-        elif way < 0.45:
+        elif way < 0.35:
             ask, reply = GUESS.format(reply=""), ask
         pairs.append(([{"role": "user", "content": ask}], reply))
-    fit(model, tokenizer, pairs, PRETRAIN_STEPS, seed)
+    fit(model, tokenizer, pairs, PRETRAIN_STEPS, PRETRAIN_RATE, seed)
     return model, tokenizer
 
 
-def fit(model, tokenizer, pairs: list[Pair], steps: int, seed: int) -> int:
+def fit(model, tokenizer, pairs: list[Pair], steps: int, rate: float, seed: int) -> int:
     """Train on replies only, `steps` updates, passing over the pairs in random order; return the reply tokens seen."""
     draw, order, tokens = random.Random(seed), [], 0
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: min(1, (s + 1) / 10) * (1 - s / steps))
     contexts = encode(tokenizer, [chat for chat, _ in pairs])
-    replies = [ids + [tokenizer.eos_token_id] for ids in tokenizer([r for _, r in pairs], add_special_tokens=False).input_ids]
+    replies = [
+        ids + [tokenizer.eos_token_id] for ids in tokenizer([r for _, r in pairs], add_special_tokens=False).input_ids
+    ]
     model.train()
     for _ in range(steps):
         if len(order) < BATCH:
@@ -214,28 +220,26 @@ def choose(arm: str, rows: list[dict[str, Any]], scores: list[dict[str, PairScor
         if arm == "ifd_only":
             sound = [name for name, s in known.items() if s.ifd < 1]
             best = max(sound, key=lambda name: known[name].ifd) if sound else None
-        elif arm == "rifd_only":
-            sound = [name for name, s in known.items() if s.rifd < 1]
-            best = min(sound, key=lambda name: known[name].rifd) if sound else None
         else:
             best = decide(score, "drop" if arm == "released" else "keep").kept
         chosen += [] if best is None else [pair[best]]
     return chosen
 
 
-def replicate(seed: int) -> dict[str, Any]:
+def replicate(students: dict[str, Any], seed: int) -> dict[str, Any]:
     """Return the results of one seed: every arm's measures, and what the scores tell of the planted rewrites."""
     draw = random.Random(seed)
-    every = [(a, op, b) for a in NUMBERS for op in "+-" for b in range(1, 10)]
+    every = [(a, op, b) for a in DIGITS for op in "+-" for b in DIGITS]
     draw.shuffle(every)
     test, train = every[:TEST], every[TEST : TEST + ROWS]
     rows = teach(train, draw)
-    students = {op: pretrain(op, set(test) | set(train), seed) for op in "+-"}
     model, tokenizer = students["+"]
     scores = {}
     for op, (judge, _) in students.items():
         scores[op] = StudentSelector(lambda pairs, judge=judge: score_pairs(judge, tokenizer, pairs)).fit(rows).scores_
-    shuffled = [s.ifd for s in score_pairs(model, tokenizer, mismatched([candidates(r)["original"] for r in rows])) if s]
+    shuffled = [
+        s.ifd for s in score_pairs(model, tokenizer, mismatched([candidates(r)["original"] for r in rows])) if s
+    ]
     out: dict[str, Any] = {
         "before": measure(model, tokenizer, test),
         "shuffled_ifd": float(np.median(shuffled)),
@@ -249,17 +253,20 @@ def replicate(seed: int) -> dict[str, Any]:
             out["arms"][arm] = {"rows": len(pairs), "tokens": 0, **out["before"]}
             continue
         student = copy.deepcopy(model)
-        tokens = fit(student, tokenizer, pairs, STEPS, seed)
+        tokens = fit(student, tokenizer, pairs, STEPS, RATE, seed)
         out["arms"][arm] = {"rows": len(pairs), "tokens": tokens, **measure(student, tokenizer, test)}
     decisions = {"student": "keep", "released": "drop"}
     out["kept"] = {
-        arm: {
-            kind: float(np.mean([decide(s, u).kept in ("response", "both") for r, s in zip(rows, scores["+"], strict=True) if r["kind"] == kind]))
-            for kind in (*GOOD, *BAD)
-        }
-        for arm, u in decisions.items()
+        arm: {kind: replaced([s for r, s in zip(rows, scores["+"], strict=True) if r["kind"] == kind], rule)
+              for kind in (*GOOD, *BAD)}
+        for arm, rule in decisions.items()
     }  # fmt: skip
     return out
+
+
+def replaced(scores: list[dict[str, PairScore | None]], unimproved: str) -> float:
+    """Return the share of rows whose reply the rule replaced by the rewritten one."""
+    return float(np.mean([decide(s, unimproved).kept in ("response", "both") for s in scores]))
 
 
 def planted(rows: list[dict[str, Any]], scores: list[dict[str, PairScore | None]], kind: str) -> float:
@@ -294,7 +301,11 @@ def verdicts(results: dict[str, Any]) -> list[tuple[str, str, bool]]:
     found = {kind: bootstrap_mean([s["auroc"][kind] for s in results["seeds"]]) for kind in BAD}
     ifd = bootstrap_mean([s["shuffled_ifd"] for s in results["seeds"]])
     return [
-        ("1. student - all-teacher, no more rows", str(teacher), bool(teacher.high >= 0 and teacher.value >= 0 and fewer)),
+        (
+            "1. student - all-teacher, no more rows",
+            str(teacher),
+            bool(teacher.high >= 0 and teacher.value >= 0 and fewer),
+        ),
         ("2. student - shuffled", str(shuffled), shuffled.low > 0),
         ("3. AUROC of irrelevant rewrites", str(found["irrelevant"]), found["irrelevant"].low > 0.8),
         ("4. AUROC of verbose wrong rewrites", str(found["verbose_wrong"]), found["verbose_wrong"].low > 0.8),
@@ -308,7 +319,9 @@ def plot_arms(results: dict[str, Any]):
     """Draw exact match and loss of every arm, a dot per seed and the mean with its interval."""
     fig = new_figure(3.2)
     axes = fig.subplots(1, 2, sharey=True)
-    for ax, (name, label) in zip(axes, {"exact": "exact match", "loss": "loss of the sound working, nats per token"}.items(), strict=True):
+    for ax, (name, label) in zip(
+        axes, {"exact": "exact match", "loss": "loss of the sound working, nats per token"}.items(), strict=True
+    ):
         before = np.mean([s["before"][name] for s in results["seeds"]])
         ax.axvline(before, color=GREY, linestyle=":", linewidth=1)
         for i, which in enumerate(ARMS):
@@ -350,16 +363,17 @@ def redraw() -> None:
     PAGE.write_text(
         f"""# Student-selected rewrites: {verdict} ({held} of {len(points)} points)
 
-**Claim** (2402.10110). Of a teacher's rewrites, those that the student itself finds harder to answer (IFD) and better tied
-to their question (r-IFD) teach it more than all of them, and the choice belongs to the student.
+**Claim** (2402.10110). Of a teacher's rewrites, those that the student itself finds harder to answer (IFD) and better
+tied to their question (r-IFD) teach it more than all of them, and the choice belongs to the student.
 
-**Design.** Rows: {ROWS} additions and subtractions of a two-digit number and a digit, in a sloppy wording, answered without
-working. The teacher offers a clearer or a harder instruction (half each) and a rewritten reply: sound working (half), a
-wordy working with a slip (a quarter), the working of another problem (a quarter). Student: the `tiny` family (2 layers of
-64), pretrained for {PRETRAIN_STEPS} steps on *other* additions, question to reply and reply to question; another student
-saw subtractions instead. Every arm starts from the same student and takes {STEPS} updates of {BATCH} rows. "Student" is the
-paper's rule (`unimproved="keep"`), "released" that of its code (`"drop"`). {SEEDS} seeds, each with its own problems, rows
-and pretraining.
+**Design.** Rows: {ROWS} additions and subtractions of two digits, in a sloppy wording, answered without working. The
+teacher offers a clearer or a harder instruction (half each) and a rewritten reply: sound working (half), a wordy working
+with a slip (a quarter), the working of another problem (a quarter). Student: the `tiny` family (2 layers of 128),
+pretrained for {PRETRAIN_STEPS} steps on additions, question to reply and reply to question; another student saw
+subtractions instead. Every arm starts from the same student and takes {STEPS} updates of {BATCH} rows. "student" is the
+paper's rule (`unimproved="keep"`), "released" that of its code (`"drop"`). {SEEDS} seeds, each with its own split of the
+162 problems into rows and test, its own rewrites and order; the two students are pretrained once. Pretraining knows
+the additions of the test; its subtractions are new to the student.
 
 {NOTE}
 
@@ -388,9 +402,10 @@ Share of rows whose reply the rule replaced by the rewritten one:
 
 Median IFD of the original pairs: {original}.
 
-**Limits.** r-IFD asks whether a reply tells its question, not whether it is right: a slip behind the right operands tells
-it as well as sound working does. The student is far smaller than any in the paper and knows two wordings; the teacher is a
-rule; verifying the answer would find every planted slip here, and should be done first where it can be.
+**Limits.** r-IFD asks whether a reply tells its question, not whether it is right: a slip behind the right operands
+may tell it as well as sound working does. The student is far smaller than any in the paper, one pretraining stands for
+all, and it knows two wordings; the teacher is a rule. Verifying the answer would find every planted slip here, and
+should be done first where it can be. An interval over {SEEDS} seeds is rough.
 
 **What would change it.** A pretrained student (SmolLM2-135M), free-form rewrites by a language model, more seeds.
 
@@ -405,37 +420,17 @@ def main() -> None:
     """Rerun if asked, then redraw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rerun", action="store_true", help="run the experiment first")
-    parser.add_argument("--pilot", action="store_true", help="time the steps and print the original arm, nothing else")
-    args = parser.parse_args()
-    if args.pilot:
-        pilot()
-        return
-    if args.rerun:
+    if parser.parse_args().rerun:
         start = time.time()
+        torch.manual_seed(0)
+        students = {op: pretrain(op, 10_000) for op in "+-"}
         results: dict[str, Any] = {"seeds": []}
         for seed in range(SEEDS):
-            torch.manual_seed(seed)
-            results["seeds"].append(replicate(seed))
+            results["seeds"].append(replicate(students, seed))
         results["seconds"] = round(time.time() - start, 1)
         STORE.mkdir(parents=True, exist_ok=True)
         (STORE / "results.json").write_text(json.dumps(results), encoding="utf-8")
     redraw()
-
-
-def pilot() -> None:
-    """Pretrain one student of a seed that the experiment does not use, and train it on its original rows only."""
-    draw = random.Random(10_000)
-    every = [(a, op, b) for a in NUMBERS for op in "+-" for b in range(1, 10)]
-    draw.shuffle(every)
-    test, train = every[:TEST], every[TEST : TEST + ROWS]
-    start = time.time()
-    model, tokenizer = pretrain("+", set(test) | set(train), 10_000)
-    print(f"pretrained in {time.time() - start:.0f} s:", measure(model, tokenizer, test))
-    additions = [p for p in test if p[1] == "+"]
-    print("additions only:", measure(model, tokenizer, additions))
-    start = time.time()
-    fit(model, tokenizer, [candidates(row)["original"] for row in teach(train, draw)], STEPS, 10_000)
-    print(f"original arm in {time.time() - start:.0f} s:", measure(model, tokenizer, test))
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ class Memorisation(BaseEstimator):
         estimator: a scikit-learn classifier; None takes multinomial logistic regression.
         n_models: classifiers; subset: share of the rows that each is trained on, in (0, 1).
 
-    After `fit`: `scores_` (R,), `n_in_` (R,): how many subsets hold each row. Raises DataError if a row was always in or
-    always out (more models mend that). Source: Feldman and Zhang 2008.03703.
+    After `fit`: `scores_` (R,), `n_in_` (R,): how many subsets hold each row. Raises DataError if a row was always in
+    or always out (more models mend that). Source: Feldman and Zhang 2008.03703.
 
     >>> X = [[0.0], [0.1], [0.2], [1.0], [0.9], [0.8], [5.0]]
     >>> y = [0, 0, 0, 1, 1, 1, 0]  # the last row cannot be guessed from the others

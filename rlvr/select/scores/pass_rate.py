@@ -11,14 +11,14 @@ from rlvr.select.pass_rate import JEFFREYS, PassRate
 class PassRateScore(BaseEstimator):
     """One minus the posterior mean of the pass rate under the policy.
 
-    score_i = 1 - (s + a) / (n + a + b) with s successes in n attempts and the prior Beta(a, b), in (0, 1); a problem that
-    was never tried has the prior's mean.
+    score_i = 1 - (s + a) / (n + a + b) with s successes in n attempts and the prior Beta(a, b), in (0, 1); a problem
+    that was never tried has the prior's mean.
 
     Args:
         record: attempts and successes per problem id.
         prior: (a, b); Jeffreys' unless given.
 
-    After `fit`: `scores_` (R,), `intervals_` (R, 2), the central 95% posterior interval of the *score*, `attempts_` (R,).
+    After `fit`: `scores_` (R,), `intervals_` (R, 2): the central 95% posterior interval of the *score*; `attempts_` (R,).
 
     >>> PassRateScore(PassRate({"a": (8, 7)}), prior=(1, 1)).fit(["a", "b"]).scores_
     array([0.2, 0.5])
