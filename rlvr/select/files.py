@@ -158,7 +158,7 @@ def _attempts(path: Path | None) -> PassRate:
 
 
 def _ids(rows: Sequence[Row], record: PassRate, stem: str) -> list[str]:
-    """The ids under which the record knows the rows: their own, or `<file>/<id>` as the problem set `jsonl` has them."""
+    """The ids under which the record knows the rows: their own, or `<file>/<id>` as the set `jsonl` has them."""
     return [row["id"] if row["id"] in record.counts else f"{stem}/{row['id']}" for row in rows]
 
 

@@ -51,7 +51,8 @@ Perceptron, perfect probe, half kept:
 5. at 100 rows per weight and a fifth kept, log(random error / hard error) is larger with the perfect probe than with
    one 40 degrees off.
 
-Perceptron with {NOISE:.0%} wrong labels, 100 rows per weight, half kept, a soft-margin learner and a probe 10 degrees off:
+Perceptron with {NOISE:.0%} wrong labels, 100 rows per weight, half kept, a soft-margin learner and a probe 10 degrees
+off:
 
 6. hard - random is above 0, though it is below 0 for the same learner without noise;
 7. window - hard is below 0, and window - random is not above 0.
@@ -340,12 +341,12 @@ def redraw() -> None:
 **Claim** (2206.14486). Keep the hard rows when data are abundant for the model and the easy ones when they are scarce;
 the gain needs a good probe and right labels.
 
-**Design.** (a) A teacher-student perceptron with {N} weights, {SEEDS} seeds: Gaussian inputs, a probe at an angle to the
-teacher ranks the rows by its absolute margin, the student is the exact maximum-margin solution on the rows kept, its
+**Design.** (a) A teacher-student perceptron with {N} weights, {SEEDS} seeds: Gaussian inputs, a probe at an angle to
+the teacher ranks the rows by its absolute margin, the student is the exact maximum-margin solution on the rows kept, its
 error is its angle to the teacher over pi. Pools of {", ".join(map(str, ALPHAS))} rows per weight. (b) The same with
 {NOISE:.0%} of the labels flipped: the margin is signed by the label given, the student is a logistic regression, and
-"window" leaves out the hardest {TAIL:.0%} before it keeps the hard rows. (c) scikit-learn's digits, {DIGIT_SEEDS} splits
-of 1,200 rows to choose from and 597 to test on; five scores; an MLP with 64 units, {UPDATES} updates whatever is
+"window" leaves out the hardest {TAIL:.0%} before it keeps the hard rows. (c) scikit-learn's digits, {DIGIT_SEEDS}
+splits of 1,200 rows to choose from and 597 to test on; five scores; an MLP with 64 units, {UPDATES} updates whatever is
 kept, classes balanced, no random share. Rows are chosen by the product's `Prune`, scores are the product's.
 
 **Criterion, committed before the run.**
@@ -372,8 +373,8 @@ Digits: test error minus random's at the same fraction kept. All rows: {bootstra
 ![test error against the fraction kept](prune_difficulty/digits.svg)
 
 **Limits.** The perceptron is the paper's theory at {N} weights, not its limit of infinitely many. Digits is small and
-clean; its probes and its learner are the same kind of network. The "policy" of the pass rate is eight young classifiers.
-Nothing here was measured on a language model: for those, "rows per parameter" is a rough proxy at best.
+clean; its probes and its learner are the same kind of network. The "policy" of the pass rate is eight young
+classifiers. Nothing here was measured on a language model: for those, "rows per parameter" is a rough proxy at best.
 
 **What would change it.** More weights (sharper crossings), a data set with wrong labels of its own, transfer of the
 scores between different learners.

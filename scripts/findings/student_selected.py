@@ -49,8 +49,8 @@ GOOD, BAD = ("sound",), ("verbose_wrong", "irrelevant")
 
 CRITERION = f"""\
 All intervals are 95%, by bootstrap over {SEEDS} seeds, of paired differences; every arm starts from the same student
-and takes the same number of updates of {BATCH} rows; exact match is greedy, on {TEST} problems that no row holds, in the
-clear wording.
+and takes the same number of updates of {BATCH} rows; exact match is greedy, on {TEST} problems that no row holds, in
+the clear wording.
 
 1. student-selected - all-teacher, exact match: the interval is not below 0, the mean is at least 0, with no more rows;
 2. student-selected - shuffled pairs, exact match: above 0;
@@ -65,7 +65,7 @@ Reproduced: all six. Partly: some. Not: none."""
 NOTE = """\
 How the student was settled, before any selection was scored: two-digit numbers, and students of width 64, did not learn
 to copy an operand within minutes (greedy match at most 0.08 on additions after 300 to 600 steps); width 128 with single
-digits did (0.52 after 300). Those pilots looked at the pretrained student and its original arm, never at another arm."""
+digits did (0.52 after 300). Those pilots looked at the pretrained student and its original arm, never at another one."""
 
 
 # The teacher
@@ -169,7 +169,7 @@ def fit(model, tokenizer, pairs: list[Pair], steps: int, rate: float, seed: int)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: min(1, (s + 1) / 10) * (1 - s / steps))
     contexts = encode(tokenizer, [chat for chat, _ in pairs])
     replies = [
-        ids + [tokenizer.eos_token_id] for ids in tokenizer([r for _, r in pairs], add_special_tokens=False).input_ids
+        [*ids, tokenizer.eos_token_id] for ids in tokenizer([r for _, r in pairs], add_special_tokens=False).input_ids
     ]
     model.train()
     for _ in range(steps):
@@ -367,12 +367,12 @@ def redraw() -> None:
 tied to their question (r-IFD) teach it more than all of them, and the choice belongs to the student.
 
 **Design.** Rows: {ROWS} additions and subtractions of two digits, in a sloppy wording, answered without working. The
-teacher offers a clearer or a harder instruction (half each) and a rewritten reply: sound working (half), a wordy working
-with a slip (a quarter), the working of another problem (a quarter). Student: the `tiny` family (2 layers of 128),
+teacher offers a clearer or a harder instruction (half each) and a rewritten reply: sound working (half), a wordy
+working with a slip (a quarter), the working of another problem (a quarter). Student: the `tiny` family (2 layers of 128),
 pretrained for {PRETRAIN_STEPS} steps on additions, question to reply and reply to question; another student saw
 subtractions instead. Every arm starts from the same student and takes {STEPS} updates of {BATCH} rows. "student" is the
-paper's rule (`unimproved="keep"`), "released" that of its code (`"drop"`). {SEEDS} seeds, each with its own split of the
-162 problems into rows and test, its own rewrites and order; the two students are pretrained once. Pretraining knows
+paper's rule (`unimproved="keep"`), "released" that of its code (`"drop"`). {SEEDS} seeds, each with its own split of
+the 162 problems into rows and test, its own rewrites and order; the two students are pretrained once. Pretraining knows
 the additions of the test; its subtractions are new to the student.
 
 {NOTE}
@@ -381,8 +381,8 @@ the additions of the test; its subtractions are new to the student.
 
 {CRITERION}
 
-**Result.** `make findings RERUN=1`; {results["seconds"]:.0f} s on one core beside other work. Before any arm the student
-solved {before} of the test problems.
+**Result.** `make findings RERUN=1`; {results["seconds"]:.0f} s on one core beside other work. Before any arm the
+student solved {before} of the test problems.
 
 | point | number [95%] | held |
 |---|---|---|

@@ -18,7 +18,7 @@ class PassRateScore(BaseEstimator):
         record: attempts and successes per problem id.
         prior: (a, b); Jeffreys' unless given.
 
-    After `fit`: `scores_` (R,), `intervals_` (R, 2): the central 95% posterior interval of the *score*; `attempts_` (R,).
+    After `fit`: `scores_` (R,), `intervals_` (R, 2): the score's central 95% posterior interval; `attempts_` (R,).
 
     >>> PassRateScore(PassRate({"a": (8, 7)}), prior=(1, 1)).fit(["a", "b"]).scores_
     array([0.2, 0.5])
