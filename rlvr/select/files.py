@@ -127,7 +127,7 @@ def prune(
     chosen = [row for row, fit in zip(rows, fits, strict=True) if fit]
     rule.fit(scores, None if classes is None else [c for c, fit in zip(classes, fits, strict=True) if fit])
     found = {
-        row["id"]: {"score": float(s), "kept": bool(k), "reason": reason} | more
+        row["id"]: {"score": round(float(s), 6), "kept": bool(k), "reason": reason} | more
         for row, s, k, reason, more in zip(chosen, scores, rule.kept_, rule.reasons_, extra, strict=True)
     }
     record = [{"id": r["id"]} | found.get(r["id"], {"score": None, "kept": False, "reason": "too long"}) for r in rows]

@@ -156,7 +156,7 @@ class StudentSelector:
                 "id": row["id"],
                 "kept": decision.kept,
                 "reason": decision.reason,
-                "scores": {name: asdict(s) for name, s in scores.items() if s},
+                "scores": {n: {k: round(v, 4) for k, v in asdict(s).items()} for n, s in scores.items() if s},
                 "too_long": [name for name, s in scores.items() if s is None],
             }
             for row, scores, decision in zip(rows, self.scores_, self.decisions_, strict=True)

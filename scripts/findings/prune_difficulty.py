@@ -342,8 +342,8 @@ def redraw() -> None:
 the gain needs a good probe and right labels.
 
 **Design.** (a) A teacher-student perceptron with {N} weights, {SEEDS} seeds: Gaussian inputs, a probe at an angle to
-the teacher ranks the rows by its absolute margin, the student is the exact maximum-margin solution on the rows kept, its
-error is its angle to the teacher over pi. Pools of {", ".join(map(str, ALPHAS))} rows per weight. (b) The same with
+the teacher ranks the rows by its absolute margin, the student is the exact maximum-margin solution on the rows kept,
+its error is its angle to the teacher over pi. Pools of {", ".join(map(str, ALPHAS))} rows per weight. (b) The same with
 {NOISE:.0%} of the labels flipped: the margin is signed by the label given, the student is a logistic regression, and
 "window" leaves out the hardest {TAIL:.0%} before it keeps the hard rows. (c) scikit-learn's digits, {DIGIT_SEEDS}
 splits of 1,200 rows to choose from and 597 to test on; five scores; an MLP with 64 units, {UPDATES} updates whatever is

@@ -65,7 +65,7 @@ Reproduced: all six. Partly: some. Not: none."""
 NOTE = """\
 How the student was settled, before any selection was scored: two-digit numbers, and students of width 64, did not learn
 to copy an operand within minutes (greedy match at most 0.08 on additions after 300 to 600 steps); width 128 with single
-digits did (0.52 after 300). Those pilots looked at the pretrained student and its original arm, never at another one."""
+digits did (0.52 after 300). Those pilots looked at the pretrained student and its original arm, no other arm."""
 
 
 # The teacher
@@ -368,8 +368,8 @@ tied to their question (r-IFD) teach it more than all of them, and the choice be
 
 **Design.** Rows: {ROWS} additions and subtractions of two digits, in a sloppy wording, answered without working. The
 teacher offers a clearer or a harder instruction (half each) and a rewritten reply: sound working (half), a wordy
-working with a slip (a quarter), the working of another problem (a quarter). Student: the `tiny` family (2 layers of 128),
-pretrained for {PRETRAIN_STEPS} steps on additions, question to reply and reply to question; another student saw
+working with a slip (a quarter), the working of another problem (a quarter). Student: the `tiny` family (2 layers of
+128), pretrained for {PRETRAIN_STEPS} steps on additions, question to reply and reply to question; another student saw
 subtractions instead. Every arm starts from the same student and takes {STEPS} updates of {BATCH} rows. "student" is the
 paper's rule (`unimproved="keep"`), "released" that of its code (`"drop"`). {SEEDS} seeds, each with its own split of
 the 162 problems into rows and test, its own rewrites and order; the two students are pretrained once. Pretraining knows
