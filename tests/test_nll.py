@@ -1,9 +1,13 @@
 """Answer-only log-likelihood: batched and padded against a naive loop over rows, and against TRL's own loss."""
 
+import copy
+
 import pytest
 import torch
+from peft import get_peft_model
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
+from rlvr.models import lora_config
 from rlvr.select.embed import pooled_embeddings
 from rlvr.select.nll import answer_nll, batches
 
@@ -53,6 +57,18 @@ def test_a_model_with_a_soft_cap_uses_its_own_head():
     torch.testing.assert_close(
         answer_nll(model, contexts, answers).tolist(), naive(model, contexts, answers), rtol=1e-4, atol=1e-4
     )
+
+
+def test_an_adapter_counts(tiny):
+    """The body under a LoRA adapter carries its layers: same numbers as the wrapped model's own forward."""
+    model = get_peft_model(copy.deepcopy(tiny[0]), lora_config(4)).eval()
+    for name, p in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(p, std=0.3)
+    contexts, answers = rows(4)
+    ours = answer_nll(model, contexts, answers)
+    torch.testing.assert_close(ours.tolist(), naive(model, contexts, answers), rtol=1e-5, atol=1e-5)
+    assert (ours - answer_nll(tiny[0], contexts, answers)).abs().max() > 0.01
 
 
 def test_the_model_is_left_as_it_was(tiny):

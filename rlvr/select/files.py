@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 
 from rlvr.errors import DataError, SpecError, did_you_mean
@@ -20,7 +21,7 @@ from rlvr.select.embed import pooled_embeddings
 from rlvr.select.ifd import DIRECT, PairScore, score_pairs
 from rlvr.select.pass_rate import PassRate
 from rlvr.select.prune import Prune
-from rlvr.select.scores import SCORES
+from rlvr.select.scores import SCORES, PassRateScore
 from rlvr.select.student import Pair, StudentSelector, candidates
 from rlvr.worked import as_chat, read_rows, write_rows
 
@@ -96,12 +97,14 @@ def prune(
     `label` names the column of classes; `attempts` is a difficulty.parquet or an evaluation, for the pass rate. Raises
     DataError for bad rows before a model is loaded.
     """
+    rule = clone(rule)  # what "auto" looks at is filled in below
     rule.check()
     rows = read_rows(data)
     _check_out(data, out)
     classes = _column(rows, label) if label else None
     if score == "pass_rate":
-        rates = SCORES[score](_attempts(attempts)).fit(_ids(rows, _attempts(attempts), data.stem))
+        record = _attempts(attempts)
+        rates = PassRateScore(record).fit(_ids(rows, record, data.stem))
         if not rates.attempts_.any():
             raise DataError(f"{str(attempts)!r} knows none of the ids in {str(data)!r}, for example {rows[0]['id']!r}.")
         fits, scores = np.ones(len(rows), dtype=bool), rates.scores_
@@ -109,7 +112,7 @@ def prune(
             {"attempts": int(n), "interval": [round(float(x), 4) for x in bounds]}
             for n, bounds in zip(rates.attempts_, rates.intervals_, strict=True)
         ]
-        rule = rule.set_params(pass_rate=float(1 - scores.mean()))
+        rule.set_params(pass_rate=float(1 - scores.mean()))
     else:
         if score != "prototype" and classes is None:
             raise SpecError(f"The score {score!r} trains a classifier on classes. Name their column with --label.")
@@ -123,19 +126,19 @@ def prune(
         scores = estimator.set_params(seed=seed).fit(features, y).scores_
         extra = [{} for _ in scores]
         if rule.n_parameters is None:  # a linear readout of the embedding
-            rule = rule.set_params(n_parameters=X.shape[1] * max(1, len(set(y or ())) - 1))
+            rule.set_params(n_parameters=X.shape[1] * max(1, len(set(y or ())) - 1))
     chosen = [row for row, fit in zip(rows, fits, strict=True) if fit]
     rule.fit(scores, None if classes is None else [c for c, fit in zip(classes, fits, strict=True) if fit])
     found = {
         row["id"]: {"score": round(float(s), 6), "kept": bool(k), "reason": reason} | more
         for row, s, k, reason, more in zip(chosen, scores, rule.kept_, rule.reasons_, extra, strict=True)
     }
-    record = [{"id": r["id"]} | found.get(r["id"], {"score": None, "kept": False, "reason": "too long"}) for r in rows]
-    _write(out, rule.transform(chosen), record)
+    report = [{"id": r["id"]} | found.get(r["id"], {"score": None, "kept": False, "reason": "too long"}) for r in rows]
+    _write(out, rule.transform(chosen), report)
     figure = plot_score_kept(scores, list(rule.reasons_), score, f"keep {rule.keep_}, {rule.fraction:.0%}")
     with replacing(beside(out, ".svg")) as temporary:
         temporary.write_text(figure_svg(figure), encoding="utf-8")
-    return rule, Counter(r["reason"] for r in record)
+    return rule, Counter(r["reason"] for r in report)
 
 
 def _embed(rows: Sequence[Row], model_spec: str) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from rlvr.errors import DataError, SpecError, did_you_mean
 from rlvr.select.ifd import PairScore
@@ -96,7 +97,7 @@ def candidates(row: Mapping[str, Any]) -> dict[str, Pair]:
     }
 
 
-class StudentSelector:
+class StudentSelector(BaseEstimator):
     """Choose, for every row, the candidate that this student profits from; scikit-learn's fit and transform.
 
     Args:
