@@ -15,23 +15,23 @@ from sklearn.base import BaseEstimator
 from rlvr.errors import DataError, SpecError, did_you_mean
 
 RULES = ("hard", "easy", "window", "random", "auto")
-ABUNDANT = 5.0  # rows per free parameter; see docs/findings/prune_difficulty.md
+ABUNDANT = 1.6  # kept rows per free parameter where hard overtakes random: docs/findings/prune_difficulty.md
 
 
-def auto_rule(n_rows: int, n_parameters: float | None = None, pass_rate: float | None = None) -> str:
+def auto_rule(n_kept: int, n_parameters: float | None = None, pass_rate: float | None = None) -> str:
     """Return "hard" where data are abundant for the model, else "easy".
 
     With a pass rate (its mean over the rows) the policy itself says so: abundant if it solves more than half.
-    Otherwise rows per free parameter: abundant from ABUNDANT on.
+    Otherwise the rows that will be kept per free parameter: abundant from ABUNDANT on.
 
-    >>> auto_rule(1000, n_parameters=100), auto_rule(200, n_parameters=100), auto_rule(200, pass_rate=0.8)
+    >>> auto_rule(200, n_parameters=100), auto_rule(100, n_parameters=100), auto_rule(100, pass_rate=0.8)
     ('hard', 'easy', 'hard')
     """
     if pass_rate is not None:
         return "hard" if pass_rate > 0.5 else "easy"
     if not n_parameters or n_parameters <= 0:
         raise SpecError("keep='auto' needs the number of free parameters (n_parameters) or a mean pass rate.")
-    return "hard" if n_rows / n_parameters >= ABUNDANT else "easy"
+    return "hard" if n_kept / n_parameters >= ABUNDANT else "easy"
 
 
 class Prune(BaseEstimator):
@@ -85,9 +85,8 @@ class Prune(BaseEstimator):
             raise DataError(f"Pruning needs one finite score per row, found shape {scores_R.shape}, or a NaN in it.")
         if len(classes_R) != len(scores_R):
             raise DataError(f"Pruning needs one class per row, found {len(classes_R)} for {len(scores_R)} rows.")
-        self.keep_ = self.keep
-        if self.keep == "auto":
-            self.keep_ = auto_rule(len(scores_R), self.n_parameters, self.pass_rate)
+        n_kept = max(1, round(self.fraction * len(scores_R)))
+        self.keep_ = auto_rule(n_kept, self.n_parameters, self.pass_rate) if self.keep == "auto" else self.keep
         draw = np.random.default_rng(self.seed)
         self.reasons_ = np.full(len(scores_R), "", dtype=object)
         members = [np.flatnonzero(classes_R == label) for label in range(classes_R.max() + 1)]
