@@ -371,7 +371,7 @@ kept, classes balanced, no random share. Rows are chosen by the product's `Prune
 
 Why point 3 failed (our reading, untested): a perfect probe's easy rows leave a wide empty band around the teacher's
 boundary, and the widest band that fits it is nearly the teacher. With the probe 40 degrees off, not part of the
-criterion, the sign does flip (half kept, rows per weight): {poor}.
+criterion, the sign does flip (half kept, rows per weight):{poor}.
 
 What points 8 and 10 say together: with a tenth of the digits kept by EL2N, neither end beats chance. `keep="easy"` for
 scarce data is the paper's theory; on this data set `random` was the better choice there.
