@@ -22,7 +22,7 @@ class El2n(BaseEstimator):
     After `fit`: `scores_` (R,). Raises DataError unless there are two classes. Source: Paul 2107.07075.
 
     >>> X, y = [[0.0], [0.1], [1.0], [0.9], [1.0]], [0, 0, 1, 1, 0]  # the last label is wrong
-    >>> int(El2n(n_epochs=100).fit(X, y).scores_.argmax())
+    >>> int(El2n(n_models=1, n_epochs=100).fit(X, y).scores_.argmax())
     4
     """
 

@@ -34,7 +34,7 @@ class Forgetting(BaseEstimator):
     After `fit`: `scores_` (R,). Raises DataError unless there are two classes. Source: Toneva 1812.05159.
 
     >>> X, y = [[0.0], [0.1], [1.0], [0.9], [1.0]], [0, 0, 1, 1, 0]  # the last label is wrong
-    >>> int(Forgetting(n_epochs=100).fit(X, y).scores_.argmax())
+    >>> int(Forgetting(n_models=1, n_epochs=100).fit(X, y).scores_.argmax())
     4
     """
 
