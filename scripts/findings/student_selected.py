@@ -65,7 +65,28 @@ Reproduced: all six. Partly: some. Not: none."""
 NOTE = """\
 How the student was settled, before any selection was scored: two-digit numbers, and students of width 64, did not learn
 to copy an operand within minutes (greedy match at most 0.08 on additions after 300 to 600 steps); width 128 with single
-digits did (0.52 after 300). Those pilots looked at the pretrained student and its original arm, no other arm."""
+digits did (0.52 after 300). Those pilots looked at the pretrained student and its original arm, no other arm. The whole
+script was tried once on students of 3 pretraining steps, which know nothing, to see that it runs."""
+
+
+HEAD = f"""\
+**Claim** (2402.10110). Of a teacher's rewrites, those that the student itself finds harder to answer (IFD) and better
+tied to their question (r-IFD) teach it more than all of them, and the choice belongs to the student.
+
+**Design.** Rows: {ROWS} additions and subtractions of two digits, in a sloppy wording, answered without working. The
+teacher offers a clearer or a harder instruction (half each) and a rewritten reply: sound working (half), a wordy
+working with a slip (a quarter), the working of another problem (a quarter). Student: the `tiny` family (2 layers of
+128), pretrained for {PRETRAIN_STEPS} steps on additions, question to reply and reply to question; another student saw
+subtractions instead. Every arm starts from the same student and takes {STEPS} updates of {BATCH} rows. "student" is the
+paper's rule (`unimproved="keep"`), "released" that of its code (`"drop"`). {SEEDS} seeds, each with its own split of
+the 162 problems into rows and test, its own rewrites and order; the two students are pretrained once. Pretraining knows
+the additions of the test; its subtractions are new to the student.
+
+{NOTE}
+
+**Criterion, committed before the run.**
+
+{CRITERION}"""
 
 
 # The teacher
@@ -339,7 +360,11 @@ def plot_arms(results: dict[str, Any]):
 
 
 def redraw() -> None:
-    """Write the page and its figure from the stored results."""
+    """Write the page and its figure from the stored results; without results, a page that says so."""
+    if not (STORE / "results.json").is_file():
+        PAGE.write_text(f"# Student-selected rewrites: not run yet\n\n{HEAD}\n", encoding="utf-8")
+        print(f"{PAGE.relative_to(REPO)}: no results yet, run with --rerun")
+        return
     results = json.loads((STORE / "results.json").read_text(encoding="utf-8"))
     points = verdicts(results)
     held = sum(ok for *_, ok in points)
@@ -363,23 +388,7 @@ def redraw() -> None:
     PAGE.write_text(
         f"""# Student-selected rewrites: {verdict} ({held} of {len(points)} points)
 
-**Claim** (2402.10110). Of a teacher's rewrites, those that the student itself finds harder to answer (IFD) and better
-tied to their question (r-IFD) teach it more than all of them, and the choice belongs to the student.
-
-**Design.** Rows: {ROWS} additions and subtractions of two digits, in a sloppy wording, answered without working. The
-teacher offers a clearer or a harder instruction (half each) and a rewritten reply: sound working (half), a wordy
-working with a slip (a quarter), the working of another problem (a quarter). Student: the `tiny` family (2 layers of
-128), pretrained for {PRETRAIN_STEPS} steps on additions, question to reply and reply to question; another student saw
-subtractions instead. Every arm starts from the same student and takes {STEPS} updates of {BATCH} rows. "student" is the
-paper's rule (`unimproved="keep"`), "released" that of its code (`"drop"`). {SEEDS} seeds, each with its own split of
-the 162 problems into rows and test, its own rewrites and order; the two students are pretrained once. Pretraining knows
-the additions of the test; its subtractions are new to the student.
-
-{NOTE}
-
-**Criterion, committed before the run.**
-
-{CRITERION}
+{HEAD}
 
 **Result.** `make findings RERUN=1`; {results["seconds"]:.0f} s on one core beside other work. Before any arm the
 student solved {before} of the test problems.
