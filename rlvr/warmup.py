@@ -55,11 +55,13 @@ class Warmup:
 
     def key(self) -> str:
         """Return the hash that names the cached model: settings, problem set version, weights, libraries."""
-        parts = dataclasses.asdict(self) | {
+        parts = {k: v for k, v in dataclasses.asdict(self).items() if k != "rows"}
+        if self.rows:
+            parts["rows"] = _digest(Path(self.rows).expanduser())  # the content, wherever it lies
+        parts |= {
             "version": VERSION,
             "set_version": problem_set(self.data).VERSION,
             "weights": _fingerprint(self.model),
-            "rows": _digest(Path(self.rows).expanduser()) if self.rows else None,  # the content, wherever it lies
             "libraries": {p: importlib.metadata.version(p) for p in ("torch", "transformers", "trl")},
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
