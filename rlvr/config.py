@@ -51,6 +51,7 @@ class TrainConfig(GRPOConfig):
     # The warm-up that teaches the tags
     sft_steps: int = _setting(0, "Supervised warm-up steps before training; 0 skips it. Cached.")
     sft_batch_size: int = _setting(16, "Worked solutions per warm-up step.")
+    sft_data: str | None = _setting(None, "JSONL of worked rows (prompt, completion); None takes the set's solutions.")
     sft_learning_rate: float = _setting(5e-5, "Peak learning rate of the warm-up.")
     # DURING: the signal
     rewards: dict | str | None = _setting(
@@ -114,6 +115,8 @@ class TrainConfig(GRPOConfig):
         _check_choice(self, "engine", ("rlvr", "trl"))
         _check_choice(self, "sampling_dtype", ("auto", "float32", "bfloat16"))
         _check_timeout(self.verify_timeout)
+        if self.sft_data and not self.sft_steps:
+            raise SpecError(f"sft_data is {self.sft_data!r}, but sft_steps is 0: nothing would read it. Set sft_steps.")
 
     @property
     def sampling_precision(self) -> torch.dtype:

@@ -10,6 +10,7 @@ from rlvr.problems import check, load_problems
 from rlvr.records import Problem
 from rlvr.safety import assert_safe
 from rlvr.terms import Term, load_terms
+from rlvr.worked import lessons, read_rows
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ def plan(config: TrainConfig) -> Plan:
             f'--rewards \'{{"correct": 0.5, "brier": 0.5}}\'. This config has {config.rewards}.'
         )
     resolve(config.model)
+    if config.sft_data:
+        lessons(read_rows(config.sft_data), config.tags, config.seed)
     terms = load_terms(config.rewards)
     assert_safe(terms, config.tags, config.allow_hackable)
     advantage = advantages.build(config.advantage)

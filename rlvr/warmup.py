@@ -1,7 +1,8 @@
 """The warm-up: supervised steps on worked solutions, so that a small model knows the tags before RL starts.
 
-The stated confidence is drawn at random, independent of the problem: what the model later says about its own
-chances is learned from the reward, not copied from us. The result is cached by a hash of what made it.
+The rows are the problem set's own worked solutions, or a file of yours (`sft_data`, see rlvr/worked.py), such as
+`rlvr select student` writes. The stated confidence is drawn at random, independent of the problem: what the model later
+says about its own chances is learned from the reward, not copied from us. Cached by a hash of what made it.
 """
 
 import dataclasses
@@ -19,11 +20,11 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 from datasets import Dataset
-from transformers import set_seed
+from transformers import PreTrainedTokenizerBase, set_seed
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
-from rlvr.callbacks import Progress
+from rlvr.callbacks import Progress, say
 from rlvr.config import TrainConfig
 from rlvr.errors import DataError
 from rlvr.models import cached, load_model
@@ -31,6 +32,7 @@ from rlvr.parse import render
 from rlvr.problems import gold_text, load_problems, problem_set
 from rlvr.prompts import messages
 from rlvr.rollouts import Problem
+from rlvr.worked import Chat, lessons, read_rows
 
 VERSION = 1
 
@@ -49,10 +51,14 @@ class Warmup:
     tags: tuple[str, ...] = ("think", "answer", "confidence")
     system_prompt: str | None = None
     bf16: bool = True
+    rows: str | None = None
 
     def key(self) -> str:
         """Return the hash that names the cached model: settings, problem set version, weights, libraries."""
-        parts = dataclasses.asdict(self) | {
+        parts = {k: v for k, v in dataclasses.asdict(self).items() if k != "rows"}
+        if self.rows:
+            parts["rows"] = _digest(Path(self.rows).expanduser())  # the content, wherever it lies
+        parts |= {
             "version": VERSION,
             "set_version": problem_set(self.data).VERSION,
             "weights": _fingerprint(self.model),
@@ -67,7 +73,12 @@ def _fingerprint(model: str) -> list[tuple[str, str]]:
     if not folder.is_dir():
         return []
     files = sorted(p for p in folder.iterdir() if p.suffix in {".safetensors", ".json"})
-    return [(p.name, hashlib.file_digest(p.open("rb"), "sha256").hexdigest()) for p in files]
+    return [(p.name, _digest(p)) for p in files]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def warmup_settings(config: TrainConfig) -> Warmup:
@@ -83,19 +94,35 @@ def warmup_settings(config: TrainConfig) -> Warmup:
         tags=tuple(config.tags),
         system_prompt=config.system_prompt,
         bf16=bool(config.bf16),
+        rows=config.sft_data,
     )
 
 
-def examples(problems: list[Problem], settings: Warmup) -> Dataset:
-    """Return TRL prompt/completion rows: the worked solution of each problem, with a random confidence."""
+def examples(settings: Warmup) -> Dataset:
+    """Return TRL prompt/completion rows: the file's or worked solutions, with a random confidence where none stands."""
+    pairs = lessons(read_rows(settings.rows), settings.tags, settings.seed) if settings.rows else _worked(settings)
+    rows = [
+        {
+            "prompt": messages(Problem("", chat, None), settings.tags, settings.system_prompt),
+            "completion": [{"role": "assistant", "content": text}],
+        }
+        for chat, text in pairs
+    ]
+    return Dataset.from_list(rows)
+
+
+def _worked(settings: Warmup) -> list[tuple[Chat, str]]:
+    """Return problems of the set with their worked solutions; not the problems that RL will see."""
     content = problem_set(settings.data)
     if not hasattr(content, "solution"):
         raise DataError(
             f"The problem set {settings.data!r} has no worked solutions (no `solution(problem)` function), so it "
             "cannot be used for a warm-up. Choose another set, or train without one (--sft_steps 0)."
         )
+    count = settings.steps * settings.batch_size
+    problems = load_problems(settings.data, "train", count, settings.data_seed + 7919)
     draw = random.Random(settings.seed)
-    rows = []
+    pairs = []
     for problem in problems:
         text = render(
             content.solution(problem),
@@ -103,13 +130,28 @@ def examples(problems: list[Problem], settings: Warmup) -> Dataset:
             confidence=draw.randint(0, 10) / 10,
             tags=settings.tags,
         )
-        prompt = messages(problem, settings.tags, settings.system_prompt)
-        rows.append({"prompt": prompt, "completion": [{"role": "assistant", "content": text}]})
-    return Dataset.from_list(rows)
+        pairs.append((problem.prompt, text))
+    return pairs
+
+
+def fitting(rows: Dataset, tokenizer: PreTrainedTokenizerBase, context: int | None) -> Dataset:
+    """Return the rows that fit the model's context, and say how many do not; DataError if none does."""
+    chats = [prompt + completion for prompt, completion in zip(rows["prompt"], rows["completion"], strict=True)]
+    lengths = [len(ids) for ids in tokenizer.apply_chat_template(chats, return_dict=True)["input_ids"]]
+    fit = [i for i, n in enumerate(lengths) if context is None or n <= context]
+    if not fit:
+        raise DataError(
+            f"No warm-up row fits the model's context of {context} tokens; the shortest has {min(lengths)}."
+        )
+    if len(fit) < len(rows):
+        say(f"WARNING: {len(rows) - len(fit)} of {len(rows)} warm-up rows exceed {context} tokens and are left out")
+    return rows.select(fit)
 
 
 def warmup(settings: Warmup) -> Path:
     """Return the folder of the warmed-up model, training it unless it is cached."""
+    if settings.rows:
+        lessons(read_rows(settings.rows), settings.tags, settings.seed)  # refuses bad rows before anything is loaded
     alone = PartialState().num_processes == 1
     return cached(f"warmup/{settings.key()}", partial(train if alone else _train_apart, settings))
 
@@ -117,13 +159,12 @@ def warmup(settings: Warmup) -> Path:
 def train(settings: Warmup, target: Path) -> None:
     """Train the warm-up in this process and save the model and its settings in `target`."""
     set_seed(settings.seed)
+    rows = examples(settings)
     model, tokenizer = load_model(settings.model)
-    count = settings.steps * settings.batch_size
-    problems = load_problems(settings.data, "train", count, settings.data_seed + 7919)  # not the RL problems
     trainer = SFTTrainer(
         model=model.train(),
         processing_class=tokenizer,
-        train_dataset=examples(problems, settings),
+        train_dataset=fitting(rows, tokenizer, getattr(model.config, "max_position_embeddings", None)),
         args=SFTConfig(
             output_dir=str(target / "trainer"),
             max_steps=settings.steps,
@@ -135,6 +176,7 @@ def train(settings: Warmup, target: Path) -> None:
             bf16=settings.bf16,
             gradient_checkpointing=False,
             completion_only_loss=True,
+            max_length=None,  # nothing is cut: `fitting` counts what is too long
             save_strategy="no",
             logging_steps=max(1, settings.steps // 10),
             report_to="none",

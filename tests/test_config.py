@@ -34,6 +34,7 @@ def test_yaml_numbers_in_scientific_notation_are_numbers(tmp_path):
         ("tags: [think, anwser]", [], "No tag 'anwser'. Did you mean 'answer'"),
         ("num_generations: 1", [], "at least 2 generations"),
         ("engine: vlm", [], "No engine 'vlm'"),
+        ("sft_data: rows.jsonl", [], "sft_data is 'rows.jsonl', but sft_steps is 0"),
         ("eval_n: 0", [], "eval_n must be at least 1, got 0"),
         ("rewards: []", [], "rewards must map reward terms to weights"),
         ("verify_timeout: -1", [], "verify_timeout must be a positive number"),

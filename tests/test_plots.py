@@ -18,6 +18,7 @@ from rlvr.plots import (
     plot_pass_at_k,
     plot_reliability,
     plot_risk_coverage,
+    plot_score_kept,
 )
 from rlvr.plots.curves import series, smooth
 from rlvr.plots.style import COLOURS, MARKERS, look
@@ -53,6 +54,9 @@ FIGURES = {
     "risk_coverage": lambda: plot_risk_coverage({"base": risk_coverage(*PAIRS)}),
     "by_task": lambda: plot_by_task({"base": {"a/L0": HIGH, "a/L1": NAN}, "trained": {"a/L1": HIGH}}),
     "curves": lambda: plot_curves(ROWS, "rlcr"),
+    "score_kept": lambda: plot_score_kept(
+        range(9), ["kept: hard"] * 4 + ["kept: random share"] + ["dropped: too easy"] * 4
+    ),
     "one pass@k": lambda: plot_pass_at_k({"base": {"pass@1": HIGH}}),
     "one pair": lambda: plot_reliability({"base": reliability_table([1.0], [1])}),
     "one sample": lambda: plot_risk_coverage({"base": risk_coverage([1.0], [1])}),
@@ -70,6 +74,7 @@ EMPTY = {
     "risk_coverage, no pairs": lambda: plot_risk_coverage({"base": risk_coverage([], [])}),
     "by_task": lambda: plot_by_task({"base": {}}),
     "curves": lambda: plot_curves([]),
+    "score_kept": lambda: plot_score_kept([], []),
 }
 
 

@@ -59,7 +59,8 @@ def summarise_ablation(ablation: Ablation, folder: Path) -> dict[str, Any]:
                 "cost": _cost(path) if when == "after" else dict.fromkeys(COSTS, 0.0),
             }
     arms = {arm: _arm(found[arm]) for arm in (*ablation.arms, UNTRAINED) if arm in found}
-    differences, p_values = {}, {}
+    differences: dict[str, dict[str, Interval]] = {}
+    p_values: dict[str, float] = {}
     for arm in arms:
         shared = sorted(set(found[arm]) & set(found.get(ablation.baseline, {})))
         if arm == ablation.baseline or not shared:

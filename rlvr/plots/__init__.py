@@ -6,6 +6,7 @@ from rlvr.plots.curves import plot_curves
 from rlvr.plots.pass_at_k import plot_pass_at_k
 from rlvr.plots.reliability import plot_reliability
 from rlvr.plots.risk_coverage import plot_risk_coverage
+from rlvr.plots.score_kept import plot_score_kept
 from rlvr.plots.style import figure_png, figure_svg
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "plot_pass_at_k",
     "plot_reliability",
     "plot_risk_coverage",
+    "plot_score_kept",
 ]

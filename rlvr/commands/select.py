@@ -1,0 +1,85 @@
+"""Choose the training data: by what the student profits from, or by difficulty."""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+from rlvr.commands.parser import command_parser
+
+EXAMPLES = """\
+rlvr select student --data warmup.jsonl --model smollm2-135m-instruct --out kept.jsonl
+rlvr select student --data warmup.jsonl --model tiny --threshold shuffled --unimproved drop --out kept.jsonl
+rlvr select prune --data rows.jsonl --score prototype --model tiny --keep hard --fraction 0.5 --out kept.jsonl
+rlvr select prune --data rows.jsonl --score pass_rate --attempts runs/demo/difficulty.parquet --out kept.jsonl
+rlvr warmup --config smollm2 --sft_data kept.jsonl
+"""
+
+
+def _threshold(text: str) -> float | str:
+    return text if text == "shuffled" else float(text)
+
+
+def run(argv: list[str]) -> int:
+    parser = command_parser(__name__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{student,prune}")
+
+    student = commands.add_parser(
+        "student", help="keep the best of each row and its rewrites, under the student itself"
+    )
+    student.add_argument("--model", required=True, help="the student that will be trained")
+    student.add_argument("--unimproved", default="keep", help="rows no rewritten reply improves: keep (paper) or drop")
+    student.add_argument("--threshold", type=_threshold, default=1.0, help="bound of both ratios, or 'shuffled'")
+    student.add_argument("--direct", default="empty", help="what precedes a text scored alone: empty (chat) or bare")
+    student.add_argument("--max_length", type=int, help="tokens that fit (default: the model's context)")
+    student.add_argument("--tags", nargs="+", default=["think", "answer", "confidence"], help="tags of the warm-up")
+    student.add_argument("--system_prompt", help="system message of the warm-up (default: derived from the tags)")
+
+    prune = commands.add_parser("prune", help="keep a fraction of the rows by a difficulty score")
+    prune.add_argument("--score", required=True, help="el2n, forgetting, memorisation, pass_rate or prototype")
+    prune.add_argument("--model", help="whose embeddings are read (not for pass_rate)")
+    prune.add_argument("--label", help="column of classes: what the supervised scores learn; classes stay balanced")
+    prune.add_argument("--attempts", type=Path, help="difficulty.parquet or an evaluation, for pass_rate")
+    prune.add_argument("--keep", default="auto", help="hard, easy, window, random or auto (default)")
+    prune.add_argument("--fraction", type=float, default=0.5, help="share of the rows kept (default: 0.5)")
+    prune.add_argument("--tail", type=float, default=0.1, help="hardest share that 'window' leaves out (default: 0.1)")
+    prune.add_argument("--random_share", type=float, default=0.1, help="of the kept, drawn at random (default: 0.1)")
+    prune.add_argument("--parameters", type=float, help="free parameters, for auto (default: a linear readout's)")
+    prune.add_argument("--clusters", type=int, default=10, help="centres of the prototype score (default: 10)")
+    prune.add_argument("--seed", type=int, default=0)
+    for sub in (student, prune):
+        sub.add_argument("--data", type=Path, required=True, help="JSONL of rows with a prompt and a completion")
+        sub.add_argument("--out", type=Path, required=True, help="kept rows; <out>.scores.jsonl says why, row by row")
+    own = parser.parse_args(argv)
+    return _student(own) if own.command == "student" else _prune(own)
+
+
+def _student(own) -> int:
+    from rlvr.select.files import select_student
+
+    settings = {k: v for k, v in vars(own).items() if k not in ("command", "data", "model", "out")}
+    _print(select_student(own.data, own.model, own.out, **settings), own.out)
+    return 0
+
+
+def _prune(own) -> int:
+    from rlvr.errors import SpecError, did_you_mean
+    from rlvr.select.files import prune
+    from rlvr.select.prune import Prune
+    from rlvr.select.scores import SCORES
+
+    if own.score not in SCORES:
+        raise SpecError(did_you_mean("score", own.score, SCORES))
+    rule = Prune(own.keep, own.fraction, own.tail, own.random_share, own.parameters, seed=own.seed)
+    rule, counts = prune(
+        own.data, own.out, own.score, rule, model_spec=own.model, label=own.label, attempts=own.attempts,
+        clusters=own.clusters, seed=own.seed,
+    )  # fmt: skip
+    print(f"keep {rule.keep_}{' (auto)' if own.keep == 'auto' else ''}")
+    _print(counts, own.out)
+    return 0
+
+
+def _print(counts: Counter[str], out: Path) -> None:
+    for reason, n in counts.most_common():
+        print(f"{n:6}  {reason}")
+    print(f"written to {out}", file=sys.stderr)

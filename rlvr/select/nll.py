@@ -1,0 +1,69 @@
+"""The negative log-likelihood of an answer behind a context, for many pairs at once."""
+
+from collections.abc import Sequence
+
+import torch
+from peft import PeftModel
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from rlvr.head import can_score, score
+
+BATCH_TOKENS = 4096  # of one forward, padding included
+
+
+@torch.inference_mode()
+def answer_nll(
+    model: PreTrainedModel | PeftModel,
+    contexts: Sequence[Sequence[int]],
+    answers: Sequence[Sequence[int]],
+    batch_tokens: int = BATCH_TOKENS,
+) -> Tensor:
+    """Return the mean negative log-likelihood (nats per token, >= 0) of each answer given its context, shape (R,).
+
+    nll_i = -1/T sum_t log p(answer_t | context, answer_<t). Only answer tokens are scored. Rows of similar length
+    share a forward; padding stands on the right, where causal attention cannot see it. Contexts and answers must
+    hold at least one token. The model's mode and random states stay as they were.
+    """
+    body = model.get_base_model() if isinstance(model, PeftModel) else model
+    was_training = model.training
+    model.eval()
+    try:
+        nll_R = torch.zeros(len(contexts))
+        for rows in batches([len(c) + len(a) for c, a in zip(contexts, answers, strict=True)], batch_tokens):
+            nll_R[rows] = _forward(body, [contexts[i] for i in rows], [answers[i] for i in rows]).cpu()
+        return nll_R
+    finally:
+        model.train(was_training)
+
+
+def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Group rows by length so that longest x rows stays within the budget (a longer row stands alone)."""
+    batches: list[list[int]] = []
+    for row in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= budget:
+            batches[-1].append(row)
+        else:
+            batches.append([row])
+    return batches
+
+
+def _forward(model: PreTrainedModel, contexts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> Tensor:
+    """Return the mean negative log-likelihood of each answer of one batch, in float32, shape (B,)."""
+    rows = [torch.tensor([*c, *a]) for c, a in zip(contexts, answers, strict=True)]
+    ids_BL = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(model.device)
+    is_answer_BL = torch.zeros_like(ids_BL, dtype=torch.bool)
+    for i, (context, answer) in enumerate(zip(contexts, answers, strict=True)):
+        is_answer_BL[i, len(context) : len(context) + len(answer)] = True
+    lengths_B = torch.tensor([len(r) for r in rows], device=model.device)
+    mask_BL = (torch.arange(ids_BL.shape[1], device=model.device) < lengths_B[:, None]).long()
+    where, targets_N = is_answer_BL[:, 1:], ids_BL[:, 1:][is_answer_BL[:, 1:]]
+    if can_score(model.config):
+        hidden = model.base_model(input_ids=ids_BL, attention_mask=mask_BL, use_cache=False).last_hidden_state
+        head = model.get_output_embeddings()
+        logp_N = score(hidden[:, :-1][where], head.weight, getattr(head, "bias", None), targets_N, 1.0).log_probs
+    else:  # a soft cap or a scale on the logits: the model's own head
+        logits = model(input_ids=ids_BL, attention_mask=mask_BL, use_cache=False).logits
+        logp_N = logits[:, :-1][where].float().log_softmax(-1).gather(1, targets_N[:, None])[:, 0]
+    total_B = torch.zeros(len(rows), device=model.device).index_add_(0, where.nonzero()[:, 0], -logp_N)
+    return total_B / where.sum(1)
