@@ -61,6 +61,7 @@ class TrainConfig(GRPOConfig):
     advantage: str = _setting(
         "grpo", "Advantage specs, applied in order: 'grpo, drop_near_impossible(threshold=0.05)'."
     )
+    stop_on_collapse: bool = _setting(False, "End training at the first alarm of a collapse (rlvr/alarms.py).")
     # Measuring
     eval_data: list[str] = _setting([], "Problem set specs to measure on; none means the test split of `data`.")
     eval_size: int = _setting(120, "Problems per evaluation set; 0 measures nothing.")

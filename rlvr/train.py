@@ -109,7 +109,11 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
         ),
         processing_class=tokenizer,
         peft_config=lora_config(config.lora_rank),
-        callbacks=[callbacks.MetricsFile(run.metrics), callbacks.Progress(), callbacks.Watch()],
+        callbacks=[
+            callbacks.MetricsFile(run.metrics),
+            callbacks.Progress(),
+            callbacks.Watch(stop=config.stop_on_collapse),
+        ],
         advantage=plan.advantage,
         problems={p.id: p for p in plan.problems},
         scorer=scorer,
