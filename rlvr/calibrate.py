@@ -56,8 +56,8 @@ def calibrate(model_spec: str, config: TrainConfig, out: Path) -> Calibrated:
 
     Of `config` it reads the data, prompt, sampling and optimisation settings: `num_generations` samples for each of
     `train_size` training problems, `per_device_train_batch_size` samples a step; held out are samples of `eval_size`
-    test problems. Raises SpecError without a confidence tag or a held-out set, RunError where `out` exists, DataError where no sample
-    states a confidence.
+    test problems. Raises SpecError without a confidence tag or a held-out set, RunError where `out` exists, DataError
+    where no sample states a confidence.
     """
     if "confidence" not in config.tags:
         raise SpecError(f"The tags {config.tags} ask for no confidence, so none can be calibrated. Add 'confidence'.")
