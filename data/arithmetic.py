@@ -86,7 +86,7 @@ def solution(problem: Problem) -> str:
     >>> solution(load("train", 1, 0, levels=(6,))[0]).count("=") >= 3
     True
     """
-    steps, value = _work(problem.meta["expression"])
+    steps, value = work(problem.meta["expression"])
     if problem.meta["mode"] == "mod":
         m = problem.meta["modulus"]
         steps += [f"{value}-{value // m * m}={value % m}"] if value // m > 0 else []
@@ -116,7 +116,7 @@ def _problem(split: str, i: int, seed: int, level: int, mode: str, modulus: int,
         if hashlib.sha256(canonical(expression).encode()).digest()[0] % 12 in _SPLITS[split]:
             break
         attempt += 1
-    value = _work(expression)[1]
+    value = work(expression)[1]
     question, answer = f"What is {expression}?", str(value)
     if mode == "mod":
         question, answer = (
@@ -178,7 +178,7 @@ def _expression(level: int, draw: random.Random) -> str:
     return sums(count, (1, 2) if level == 2 else (2,))
 
 
-def _work(expression: str) -> tuple[list[str], int]:
+def work(expression: str) -> tuple[list[str], int]:
     """Work an expression out from left to right (products stand first, so that is also the usual order)."""
     first, *rest = expression.split()
     value, steps = int(first), []

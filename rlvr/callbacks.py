@@ -4,12 +4,13 @@ import json
 import math
 import sys
 import time
-from collections import deque
 from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from rlvr.alarms import COLLAPSES, alarms
 
 _NOT_METRICS = {
     "total_flos",
@@ -80,68 +81,30 @@ class Progress(TrainerCallback):
 
 
 class Watch(TrainerCallback):
-    """Warns, once per cause, when a run is dying, and says why and what to try.
+    """Warns, once per cause, when a run is dying or collapsing, and says why and what to try (rlvr/alarms.py).
 
-    Looks at the mean of the last `window` steps, so it speaks after `window` steps at the earliest.
+    It speaks after `window` steps at the earliest; the start that a collapse is measured from is the first half window
+    since this process began. With `stop`, the first alarm of a collapse ends the training.
     """
 
-    def __init__(self, window: int = 8, stream=None):
+    def __init__(self, window: int = 8, stop: bool = False, stream=None):
         self.window = window
+        self.stop = stop
         self.stream = stream or sys.stderr
-        self.rows: deque[dict[str, float]] = deque(maxlen=window)
+        self.rows: list[dict[str, Any]] = []
         self.said: set[str] = set()
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        if not state.is_world_process_zero or not logs or "reward" not in logs:
+        if not logs or "reward" not in logs:
             return
         self.rows.append(dict(logs))
-        if len(self.rows) < self.window:
-            return
-        for cause, message in self.causes().items():
-            if cause not in self.said:
-                self.said.add(cause)
+        new = {cause: text for cause, text in alarms(self.rows, self.window).items() if cause not in self.said}
+        self.said |= new.keys()
+        stop = self.stop and any(cause in COLLAPSES for cause in new)
+        if stop:  # on every process: they all log the same numbers
+            control.should_training_stop = True
+        if state.is_world_process_zero:
+            for message in new.values():
                 print(f"WARNING at step {state.global_step}: {message}", file=self.stream, flush=True)
-
-    def mean(self, key: str) -> float:
-        """The mean of `key` over the window (NaN when it was never logged)."""
-        values = [v for row in self.rows if (v := row.get(key)) is not None and math.isfinite(v)]
-        return sum(values) / len(values) if values else math.nan
-
-    def causes(self) -> dict[str, str]:
-        """Return what is wrong now: cause -> message."""
-        found = {}
-        wrong, right = self.mean("groups/all_wrong"), self.mean("groups/all_right")
-        form, cut, kept = self.mean("format_rate"), self.mean("completions/clipped_ratio"), self.mean("kept")
-        if cut > 0.5:
-            found["truncated"] = (
-                f"{cut:.0%} of completions hit the length limit and cannot score. Try a larger "
-                "--max_completion_length or shorter worked solutions in the warm-up."
-            )
-        if form < 0.1:
-            found["format"] = (
-                f"only {form:.0%} of completions have the requested tags, so nearly all rewards are 0. "
-                "Try a warm-up (--sft_steps 40), or fewer --tags."
-            )
-        elif wrong > 0.9:
-            found["all_wrong"] = (
-                f"{wrong:.0%} of groups are all-wrong: group-relative advantages are 0 and nothing is learned. Try "
-                "easier problems (--data 'arithmetic(levels=[0, 1])'), more samples (--num_generations), or a warm-up."
-            )
-        if right > 0.9:
-            found["all_right"] = (
-                f"{right:.0%} of groups are all-right: there is nothing left to learn here. Try harder problems."
-            )
-        if kept < 0.1:
-            found["dropped"] = (
-                f"only {kept:.0%} of completions reach the loss; the rest is dropped. Loosen the drop_* transforms "
-                "of --advantage, or give them problems they keep."
-            )
-        if self.mean("grad_norm") == 0.0:
-            found["gradient"] = "the gradient is exactly 0: no completion carries credit, or no weight is trainable."
-        length = [row["completions/mean_length"] for row in self.rows if row.get("completions/mean_length")]
-        if len(length) == self.window and length[-1] < 0.4 * max(length):
-            found["length"] = (
-                f"completions shrank from {max(length):.0f} to {length[-1]:.0f} tokens: the model may be skipping its "
-                "working. Look at rollouts/, and consider drop_near_impossible."
-            )
-        return found
+            if stop:
+                print("Training stops here (--stop_on_collapse true).", file=self.stream, flush=True)

@@ -73,6 +73,7 @@ class TrainConfig(GRPOConfig):
     )
     max_rollouts: int = _setting(0, "End training before more completions than this are sampled; 0 is no limit.")
     record_discount: float = _setting(1.0, "Factor on the pass-rate record's counts at each batch; 1 forgets nothing.")
+    stop_on_collapse: bool = _setting(False, "End training at the first alarm of a collapse (rlvr/alarms.py).")
     # Measuring
     eval_data: list[str] = _setting([], "Problem set specs to measure on; none means the test split of `data`.")
     eval_size: int = _setting(120, "Problems per evaluation set; 0 measures nothing.")

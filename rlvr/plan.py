@@ -32,6 +32,12 @@ def plan(config: TrainConfig) -> Plan:
             f"reward_weights {config.reward_weights} has no place here: the weights stand beside the terms, as in "
             f'--rewards \'{{"correct": 0.5, "brier": 0.5}}\'. This config has {config.rewards}.'
         )
+    for name, default in (("scale_rewards", "group"), ("multi_objective_aggregation", "sum_then_normalize")):
+        if (found := getattr(config, name)) != default:
+            raise SpecError(
+                f"{name} {found!r} would change nothing: the credit is made by --advantage, here {config.advantage!r}. "
+                "Instead of scale_rewards none take dr_grpo, of batch lite_ppo, of normalize_then_sum gdpo."
+            )
     resolve(config.model)
     if config.sft_data:
         lessons(read_rows(config.sft_data), config.tags, config.seed)

@@ -1,6 +1,6 @@
 """Rollouts of shape (P, G) and their signal: what the advantage transforms read and write.
 
-Axes, here and as suffixes everywhere: P prompts, G completions per prompt, T tokens.
+Axes, here and as suffixes everywhere: P prompts, G completions per prompt, T tokens, F reward terms.
 """
 
 from collections.abc import Mapping
@@ -19,11 +19,11 @@ __all__ = ["Completion", "Problem", "Rollouts", "Signal"]
 class Rollouts:
     """A batch of P groups of G completions, as tensors, for the advantage transforms.
 
-    `reward_PG` is the weighted sum of the terms and NaN where no term applied. `correct_PG` is what sign
-    rules and difficulty filters read; `scored_PG` is False where the verifier failed or no term applied.
-    `attempts_P` and `successes_P` are the pass-rate record of each problem *before* this batch. `confidence_PG` is the
-    stated confidence (NaN: none); `tokens_PG` counts the tokens of a completion, and the first `split_PG` of them stand
-    before its confidence tag (all of them where there is none).
+    `reward_PG` is the weighted sum of the terms, NaN where no term applied; `terms_PGF` holds each term (NaN: does not
+    apply) and `weights_F` their weights. `correct_PG` is what sign rules and difficulty filters read; `scored_PG` is
+    False where the verifier failed or no term applied. `attempts_P` and `successes_P` are the pass-rate record of each
+    problem *before* this batch. `confidence_PG` is the stated confidence (NaN: none); `tokens_PG` counts the tokens of
+    a completion, and the first `split_PG` of them stand before its confidence tag (all of them where there is none).
     """
 
     reward_PG: Tensor
@@ -35,6 +35,8 @@ class Rollouts:
     confidence_PG: Tensor
     tokens_PG: Tensor
     split_PG: Tensor
+    terms_PGF: Tensor
+    weights_F: Tensor
     ids: tuple[str, ...] = ()
 
     @staticmethod
@@ -49,9 +51,13 @@ class Rollouts:
         confidence_PG: Any = None,
         tokens_PG: Any = None,
         split_PG: Any = None,
+        terms_PGF: Any = None,
+        weights_F: Any = None,
         ids: tuple[str, ...] | None = None,
     ) -> "Rollouts":
         """Build rollouts from nested lists; `correct_PG` defaults to `reward_PG > 0`, lengths to one token.
+
+        The reward is the only term, with weight 1, unless `terms_PGF` and `weights_F` are given.
 
         >>> Rollouts.of([[1.0, 0.0]]).correct_PG
         tensor([[ True, False]])
@@ -59,6 +65,8 @@ class Rollouts:
         reward = torch.as_tensor(reward_PG, dtype=torch.float32)
         zeros = torch.zeros(reward.shape[0])
         tokens = torch.ones_like(reward).long() if tokens_PG is None else torch.as_tensor(tokens_PG).long()
+        terms = reward[..., None] if terms_PGF is None else torch.as_tensor(terms_PGF, dtype=torch.float32)
+        weights = torch.ones(terms.shape[-1]) if weights_F is None else torch.as_tensor(weights_F, dtype=torch.float32)
         scored = ~reward.isnan() if scored_PG is None else torch.as_tensor(scored_PG).bool()
         return Rollouts(
             reward_PG=reward,
@@ -74,6 +82,8 @@ class Rollouts:
             else torch.as_tensor(confidence_PG, dtype=torch.float32),
             tokens_PG=tokens,
             split_PG=tokens if split_PG is None else torch.as_tensor(split_PG).long(),
+            terms_PGF=terms,
+            weights_F=weights,
             ids=tuple(f"p{i}" for i in range(reward.shape[0])) if ids is None else ids,
         )
 

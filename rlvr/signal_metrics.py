@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Sequence
 
+from rlvr.answer_metrics import echo, repetition
 from rlvr.rollouts import Completion, Rollouts, Signal
 
 
@@ -38,5 +39,7 @@ def signal_metrics(
         if "confidence" in tags:
             out["confidence/mean"] = sum(stated) / len(stated) if stated else math.nan
             out["confidence/missing"] = 1 - len(stated) / n
+        out["answers/repetition"] = repetition(records, rollouts.correct_PG.shape[1])
+        out["answers/echo"] = echo(records)
         out["verifier/errors"] = sum(c.correct is None for c in records)
     return out

@@ -109,7 +109,7 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
             SkipBadGradients(config.max_bad_updates, str(run.rollouts)),
             callbacks.MetricsFile(run.metrics),
             callbacks.Progress(),
-            callbacks.Watch(),
+            callbacks.Watch(stop=config.stop_on_collapse),
             stop := StopOnSignal(),
             *([StopAtRollouts(config.max_rollouts, config.generation_batch_size)] if config.max_rollouts else []),
         ],

@@ -236,6 +236,8 @@ class RLVRTrainer(ExactResume):
             confidence_PG=torch.tensor(stated).view(-1, group_size) if stated else None,
             tokens_PG=torch.tensor(self._captured["tokens"]).view(-1, group_size),
             split_PG=torch.tensor(self._captured["split"]).view(-1, group_size),
+            terms_PGF=rewards_NF.view(-1, group_size, rewards_NF.shape[1]),
+            weights_F=weights_F,
             ids=ids,
         )
 

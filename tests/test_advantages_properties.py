@@ -19,6 +19,7 @@ CHAINS = st.sampled_from(
         "keep_negative, group_center",
     ]
 )
+BATCH_WIDE = ("lite_ppo", "gdpo")
 BASELINES = st.sampled_from(["grpo", "dr_grpo", "rloo", "group_center, batch_scale", "drop_truncated, grpo"])
 
 
@@ -47,8 +48,10 @@ def rearranged(rollouts, groups, completions):
     for name, value in vars(rollouts).items():
         if not torch.is_tensor(value):
             fields[name] = tuple(value[i] for i in groups.tolist())
+        elif name == "weights_F":  # of the terms, not of groups
+            fields[name] = value
         else:
-            fields[name] = value[groups][:, completions] if value.dim() == 2 else value[groups]
+            fields[name] = value[groups][:, completions] if value.dim() >= 2 else value[groups]
     return Rollouts(**fields)
 
 
@@ -65,9 +68,9 @@ def test_the_order_of_groups_and_completions_does_not_matter(rollouts, text, ran
 
 
 @few
-@given(batches(min_groups=2), CHAINS.filter(lambda text: "batch_scale" not in text and text != "lite_ppo"))
+@given(batches(min_groups=2), CHAINS.filter(lambda text: "batch_scale" not in text and text not in BATCH_WIDE))
 def test_groups_do_not_see_each_other(rollouts, text):
-    """Credit of the first group is the same without the others (batch_scale and lite_ppo, which holds it, are the exception)."""
+    """Credit of the first group is the same without the others (batch_scale, lite_ppo, which holds it, and gdpo are the exception)."""
     first = rearranged(rollouts, torch.tensor([0]), torch.arange(rollouts.reward_PG.shape[1]))
     transform = build(text)
     torch.testing.assert_close(transform(first).adv, transform(rollouts).adv[:1], rtol=1e-4, atol=1e-4)

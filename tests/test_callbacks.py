@@ -68,9 +68,3 @@ def test_a_dying_run_is_named_once_before_step_20(change, message):
     text = warnings([HEALTHY | change] * 19)
     assert message in text
     assert text.count("WARNING") == 1
-
-
-def test_collapsing_length_is_an_alarm():
-    assert "completions shrank from 60 to 18 tokens" in warnings(
-        [HEALTHY | {"completions/mean_length": 60.0 - 6 * i} for i in range(8)]
-    )

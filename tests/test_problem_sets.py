@@ -16,7 +16,7 @@ from tests.conftest import REPO
 
 GENERATED = [
     "arithmetic", "arithmetic(levels=[6, 7, 8, 9])", "arithmetic(mode='mod')", "arithmetic(mode='choice')", "countdown",
-    "countdown(n_numbers=4)",
+    "countdown(n_numbers=4)", "inverse", "inverse(levels=[6, 7, 8, 9])",
 ]  # fmt: skip
 GSM8K = REPO.parent / "shared" / "data" / "gsm8k_train_400.jsonl"
 arithmetic, countdown = (content.load("data", name) for name in ("arithmetic", "countdown"))

@@ -11,6 +11,7 @@ from rlvr.advantages.drop_near_impossible import drop_near_impossible
 from rlvr.advantages.drop_truncated import drop_truncated
 from rlvr.advantages.drop_zero_signal import drop_zero_signal
 from rlvr.advantages.explain import EXAMPLES, explain, explain_rows
+from rlvr.advantages.gdpo import gdpo
 from rlvr.advantages.group_center import group_center
 from rlvr.advantages.group_scale import group_scale
 from rlvr.advantages.keep_sign import keep_negative, keep_positive
@@ -28,7 +29,7 @@ from rlvr.errors import SpecError, did_you_mean
 TRANSFORMS: dict[str, Callable[..., Transform]] = {
     t.__name__: t
     for t in (
-        group_center, group_scale, batch_scale, mean_scale, leave_one_out, pass_at_k, pkpo, split_confidence,
+        group_center, group_scale, batch_scale, mean_scale, leave_one_out, pass_at_k, pkpo, gdpo, split_confidence,
         signed, keep_positive, keep_negative, weigh_sign, mask_sign,
         drop_zero_signal, drop_truncated, drop_near_impossible,
     )

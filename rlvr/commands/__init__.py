@@ -12,6 +12,7 @@ COMMANDS = (
     "evaluate",
     "ablate",
     "select",
+    "calibrate",
     "report",
     "check",
     "explain",

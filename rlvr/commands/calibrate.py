@@ -1,0 +1,34 @@
+"""Train the stated confidence by supervision on the model's own samples (tokenised Brier loss)."""
+
+from pathlib import Path
+
+from rlvr.commands.parser import command_parser, config_help
+
+EXAMPLES = """\
+rlvr calibrate "$(rlvr warmup --config smollm2)" --config smollm2 --out calibrated/warm
+rlvr calibrate runs/demo/model --config demo --max_steps 40 --lora_rank 8
+"""
+
+
+def run(argv: list[str]) -> int:
+    parser = command_parser(__name__, add_help=False)
+    parser.add_argument("-h", "--help", action="store_true", help="show this, and every setting")
+    parser.add_argument("model", nargs="?", help="model spec: a warmed-up or trained folder, built-in name, or hub id")
+    parser.add_argument("--config", nargs="+", default=[], help="recipes, by name or path, merged left to right")
+    parser.add_argument("--out", type=Path, help="folder of the result (default: calibrated/<model>)")
+    own, rest = parser.parse_known_args(argv)
+    from rlvr.config import TrainConfig, parse_config
+
+    if own.help or not own.model:
+        config_help(TrainConfig, parser)
+        return 0 if own.help else 2
+    config = parse_config(TrainConfig, own.config, rest, "rlvr calibrate")
+    from rlvr.calibrate import calibrate
+    from rlvr.runs import slug
+
+    out = own.out or Path("calibrated") / slug(own.model)
+    done = calibrate(own.model, config, out)
+    print(f"{done.n} held-out samples, {done.accuracy:.1%} right; stating that always would score {done.constant:.4f}")
+    print(f"tokenised Brier loss {done.before:.4f} -> {done.after:.4f}")
+    print(f"model: {out}")
+    return 0

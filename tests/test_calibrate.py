@@ -1,0 +1,54 @@
+"""`rlvr calibrate` on `tiny`, for real: held-out loss falls, answers stay; and what it refuses."""
+
+import json
+
+import pytest
+
+from rlvr.cli import main
+from rlvr.models import load_model
+
+TINY = ["--config", "tiny", "--sft_steps", "80"]
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    """A warmed-up tiny: it knows the tags, and states random confidences."""
+    from rlvr.config import TrainConfig, parse_config
+    from rlvr.warmup import warmup, warmup_settings
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RLVR_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield str(warmup(warmup_settings(parse_config(TrainConfig, ["tiny"], TINY[2:]))))
+
+
+def test_the_held_out_loss_falls(warm, tmp_path, capsys):
+    out = tmp_path / "calibrated"
+    argv = ["--max_steps", "25", "--learning_rate", "5e-4", "--eval_size", "24", "--out", str(out)]
+    assert main(["calibrate", warm, *TINY, *argv]) == 0
+    facts = json.loads((out / "calibration.json").read_text())
+    assert facts["n"] > 50
+    assert facts["after"] < facts["before"] - 0.05
+    assert 0 < facts["after"] < 0.3
+    printed = capsys.readouterr().out
+    assert f"{facts['before']:.4f} -> {facts['after']:.4f}" in printed and str(out) in printed
+    model, tokenizer = load_model(str(out))
+    assert model.num_parameters() > 5e5 and tokenizer.pad_token
+
+    assert main(["calibrate", warm, *TINY, *argv]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("model", "flags", "message"),
+    [
+        ("tiny", [], "states a readable confidence, so there is no slot to train. Warm the model up"),
+        ("tiny", ["--tags", "think", "answer"], "ask for no confidence"),
+        ("tiny", ["--eval_size", "0"], "nothing would be held out"),
+        ("tinny", [], "Did you mean 'tiny'"),
+    ],
+)
+def test_mistakes_end_with_a_message(model, flags, message, tmp_path, capsys):
+    argv = ["--train_size", "2", "--eval_size", "2", *flags, "--out", str(tmp_path / "x")]
+    assert main(["calibrate", model, *TINY, *argv]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
