@@ -1,4 +1,4 @@
-"""Apply utility where it belongs, after training: choose an action, or rank candidates."""
+"""Apply utility where it belongs, after training: choose an action, vote, or rank candidates."""
 
 from rlvr.commands import load
 from rlvr.commands.parser import command_parser
@@ -7,9 +7,9 @@ from rlvr.errors import SpecError, did_you_mean
 EXAMPLES = """\
 rlvr decide utility runs/demo/eval/after/arithmetic.json --wrong -5 --abstain 0
 rlvr decide runs/demo/eval/after/arithmetic.json --wrong -5
-rlvr decide utility --help
+rlvr decide vote runs/demo/eval/after/arithmetic.json
 """
-ACTIONS = ("utility",)  # each is rlvr/commands/decide_<action>.py, a command like any other
+ACTIONS = ("utility", "vote")  # each is rlvr/commands/decide_<action>.py, a command like any other
 
 
 def run(argv: list[str]) -> int:

@@ -7,6 +7,7 @@ from rlvr.plots.pass_at_k import plot_pass_at_k
 from rlvr.plots.reliability import plot_reliability
 from rlvr.plots.risk_coverage import plot_risk_coverage
 from rlvr.plots.style import figure_png, figure_svg
+from rlvr.plots.vote_curve import plot_vote_curve
 
 __all__ = [
     "figure_png",
@@ -17,4 +18,5 @@ __all__ = [
     "plot_pass_at_k",
     "plot_reliability",
     "plot_risk_coverage",
+    "plot_vote_curve",
 ]
