@@ -8,8 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
+
+from rlvr.decide.recalibrate import Temperature
+from rlvr.decide.weights import unweigh, weigh
+from rlvr.metrics import auroc, ece
 
 BASE, NOISE, HIDDEN = 4, 0.4, 64
 N_TRAIN, N_VALIDATION, N_TEST = 20000, 2000, 4000
@@ -144,3 +149,85 @@ def _forward(params: list[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
     w1, b1, w2, b2, w3, b3 = params
     hidden = torch.relu(torch.baddbmm(b2, torch.relu(torch.baddbmm(b1, x, w1)), w2))
     return torch.baddbmm(b3, hidden, w3), hidden
+
+
+# ---------------------------------------------------------------- what is measured
+
+
+def measure(p: np.ndarray, q: np.ndarray, y: np.ndarray, w: np.ndarray) -> dict[str, float]:
+    """Return the test metrics of a reported prediction p and the belief q behind it, both (n, K).
+
+    weighted_loss: mean w_y (-log p_y), what weighted training minimises. cost: mean w_y [argmax p != y], minus the
+    utility. log_loss, auroc, ece: of q, unweighted; the last two of P(class is not 0).
+    """
+    rows, wrong = np.arange(len(y)), (y > 0).astype(float)
+    doubt = np.clip(1 - q[:, 0], 0, 1)
+    return {
+        "weighted_loss": float((w[y] * -np.log(np.clip(p[rows, y], 1e-7, 1))).mean()),
+        "cost": float((w[y] * (p.argmax(1) != y)).mean()),
+        "log_loss": float(-np.log(np.clip(q[rows, y], 1e-7, 1)).mean()),
+        "auroc": float(auroc(doubt, wrong)),
+        "ece": float(ece(doubt, wrong)),
+    }
+
+
+def measure_arms(models: list[Model]) -> dict[str, dict[str, dict[str, float]]]:
+    """Train all models of one seed; return setting -> arm -> metrics, settings as "prevalence/ratio/classes"."""
+    found, data = train(models)
+    results: dict[str, dict[str, dict[str, float]]] = {}
+    for j, model in enumerate(models):
+        if model.kind != "weighted":
+            continue
+        b, e = (
+            next(i for i, o in enumerate(models) if o.data == model.data and o.kind == kind and o.ratio in (1, model.ratio))
+            for kind in ("symmetric", "matched")
+        )
+        splits, w = data[model.data], weights(model.ratio, model.classes)
+        (x, y), y_val = splits[2], splits[1][1]
+        plain = np.ones_like(w)
+
+        def at(i: int, trained: np.ndarray, cost: bool, shift: np.ndarray, y_val=y_val, w=w) -> int:
+            """Return the checkpoint with the best validation loss (its own) or cost (that of the utility)."""
+            ps = [weigh(_softmax(logits[i]), shift) for logits in found.validation]
+            key = "cost" if cost else "weighted_loss"
+            return int(np.argmin([measure(p, p, y_val, w if cost else trained)[key] for p in ps]))
+
+        arms: dict[str, dict[str, float]] = {}
+        own_a, own_b, own_e = at(j, w, False, plain), at(b, plain, False, plain), at(e, w, False, plain)
+        p_a, q_b, p_e = (_softmax(found.test[t, i]) for t, i in ((own_a, j), (own_b, b), (own_e, e)))
+        q_val = _softmax(found.validation[own_b, b])
+        cooled = Temperature().fit(q_val, y_val).predict(q_b)
+        arms["A"] = measure(p_a, p_a, y, w)
+        arms["B"] = measure(weigh(q_b, w), q_b, y, w)
+        arms["C"] = measure(weigh(unweigh(p_a, w), w), unweigh(p_a, w), y, w)
+        arms["D"] = measure(weigh(cooled, w), cooled, y, w)
+        arms["E"] = measure(p_e, unweigh(p_e, w), y, w)
+        for arm, t, i in (("FA", own_a, j), ("FB", own_b, b)):
+            q = probe(found.body[t], i, splits)
+            arms[arm] = measure(weigh(q, w), q, y, w) | {"accuracy": float((q.argmax(1) == y).mean())}
+        bayes = posterior(x, model.prevalence, model.classes)
+        arms["Bayes"] = measure(weigh(bayes, w), bayes, y, w)
+        u_a, u_b = at(j, w, True, plain), at(b, w, True, w)
+        p, q = _softmax(found.test[u_a, j]), _softmax(found.test[u_b, b])
+        arms["A, chosen by utility"], arms["B, chosen by utility"] = measure(p, p, y, w), measure(weigh(q, w), q, y, w)
+        results[f"{model.prevalence}/{model.ratio:g}/{model.classes}"] = arms
+    return results
+
+
+def convex_control(seed: int, ratio: float) -> dict[str, float]:
+    """Return the weighted log loss of arms A and B for a well-specified logistic regression with ample data."""
+    rng = np.random.default_rng([seed, 77])
+    x = rng.standard_normal((40_000, 5))
+    y = (rng.random(40_000) < 1 / (1 + np.exp(-(x @ np.array([1.0, -1.0, 0.5, 0.5, 0.0]) - 1.2)))).astype(int)
+    half, w = 20_000, weights(ratio, 2)
+    fits = [
+        LogisticRegression(C=np.inf).fit(x[:half], y[:half], sample_weight=each[y[:half]]) for each in (w, np.ones(2))
+    ]
+    p_a, q_b = (fit.predict_proba(x[half:]) for fit in fits)
+    test = y[half:]
+    losses = (measure(p, p, test, w)["weighted_loss"] for p in (p_a, weigh(q_b, w)))
+    return dict(zip("AB", losses, strict=True))
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    return softmax(logits.astype(float), axis=-1)
