@@ -27,7 +27,7 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--confidence", default="stated", help="stated, sequence, sequence_mean or vote")
     parser.add_argument("--plot", type=Path, help="write the risk-coverage curve to this SVG file")
     own = parser.parse_args(argv)
-    from rlvr.decide import Prices, decide_eval, read_prices
+    from rlvr.decide import Prices, decide_eval, read_prices, risk_by_coverage
     from rlvr.eval_file import load_eval
     from rlvr.report.decision import decision_text
 
@@ -39,7 +39,7 @@ def run(argv: list[str]) -> int:
         record, prices, by_problem=by_problem, validation=validation, recalibration=own.recalibrate,
         confidence=own.confidence,
     )  # fmt: skip
-    print(decision_text(found, record))
+    print(decision_text(found, risk_by_coverage(record, own.confidence), record))
     if own.plot:
         from rlvr.metrics import Records, risk_coverage
         from rlvr.plots import figure_svg, plot_risk_coverage

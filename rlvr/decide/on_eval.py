@@ -30,7 +30,6 @@ class Decisions:
         policies: policy -> `utility` (per decision, unit of the prices), `coverage` (share answered),
             `selective_accuracy` (right among the answered), `escalated`, `draws` (samples per decision).
         gains: policy -> utility of acting on the confidence minus that of the policy.
-        risk: coverage -> error rate among that share of the pairs, the most confident first.
         decisions, missing, unverified: samples that count, those of them without a confidence, those left out.
     """
 
@@ -38,7 +37,6 @@ class Decisions:
     threshold: float
     policies: dict[str, dict[str, Interval]]
     gains: dict[str, Interval]
-    risk: dict[float, Interval]
     decisions: int
     missing: int
     unverified: int
@@ -102,18 +100,43 @@ def decide_eval(
         NEVER: with_threshold(q_S, y_S, local, np.inf),
         CONSTANT: with_threshold(q_S, y_S, local, threshold_S),
     }
-    found = _intervals(records, acted_S, outcomes, n_resamples, seed)
+    found = _intervals(records, outcomes, n_resamples, seed)
     measures = ("utility", "coverage", "selective_accuracy", "escalated", "draws")
     return Decisions(
         prices,
         float(np.median(threshold_S)),
         {policy: {name: found[f"{name}/{policy}"] for name in measures} for policy in POLICIES},
         {policy: found[f"gain/{policy}"] for policy in POLICIES[1:]},
-        {c: found[f"risk/{c}"] for c in COVERAGES},
         q_S.size,
         int(np.isnan(q_S).sum()),
         unverified,
     )
+
+
+def risk_by_coverage(
+    eval: Mapping[str, Any], confidence: str = "stated", n_resamples: int = 2000, seed: int = 0
+) -> dict[float, Interval]:
+    """Return coverage -> error rate among that share of the pairs, the most confident first.
+
+    In [0, 1]; a confidence that knows nothing gives the error rate at every coverage. Intervals over problems.
+    Errors as in `Records.of`. Source: 1705.08500.
+
+    >>> sample = {"answer": "4", "tokens": 9, "logp": -1.0, "format_ok": True, "truncated": False}
+    >>> rows = [{**sample, "confidence": q, "correct": q > 0.5} for q in (0.1, 0.9)]
+    >>> found = risk_by_coverage({"problems": [{"task": "t", "samples": rows}]})
+    >>> found[0.5].value, found[1.0].value
+    (0.0, 0.5)
+    """
+    records = Records.of(eval, confidence)
+    q_S, y_S, problem_S = records.pairs()
+
+    def statistics(counts_RP: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        risk_RC = risk_at_coverage(q_S, y_S, COVERAGES, counts_RP[:, problem_S])
+        return {str(c): risk_RC[:, i] for i, c in enumerate(COVERAGES)}
+
+    chunk = max(1, min(100, 1_000_000 // max(1, q_S.size)))
+    found = bootstrap_counts(statistics, records.n_problems, n_resamples=n_resamples, seed=seed, chunk=chunk)
+    return {c: found[str(c)] for c in COVERAGES}
 
 
 def local_prices(
@@ -159,7 +182,7 @@ def _no_overlap(eval: Mapping[str, Any], validation: Mapping[str, Any]) -> None:
 
 
 def _intervals(
-    records: Records, q_S: NDArray[np.float64], outcomes: Mapping[str, Outcome], n_resamples: int, seed: int
+    records: Records, outcomes: Mapping[str, Outcome], n_resamples: int, seed: int
 ) -> dict[str, Interval]:
     P, problem_S = records.n_problems, records.problem_S
 
@@ -177,7 +200,6 @@ def _intervals(
         }
         for policy, o in outcomes.items()
     }
-    pair = ~np.isnan(q_S)
 
     def statistics(counts_RP: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         found = {
@@ -186,8 +208,6 @@ def _intervals(
             for name, (top_P, bottom_P) in measures.items()
         }
         gains = {f"gain/{p}": found[f"utility/{ACT}"] - found[f"utility/{p}"] for p in POLICIES[1:]}
-        risk_RC = risk_at_coverage(q_S[pair], records.correct_S[pair], COVERAGES, counts_RP[:, problem_S[pair]])
-        return {**found, **gains, **{f"risk/{c}": risk_RC[:, i] for i, c in enumerate(COVERAGES)}}
+        return {**found, **gains}
 
-    chunk = max(1, min(100, 1_000_000 // problem_S.size))
-    return bootstrap_counts(statistics, P, n_resamples=n_resamples, seed=seed, chunk=chunk)
+    return bootstrap_counts(statistics, P, n_resamples=n_resamples, seed=seed)

@@ -23,8 +23,8 @@ class Prices:
     Raises:
         SpecError: a price is not finite, wrong is not below right, or drawing again is free.
 
-    >>> Prices(wrong=-5).threshold
-    0.8333333333333334
+    >>> round(float(Prices(wrong=-5).threshold), 3)
+    0.833
     """
 
     right: float | NDArray[np.float64] = 1.0

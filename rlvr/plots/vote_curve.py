@@ -38,8 +38,9 @@ def plot_vote_curve(curves: Mapping[str, Mapping[str, Mapping[int, Interval]]], 
         ax.set_xticks(ns, [str(n) for n in ns])
         ax.minorticks_off()
     axes[0].set_ylabel("accuracy of the chosen answer")
-    if axes[0].get_legend_handles_labels()[0]:
-        axes[0].legend(loc="best")
+    handles, labels = axes[0].get_legend_handles_labels()
+    if handles:
+        fig.legend(handles, labels, loc="outside lower center", ncols=len(handles))
     if not curves:
         say_no_data(axes[0])
     return fig
