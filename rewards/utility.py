@@ -9,9 +9,10 @@ def utility(c: Completion, *, right: float = 1, abstain: float = 0, wrong: float
         u = right or wrong, as it turned out,  if q >= (abstain - wrong) / (right - wrong),  else abstain
 
     Range [0, 1]. None: the verifier failed. Missing: no readable confidence or a bad format is worth a wrong
-    answer. It asks for the right *side* of the threshold and nothing more: an abstaining answer earns the same
-    right or wrong, so it teaches neither the answer nor an honest q. It is here to be compared with `brier` and
-    `rlvr decide utility`, which apply the same prices after training (docs/findings/utility_after.md).
+    answer. It asks for the right *side* of the threshold and nothing more (weakly proper): an abstaining answer
+    earns the same right or wrong, so there it teaches neither the answer nor an honest q. It is here to be compared
+    with `brier` and `rlvr decide utility`, which applies the same prices after training
+    (docs/findings/utility_after.md).
     Raises ValueError unless wrong <= abstain <= right and wrong < right.
     Source: the "aligned learning premise" that 2511.07699 tests.
 

@@ -70,31 +70,43 @@ def test_the_threshold_left_out_is_the_threshold_of_the_others(seed):
 
 
 def test_drawing_again_by_hand():
-    # One problem, q = .2, .6, 1.0, the last one right. Pairs as in test_decide_utility: .6 is expected from .2
-    # and from .6. At -0.1 a draw: from .2: .6 - .1 > 0, draw .6; then .6 - .1 > .2, draw 1.0; then answer.
+    # One problem, q = .2, .6, 1.0, the last one right. On validation all were right: from .2 the next earned
+    # (1 + 1) / 2 = 1, from .6 (.2 + 1) / 2 = .6. At -0.1 a draw: from .2 draw .6; .6 - .1 > .2, draw 1.0; answer.
     q, y, p = np.array([0.2, 0.6, 1.0]), np.array([0.0, 0.0, 1.0]), np.zeros(3, int)
-    draw = NextDraw(groups=3).fit(q, p)
+    draw = NextDraw(groups=3).fit(q, np.ones(3), p)
     found = play(q, y, p, Prices(resample=-0.1), draw)
     assert found.draws_S.tolist() == [3, 2, 1]
     np.testing.assert_allclose(found.payoff_S, [0.8, 0.9, 1.0])
-    assert play(q, y, p, Prices(resample=-0.7), draw).draws_S.tolist() == [1, 1, 1]
+    assert play(q, y, p, Prices(resample=-1.1), draw).draws_S.tolist() == [1, 1, 1]
 
 
 def test_drawing_ends_when_all_samples_were_seen():
     q, y, p = np.array([0.1, 0.1, 0.2, 0.2]), np.zeros(4), np.array([0, 0, 1, 1])
-    draw = NextDraw(groups=1).fit([0.0, 1.0], [0, 0])  # believes that the next may be sure
+    draw = NextDraw(groups=1).fit([0.0, 1.0], [0, 1], [0, 0])  # believes that the next may be sure
     found = play(q, y, p, Prices(resample=-0.01), draw)
     assert found.draws_S.tolist() == [2, 2, 2, 2]
     np.testing.assert_allclose(found.payoff_S, -0.01)
 
 
-def test_cheap_draws_pay_where_samples_differ():
-    test, validation = drawn(3, n=8), drawn(4, n=8, prefix="v/")
-    once = decide_eval(test, Prices(wrong=-3), validation=validation, n_resamples=50)
-    again = decide_eval(test, Prices(wrong=-3, resample=-0.001), validation=validation, n_resamples=50)
-    assert once.policies[ACT]["draws"].value == 1
-    assert again.policies[ACT]["draws"].value > 1
-    assert again.policies[ACT]["coverage"].value > once.policies[ACT]["coverage"].value
+@pytest.mark.parametrize("knows", [True, False])
+def test_draws_are_bought_where_the_confidence_knows_and_only_there(knows):
+    sides = []
+    for seed, prefix in ((3, ""), (4, "v/")):
+        record = drawn(seed, prefix=prefix)
+        rng = np.random.default_rng(seed)
+        for problem in record["problems"]:
+            for s in problem["samples"]:
+                s["confidence"] = (0.95 if s["correct"] else 0.05) if knows else round(float(rng.random()), 2)
+        sides.append(record)
+    test, validation = sides
+    once = decide_eval(test, Prices(wrong=-3), validation=validation, n_resamples=50).policies[ACT]
+    again = decide_eval(test, Prices(wrong=-3, resample=-0.05), validation=validation, n_resamples=50).policies[ACT]
+    assert once["draws"].value == 1
+    if knows:
+        assert again["utility"].value > once["utility"].value + 0.1
+        assert again["draws"].value > 1
+    else:
+        assert again["utility"].value > once["utility"].value - 0.05
 
 
 # Evaluations
@@ -154,7 +166,9 @@ def test_prices_of_a_task_and_of_a_problem():
 
 
 def test_missing_verdicts_and_confidences_are_counted():
-    problems = [{"id": "a", "task": "t", "gold": "4", "samples": [sample(None, 0.9), sample(True, None), sample(True, 1.0)]}]
+    problems = [
+        {"id": "a", "task": "t", "gold": "4", "samples": [sample(None, 0.9), sample(True, None), sample(True, 1.0)]}
+    ]
     found = decide_eval(evaluation(problems), n_resamples=5)
     assert (found.decisions, found.missing, found.unverified) == (2, 1, 1)
     assert found.policies[ACT]["coverage"].value == 0.5

@@ -18,6 +18,7 @@ from rlvr.plots import (
     plot_pass_at_k,
     plot_reliability,
     plot_risk_coverage,
+    plot_vote_curve,
 )
 from rlvr.plots.curves import series, smooth
 from rlvr.plots.style import COLOURS, MARKERS, look
@@ -45,6 +46,7 @@ ROWS = [
     for i in range(1, 80)
 ]
 PAIRS = [0.1, 0.4, 0.4, 0.9, 1.0], [0, 1, 0, 1, 1]
+VOTES = {rule: {1: HIGH, 2: HIGH} for rule in ("majority", "confidence-weighted vote", "most confident")}
 FIGURES = {
     "pass_at_k": lambda: plot_pass_at_k({"base": SIDE, "trained": SIDE}, "arithmetic"),
     "reliability": lambda: plot_reliability({"base": reliability_table(*PAIRS), "trained": reliability_table(*PAIRS)}),
@@ -53,6 +55,7 @@ FIGURES = {
     "risk_coverage": lambda: plot_risk_coverage({"base": risk_coverage(*PAIRS)}),
     "by_task": lambda: plot_by_task({"base": {"a/L0": HIGH, "a/L1": NAN}, "trained": {"a/L1": HIGH}}),
     "curves": lambda: plot_curves(ROWS, "rlcr"),
+    "votes": lambda: plot_vote_curve({"base": VOTES, "trained": VOTES}, "arithmetic"),
     "one pass@k": lambda: plot_pass_at_k({"base": {"pass@1": HIGH}}),
     "one pair": lambda: plot_reliability({"base": reliability_table([1.0], [1])}),
     "one sample": lambda: plot_risk_coverage({"base": risk_coverage([1.0], [1])}),
@@ -70,6 +73,8 @@ EMPTY = {
     "risk_coverage, no pairs": lambda: plot_risk_coverage({"base": risk_coverage([], [])}),
     "by_task": lambda: plot_by_task({"base": {}}),
     "curves": lambda: plot_curves([]),
+    "votes": lambda: plot_vote_curve({}),
+    "votes, no n": lambda: plot_vote_curve({"base": {}}),
 }
 
 

@@ -76,7 +76,7 @@ def decide_eval(
     local = local_prices(eval, records, prices, by_problem or {})
     draw, acted_S = None, q_S
     if validation is None:
-        needs = recalibration and "recalibration" or (prices.resample is not None and "the price of resample")
+        needs = (recalibration and "recalibration") or (prices.resample is not None and "the price of resample")
         if needs:
             raise DataError(f"{needs} is fitted on validation data only. Give an evaluation of the validation split.")
         threshold_S = best_threshold(q_S, y_S, problem_S, local, leave_out=True)
@@ -93,7 +93,7 @@ def decide_eval(
             acted_S, held_S = (np.where(np.isnan(x), np.nan, curve.predict(np.nan_to_num(x))) for x in (q_S, held_S))
         if prices.resample is not None:
             stated = ~np.isnan(held_S)
-            draw = NextDraw().fit(held_S[stated], held.problem_S[stated])
+            draw = NextDraw().fit(held_S[stated], held.correct_S[stated], held.problem_S[stated])
     outcomes = {
         ACT: play(acted_S, y_S, problem_S, local, draw),
         ALWAYS: always_answer(y_S, local),
@@ -181,9 +181,7 @@ def _no_overlap(eval: Mapping[str, Any], validation: Mapping[str, Any]) -> None:
         )
 
 
-def _intervals(
-    records: Records, outcomes: Mapping[str, Outcome], n_resamples: int, seed: int
-) -> dict[str, Interval]:
+def _intervals(records: Records, outcomes: Mapping[str, Outcome], n_resamples: int, seed: int) -> dict[str, Interval]:
     P, problem_S = records.n_problems, records.problem_S
 
     def by_problem(values_S: NDArray[np.float64]) -> NDArray[np.float64]:

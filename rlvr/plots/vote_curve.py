@@ -27,7 +27,9 @@ def plot_vote_curve(curves: Mapping[str, Mapping[str, Mapping[int, Interval]]], 
             colour, marker = look(i)
             ns, found = list(curve[rule]), list(curve[rule].values())
             shifted = [n * 1.05 ** (i - 1) for n in ns]
-            ax.vlines(shifted, [f.low for f in found], [f.high for f in found], colors=colour, alpha=0.45, linewidth=1.4)
+            ax.vlines(
+                shifted, [f.low for f in found], [f.high for f in found], colors=colour, alpha=0.45, linewidth=1.4
+            )
             ax.plot(shifted, [f.value for f in found], color=colour, marker=marker, markersize=4, label=rule)
         ns = sorted({n for rule in curve.values() for n in rule})
         ax.set(title=label, xlabel="n, samples per problem")

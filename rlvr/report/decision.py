@@ -11,6 +11,7 @@ from rlvr.report.show import interval, number, visible
 from rlvr.report.tables import Table
 from rlvr.report.terminal import text_table
 
+
 def decision_text(found: Decisions, risk: Mapping[float, Interval], record: Mapping[str, Any]) -> str:
     """Return what `rlvr decide utility` prints: prices, policies, gains and the risk-coverage curve."""
     prices = {name: price for name, price in vars(found.prices).items() if price is not None}

@@ -64,7 +64,9 @@ def run_classifiers() -> None:
                 if k == classes
             ]
             found |= utility_arms.measure_arms(list(dict.fromkeys(models)))
-        found |= {f"control/{r}": {arm: {"weighted_loss": loss} for arm, loss in utility_arms.convex_control(seed, r).items()} for r in RATIOS}  # fmt: skip
+        for r in RATIOS:
+            losses = utility_arms.convex_control(seed, r)
+            found[f"control/{r}"] = {arm: {"weighted_loss": loss} for arm, loss in losses.items()}
         for setting, arms in found.items():
             for arm, metrics in arms.items():
                 for name, value in metrics.items():
@@ -111,7 +113,11 @@ def points(stored: dict[str, Any], rl: dict[str, Any]) -> list[tuple[str, str, b
         ),
         ("4. slope of the gap in log r", str(grows), grows.low > 0),
         ("5. control: largest gap relative to the loss", f"{max(control):.3%}", max(control) < 0.01),
-        ("6. RL: utility, honest + Platt + threshold minus utility as reward", str(rl["utility"]), rl["utility"].low > 0),
+        (
+            "6. RL: utility, honest + Platt + threshold minus utility as reward",
+            str(rl["utility"]),
+            rl["utility"].low > 0,
+        ),
         ("7. RL: pass@1, honest minus utility as reward", str(rl["pass@1"]), rl["pass@1"].value >= 0),
     ]
 
@@ -146,11 +152,16 @@ def figure(stored: dict[str, Any]) -> Figure:
 
 def table(stored: dict[str, Any]) -> str:
     """Return the mean of every arm in every setting, as Markdown."""
-    lines = ["| prevalence, r, classes | arm | weighted log loss | cost | log loss | AUROC | ECE |", "|---|---|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "| prevalence, r, classes | arm | weighted log loss | cost | log loss | AUROC | ECE |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for prevalence, ratio, classes in SETTINGS:
         arms = stored[f"{prevalence}/{ratio}/{classes}"]
         for arm in ("A", "B", "C", "D", "E", "FA", "FB", "A, chosen by utility", "B, chosen by utility", "Bayes"):
-            cells = " | ".join(f"{np.mean(arms[arm][m]):.3f}" for m in ("weighted_loss", "cost", "log_loss", "auroc", "ece"))
+            cells = " | ".join(
+                f"{np.mean(arms[arm][m]):.3f}" for m in ("weighted_loss", "cost", "log_loss", "auroc", "ece")
+            )
             lines.append(f"| {prevalence}, {ratio}, {classes} | {arm} | {cells} |")
     return "\n".join(lines)
 
@@ -206,8 +217,8 @@ batches from the same initial weights; the checkpoint with the best validation l
 r times a false alarm; weights have mean 1. The four-class task names the kind of error, and one kind costs r.
 
 A weighted training · B symmetric training + post-hoc weights · C weighted, inverted to a belief, weighted again (its
-decisions are A's; its belief shows what A learned) · D B after temperature scaling on validation · E weighted, each gradient
-rescaled to the norm of B's · F a new head on the frozen body of A or B, plain loss · Bayes the exact posterior.
+decisions are A's; its belief shows what A learned) · D B after temperature scaling on validation · E weighted, each
+gradient rescaled to the norm of B's · F a new head on the frozen body of A or B, plain loss · Bayes the exact posterior.
 
 {rl_design}
 
@@ -233,10 +244,10 @@ rescaled to the norm of B's · F a new head on the frozen body of A or B, plain 
 
 </details>
 
-**Limits.** One synthetic task with fixed steps and one optimiser; networks small enough that ten seeds take minutes. Under
-Adam a common factor of the loss is absorbed, so E can differ from A only through its step-to-step scale. The paper's own
-weights, networks and effect sizes were not available to compare with. The RL part has three seeds and a model of 1M
-parameters; its interval covers problems and not what other seeds would give.
+**Limits.** One synthetic task with fixed steps and one optimiser; networks small enough that ten seeds take minutes.
+Under Adam a common factor of the loss is absorbed, so E can differ from A only through its step-to-step scale. The
+paper's own weights, networks and effect sizes were not available to compare with. The RL part has three seeds and a
+model of 1M parameters; its interval covers problems and not what other seeds would give.
 
 **What would change it.** Training long enough to fit everything (importance weights fade there, 1812.03372), or
 low prevalence: inverse-frequency weights pay *more* for learning there (rho > 1, `rlvr.decide.learning_incentive`).

@@ -179,7 +179,11 @@ def measure_arms(models: list[Model]) -> dict[str, dict[str, dict[str, float]]]:
         if model.kind != "weighted":
             continue
         b, e = (
-            next(i for i, o in enumerate(models) if o.data == model.data and o.kind == kind and o.ratio in (1, model.ratio))
+            next(
+                i
+                for i, o in enumerate(models)
+                if o.data == model.data and o.kind == kind and o.ratio in (1, model.ratio)
+            )
             for kind in ("symmetric", "matched")
         )
         splits, w = data[model.data], weights(model.ratio, model.classes)

@@ -39,10 +39,10 @@ DESIGN = """\
 problems whose chances are known: the question names one of eight kinds, the answer is one of four letters, and the
 likely letter is right with a chance of 0.98 down to 0.25 ([luck.py](../../scripts/findings/parts/luck.py)). Two arms,
 80 steps of 8 problems x 8 completions, GRPO scaled by the group (so neither reward's size matters), same problems in
-the same order: *honest* earns 0.5 correct + 0.5 Brier + 0.5 format; *utility* earns what acting on its stated confidence
-is worth at right 1, wrong -5, no answer 0 ([reward](../../rewards/utility.py)) + 0.5 format. Both are judged by that utility
-on 160 held-out problems x 8 samples. (Without a third action a wrong answer at -5 is the 0/1 reward on another scale: the
-advantage is the same.)"""
+the same order: *honest* earns 0.5 correct + 0.5 Brier + 0.5 format; *utility* earns what acting on its stated
+confidence is worth at right 1, wrong -5, no answer 0 ([reward](../../rewards/utility.py)) + 0.5 format. Both are judged
+by that utility on 160 held-out problems x 8 samples. (A third action is needed: if every answer must be given, a wrong
+one at -5 is the 0/1 reward on another scale, and the scaled advantage is the same.)"""
 
 
 def run(store: Path) -> None:
@@ -93,17 +93,17 @@ def compare(store: Path) -> dict[str, Any]:
     }
     found = {name: paired(name) for name in picks}
     lines = [
-        "| arm, seed | pass@1 | AUROC of the confidence | mean confidence | answered | utility, as stated | utility, Platt |",
+        "| arm, seed | pass@1 | AUROC | mean confidence | answered | utility, as stated | utility, Platt |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in (start, *(r for arm in ARMS for r in by_arm[arm])):
         lines.append(_line(row))
     best = np.mean([max(0.0, p + (1 - p) * WRONG) for p in LIKELY])
     text = "\n".join(lines) + (
-        f"\n\nThe best possible utility is {best:.3f} (the likely letter, answered where its chance is above 5/6); never "
-        f"answering earns 0. Honest minus utility arm, paired by problem within seeds: as stated {found['as stated']}; "
-        f"both recalibrated {found['both recalibrated']}; at a wrong price of {OTHER:g}, which neither arm was trained for, both "
-        f"recalibrated, {found['other']}."
+        f"\n\nThe best possible utility is {best:.3f} (the likely letter, answered where its chance is above 5/6); "
+        f"never answering earns 0. Honest minus utility arm, paired by problem within seeds: as stated "
+        f"{found['as stated']}; both recalibrated {found['both recalibrated']}; at a wrong price of {OTHER:g}, which "
+        f"neither arm was trained for, both recalibrated, {found['other']}."
     )
     return {"utility": found["utility"], "pass@1": found["pass@1"], "table": text}
 
@@ -149,7 +149,12 @@ def _unpack(pairs: list[list[list[Any]]]) -> dict[str, Any]:
     rest = {"answer": None, "tokens": 1, "format_ok": True, "truncated": False}
     return {
         "problems": [
-            {"id": str(i), "task": "luck", "gold": "", "samples": [{**rest, "confidence": q, "correct": bool(y)} for q, y in s]}
+            {
+                "id": str(i),
+                "task": "luck",
+                "gold": "",
+                "samples": [{**rest, "confidence": q, "correct": bool(y)} for q, y in s],
+            }
             for i, s in enumerate(pairs)
         ]
     }
