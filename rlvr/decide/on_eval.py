@@ -185,7 +185,7 @@ def _intervals(records: Records, outcomes: Mapping[str, Outcome], n_resamples: i
     P, problem_S = records.n_problems, records.problem_S
 
     def by_problem(values_S: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.bincount(problem_S, weights=values_S, minlength=P)
+        return np.bincount(problem_S, weights=values_S, minlength=P).astype(float)
 
     n_P = by_problem(np.ones(problem_S.size))
     sums = {

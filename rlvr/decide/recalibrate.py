@@ -95,7 +95,11 @@ class Isotonic(BaseEstimator):
         return self.curve_.predict(np.asarray(q, dtype=float))
 
 
-RECALIBRATIONS = {"temperature": Temperature, "platt": Platt, "isotonic": Isotonic}
+RECALIBRATIONS: dict[str, type[Temperature | Platt | Isotonic]] = {
+    "temperature": Temperature,
+    "platt": Platt,
+    "isotonic": Isotonic,
+}
 
 
 def _logit(q: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -81,7 +81,7 @@ def decisions(measured: Mapping[str, Any]) -> Table:
     """What acting on the stated confidence earns at three prices of a wrong answer; right 1, no answer 0."""
     rows = [
         (
-            f"{when}, wrong {number(wrong, 0)}",
+            f"{when}, wrong {wrong:g}",
             interval(found.policies[ACT]["utility"], signed=True),
             interval(found.policies[ACT]["coverage"]),
             interval(found.policies[ACT]["selective_accuracy"]),

@@ -218,7 +218,8 @@ r times a false alarm; weights have mean 1. The four-class task names the kind o
 
 A weighted training · B symmetric training + post-hoc weights · C weighted, inverted to a belief, weighted again (its
 decisions are A's; its belief shows what A learned) · D B after temperature scaling on validation · E weighted, each
-gradient rescaled to the norm of B's · F a new head on the frozen body of A or B, plain loss · Bayes the exact posterior.
+gradient rescaled to the norm of B's · F a new head on the frozen body of A or B, plain loss · Bayes the exact
+posterior.
 
 {rl_design}
 
