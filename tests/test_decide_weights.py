@@ -71,14 +71,13 @@ def test_rho_is_the_ratio_of_the_curvatures(ratio, q):
     assert learning_incentive([q], [1, ratio])[0] == pytest.approx(curvature(w0, w1) / curvature(1, 1), rel=1e-3)
 
 
-def test_inverse_frequency_weights_pay_more_at_the_prevalence():
-    # w1/w0 = (1 - pi)/pi, so w0 = 2 pi, w1 = 2 (1 - pi), rho(pi) = 4 pi (1-pi) / (4 pi (1-pi)) ... = 1/(4 pi (1 - pi))
-    # by hand at pi = .1: w0 = .2, w1 = 1.8: rho = .36 / (.18 + .18) = 1; the paper notes' form scales w to mean 1
-    # *over the data*: there w1 = 1/(2 pi), w0 = 1/(2 (1 - pi)), product 1/(4 pi (1 - pi)), denominator 1/2 + 1/2 = 1
-    pi = 0.1
+@pytest.mark.parametrize("pi", [0.01, 0.1, 0.5])
+def test_inverse_frequency_weights_pay_at_least_as_much_at_the_prevalence(pi):
+    # w1 = 1/(2 pi) and w0 = 1/(2 (1 - pi)) have mean 1 over the data: the product is 1/(4 pi (1 - pi)), the
+    # denominator w1 pi + w0 (1 - pi) = 1/2 + 1/2 = 1, so rho(pi) = 1/(4 pi (1 - pi)) >= 1 at that scale.
     w0, w1 = 1 / (2 * (1 - pi)), 1 / (2 * pi)
-    scale = (w0 + w1) / 2  # learning_incentive rescales to w0 + w1 = 2
-    assert learning_incentive([pi], [w0, w1])[0] * scale == pytest.approx(1 / (4 * pi * (1 - pi)))
+    rescaled = (w0 + w1) / 2  # learning_incentive takes w0 + w1 = 2, and rho is proportional to the scale
+    assert learning_incentive([pi], [w0, w1])[0] * rescaled == pytest.approx(1 / (4 * pi * (1 - pi)))
 
 
 @pytest.mark.parametrize(

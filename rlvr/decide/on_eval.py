@@ -61,7 +61,8 @@ def decide_eval(
 
     Args:
         by_problem: problem id or task -> prices that differ there; an id goes before a task.
-        validation: another evaluation, which alone fits `recalibration`, the threshold and what a draw is worth.
+        validation: another evaluation, which alone fits `recalibration`, the threshold (at `prices`, without
+            those of single problems) and what a draw is worth.
         recalibration: one of `RECALIBRATIONS`; None takes the confidence at its word.
         confidence: one of `rlvr.metrics.CONFIDENCES`.
 

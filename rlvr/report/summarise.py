@@ -22,8 +22,8 @@ def summarise(run_dirs: Sequence[Path]) -> dict[str, Any]:
 
     Keys: `verdict` (a paragraph for each run and set); `runs`; `between` (trained models paired with that of
     the first run); `seeds`; `transcripts`; `config_diff`; `limits`. Each run has `name`, `folder`, `notes` on
-    what is missing, `about`, `sets` (see `measure` and `decided`), `training`, `counts`, `signal`, `difficulty`, `metrics`,
-    `config`, `env`, `command` and `diff`. A directory given twice counts once.
+    what is missing, `about`, `sets` (see `measure` and `decided`), `training`, `counts`, `signal`, `difficulty`,
+    `metrics`, `config`, `env`, `command` and `diff`. A directory given twice counts once.
 
     Raises:
         RunError: no directory was given, or one is none of a run.

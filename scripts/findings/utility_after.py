@@ -268,7 +268,9 @@ def main() -> None:
             run_classifiers()
         if args.only != "classifiers":
             utility_rl.run(STORE)
-    if all((STORE / name).exists() for name in ("classifiers.json", "rl.json")):
+    if missing := [name for name in ("classifiers.json", "rl.json") if not (STORE / name).exists()]:
+        print(f"{STORE} lacks {', '.join(missing)}: run with --rerun first", flush=True)
+    else:
         redraw()
 
 
