@@ -39,9 +39,7 @@ bench: setup  ## time rlvr against TRL, side by side (MODEL=smollm2-135m-instruc
 	$(BIN)/python scripts/bench/figure.py bench
 
 findings: setup  ## redraw the findings from their committed results (RERUN=1 runs them again)
-	$(BIN)/python scripts/findings/calibration_smollm2.py $(if $(RERUN),--rerun)
-	$(BIN)/python scripts/findings/student_selected.py $(if $(RERUN),--rerun)
-	$(BIN)/python scripts/findings/prune_difficulty.py $(if $(RERUN),--rerun)
+	for finding in scripts/findings/*.py; do $(BIN)/python $$finding $(if $(RERUN),--rerun) || exit 1; done
 
 report: setup  ## write the report over every run in runs/
 	$(BIN)/rlvr report runs/* --out report

@@ -19,6 +19,7 @@ from rlvr.plots import (
     plot_reliability,
     plot_risk_coverage,
     plot_score_kept,
+    plot_vote_curve,
 )
 from rlvr.plots.curves import series, smooth
 from rlvr.plots.style import COLOURS, MARKERS, look
@@ -46,6 +47,7 @@ ROWS = [
     for i in range(1, 80)
 ]
 PAIRS = [0.1, 0.4, 0.4, 0.9, 1.0], [0, 1, 0, 1, 1]
+VOTES = {rule: {1: HIGH, 2: HIGH} for rule in ("majority", "confidence-weighted vote", "most confident")}
 FIGURES = {
     "pass_at_k": lambda: plot_pass_at_k({"base": SIDE, "trained": SIDE}, "arithmetic"),
     "reliability": lambda: plot_reliability({"base": reliability_table(*PAIRS), "trained": reliability_table(*PAIRS)}),
@@ -57,6 +59,7 @@ FIGURES = {
     "score_kept": lambda: plot_score_kept(
         range(9), ["kept: hard"] * 4 + ["kept: random share"] + ["dropped: too easy"] * 4
     ),
+    "votes": lambda: plot_vote_curve({"base": VOTES, "trained": VOTES}, "arithmetic"),
     "one pass@k": lambda: plot_pass_at_k({"base": {"pass@1": HIGH}}),
     "one pair": lambda: plot_reliability({"base": reliability_table([1.0], [1])}),
     "one sample": lambda: plot_risk_coverage({"base": risk_coverage([1.0], [1])}),
@@ -75,6 +78,8 @@ EMPTY = {
     "by_task": lambda: plot_by_task({"base": {}}),
     "curves": lambda: plot_curves([]),
     "score_kept": lambda: plot_score_kept([], []),
+    "votes": lambda: plot_vote_curve({}),
+    "votes, no n": lambda: plot_vote_curve({"base": {}}),
 }
 
 

@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from rlvr.decide import Prices, decide_eval
+from rlvr.decide.on_eval import ACT, ALWAYS, NEVER
+from rlvr.eval_file import load_eval
 from rlvr.report import write_report
+from rlvr.report.show import number
 from tests.fake_run import full_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -87,3 +91,29 @@ def test_a_click_sorts_a_table(page, tmp_path):
     assert len(values) == 6
     assert values == sorted(values)
     assert 'aria-sort="ascending"' in table[0]
+
+
+def test_the_decision_panel_agrees_with_python_at_any_price(page, tmp_path):
+    html = re.sub("<meta http-equiv[^>]*>", "", page.read_text(encoding="utf-8"))
+    shown = browse(page.as_uri(), tmp_path / "first")
+    assert '<form class="decide" data-sides=' in shown.replace(' hidden=""', "")
+    assert "Answering pays from a confidence of 0.833 on" in shown
+    move = """<script>
+      const panel = document.querySelector("form.decide");
+      panel.wrong.value = "-3"; panel.abstain.value = "-0.2";
+      panel.wrong.dispatchEvent(new Event("input", { bubbles: true }));
+    </script></body>"""
+    copy = tmp_path / "copy.html"
+    copy.write_text(html.replace("</body>", move), encoding="utf-8")
+    moved = browse(copy.as_uri(), tmp_path / "second")
+    assert "Answering pays from a confidence of 0.700 on" in moved  # (-0.2 + 3) / (1 + 3)
+    record = load_eval(page.parent / "eval" / "after" / "arithmetic.json")
+    found = decide_eval(record, Prices(wrong=-3, abstain=-0.2), n_resamples=2)
+    for label, policy in (("act on the stated confidence", ACT), ("always answer", ALWAYS), ("never answer", NEVER)):
+        cells = re.search(rf"{label}</th><td>(.*?)</td><td>(.*?)</td><td>(.*?)</td>", moved)
+        assert cells is not None
+        expected = [found.policies[policy][name].value for name in ("utility", "coverage", "selective_accuracy")]
+        assert list(cells.groups()) == [number(value) for value in expected]
+    fates = re.findall(r'<li><span class="tag ?(\w*)">(answer|no answer)</span><span>sure ([\d.]+)</span>', moved)
+    assert len(fates) == 12
+    assert all((verdict == "answer") == (float(q) >= 0.7) for _, verdict, q in fates)

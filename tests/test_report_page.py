@@ -132,8 +132,8 @@ def test_figures_and_tables_are_labelled(page):
     seen = Page(page)
     images = [value for tag, key, value in seen.attrs if tag == "div" and (key, value) == ("role", "img")]
     labels = [v for tag, key, v in seen.attrs if tag == "div" and key == "aria-label" and v]
-    # accuracy-calibration, pass@k, by task, reliability, curves
-    assert len(images) == seen.tags.count("svg") == seen.tags.count("figcaption") == 5
+    # accuracy-calibration, pass@k, by task, reliability, votes, curves; the decision panel draws its own
+    assert len(images) == seen.tags.count("svg") - 1 == seen.tags.count("figcaption") == 6
     assert len(labels) >= 5
     heads = [v for tag, key, v in seen.attrs if (tag, key) == ("th", "scope")]
     assert len(heads) == seen.tags.count("th") > 0
@@ -173,6 +173,7 @@ def test_same_directories_give_the_same_bytes(run, page, summary, drawings, tmp_
         f"plots/curves-{run.name}.svg",
         f"plots/pass-at-k-{run.name}-arithmetic.svg",
         f"plots/reliability-{run.name}-arithmetic.svg",
+        f"plots/votes-{run.name}-arithmetic.svg",
     ]
 
 

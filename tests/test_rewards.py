@@ -51,6 +51,7 @@ def test_the_list_of_terms():
         "log_score",
         "random_control",
         "repetition",
+        "utility",
     ]
 
 
@@ -83,7 +84,7 @@ def test_documented(name):
     assert {node.module for node in imports} == {"rlvr.rollouts"}
 
 
-@pytest.mark.parametrize("name", ["correct", "brier", "log_score", "abstain"])
+@pytest.mark.parametrize("name", ["correct", "brier", "log_score", "abstain", "utility"])
 def test_a_failed_verifier_is_not_a_zero(name):
     assert term(name)(completion(None, 0.5)) is None
 
@@ -129,6 +130,15 @@ def test_missing_is_never_best(name, q, correct):
         ("length(target=8, slack=2)", completion(n_tokens=9), 0.5),
         ("length", completion(n_tokens=5, format_ok=False), 0.0),
         ("length", completion(n_tokens=0), None),
+        # utility at the default prices: answering counts from q = (0 + 1) / 2; worth (u + 1) / 2
+        ("utility", completion(True, 0.5), 1.0),
+        ("utility", completion(False, 0.5), 0.0),
+        ("utility", completion(True, 0.4), 0.5),
+        ("utility", completion(False, 0.4), 0.5),
+        ("utility", completion(True, None), 0.0),
+        ("utility", completion(True, 0.9, format_ok=False), 0.0),
+        ("utility(wrong=-5)", completion(False, 0.8), 5 / 6),  # 0.8 < 5/6, so no answer: (0 + 5) / 6
+        ("utility(right=2, abstain=1, wrong=0)", completion(False, 0.6), 0.0),
         ("abstain", completion(True), 1.0),
         ("abstain", completion(False), 0.0),
         ("abstain", completion(False, answer="I don't know"), 0.5),
@@ -205,6 +215,8 @@ def test_random_control_looks_uniform_and_depends_on_problem_text_and_seed():
         "length(slack=None)",
         "abstain(right=0, wrong=0, abstain=0)",
         "abstain(abstain=2)",
+        "utility(right=0, wrong=0)",
+        "utility(abstain=-2)",
         "repetition(n=0)",
         "repetition(n=1.5)",
     ],

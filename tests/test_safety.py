@@ -120,6 +120,7 @@ def gaps(tmp_path_factory) -> str:
         ({"format": 1}, True, None),
         ({"random_control": 1}, True, None),
         ({"abstain": 1}, True, None),
+        ({"utility(wrong=-5)": 1}, True, True),  # weakly: every q on the right side of the threshold is as good as p
         ({"correct": 0.5, "brier": 0.5, "format": 0.5}, True, True),  # RLCR
         ({"correct": 1, "brier": 1}, True, True),
         ({"correct": 1, "brier": 0.1}, True, True),

@@ -12,6 +12,7 @@ COMMANDS = (
     "evaluate",
     "ablate",
     "select",
+    "decide",
     "calibrate",
     "report",
     "check",

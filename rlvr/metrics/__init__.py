@@ -9,9 +9,10 @@ from rlvr.metrics.ece import ReliabilityTable, ece, reliability_table
 from rlvr.metrics.nll import nll
 from rlvr.metrics.pass_at_k import pass_at_k, pass_at_k_curve
 from rlvr.metrics.records import CONFIDENCES, Records, align
-from rlvr.metrics.risk_coverage import aurc, risk_coverage
+from rlvr.metrics.risk_coverage import aurc, risk_at_coverage, risk_coverage
 from rlvr.metrics.summary import pass_at_1_by_task, summarise_eval
 from rlvr.metrics.vote import confidence_weighted_vote, majority, vote_accuracy, vote_share
+from rlvr.metrics.vote_curve import vote_curve
 
 __all__ = [
     "CONFIDENCES",
@@ -39,8 +40,10 @@ __all__ = [
     "pass_at_k",
     "pass_at_k_curve",
     "reliability_table",
+    "risk_at_coverage",
     "risk_coverage",
     "summarise_eval",
     "vote_accuracy",
+    "vote_curve",
     "vote_share",
 ]

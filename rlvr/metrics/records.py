@@ -55,7 +55,7 @@ class Records:
         problems = eval["problems"]
         P, samples = len(problems), [sample for problem in problems for sample in problem["samples"]]
         problem_S = np.repeat(np.arange(P), [len(problem["samples"]) for problem in problems])
-        per_problem = [_confidences(problem["samples"], confidence) for problem in problems]
+        per_problem = [sample_confidences(problem["samples"], confidence) for problem in problems]
         votes = [_votes(p["samples"], q) for p, q in zip(problems, per_problem, strict=True)]
         correct_S = _floats([sample["correct"] for sample in samples])
         return Records(
@@ -92,7 +92,12 @@ def _floats(values: list[Any]) -> NDArray[np.float64]:
     return np.array([np.nan if value is None else float(value) for value in values], dtype=float)
 
 
-def _confidences(samples: list[dict[str, Any]], kind: str) -> list[float | None]:
+def sample_confidences(samples: list[dict[str, Any]], kind: str) -> list[float | None]:
+    """Return the confidence of each sample of one problem, of a kind that `Records.of` explains.
+
+    >>> sample_confidences([{"confidence": 0.5}, {"confidence": None}], "stated")
+    [0.5, None]
+    """
     if kind == "stated":
         return [sample["confidence"] for sample in samples]
     if kind == "vote":

@@ -23,6 +23,26 @@ def risk_coverage(confidence: ArrayLike, correct: ArrayLike) -> tuple[NDArray[np
     return kept / max(1, kept.size), errors / kept
 
 
+def risk_at_coverage(
+    confidence: ArrayLike, correct: ArrayLike, coverages: ArrayLike, weights: ArrayLike | None = None
+) -> NDArray[np.float64]:
+    """Return the error rate of the most confident share, for each of `coverages`, shape (C,) or (R, C).
+
+    In [0, 1], lower is better; ties as in `risk_coverage`, of which this is points, between samples by
+    interpolation of the errors. Weights of shape (R, S) give one row per resample. NaN without pairs.
+    Errors as in `as_pairs`. Source: 1705.08500.
+
+    >>> risk_at_coverage([0.9, 0.5, 0.5], [1, 1, 0], [1 / 3, 1]).round(3).tolist()
+    [0.0, 0.333]
+    """
+    q_S, y_S, w = as_pairs(confidence, correct, weights)
+    count, wrong = (np.atleast_2d(part) for part in sums_by(-q_S, w, np.ones_like(q_S), 1 - y_S))
+    seen, errors = (np.cumsum(np.pad(part, ((0, 0), (1, 0))), axis=1) for part in (count, wrong))
+    kept_RC = seen[:, -1:] * np.asarray(coverages, dtype=float)
+    found = np.array([np.interp(kept, s, e) for kept, s, e in zip(kept_RC, seen, errors, strict=True)])
+    return ratio(found, kept_RC) if w.ndim == 2 else ratio(found, kept_RC)[0]
+
+
 def aurc(confidence: ArrayLike, correct: ArrayLike, weights: ArrayLike | None = None):
     """Return the area under the risk-coverage curve, the mean of the error rates of the i most confident.
 

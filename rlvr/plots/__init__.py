@@ -8,6 +8,7 @@ from rlvr.plots.reliability import plot_reliability
 from rlvr.plots.risk_coverage import plot_risk_coverage
 from rlvr.plots.score_kept import plot_score_kept
 from rlvr.plots.style import figure_png, figure_svg
+from rlvr.plots.vote_curve import plot_vote_curve
 
 __all__ = [
     "figure_png",
@@ -19,4 +20,5 @@ __all__ = [
     "plot_reliability",
     "plot_risk_coverage",
     "plot_score_kept",
+    "plot_vote_curve",
 ]

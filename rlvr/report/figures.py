@@ -12,6 +12,7 @@ from rlvr.plots import (
     plot_curves,
     plot_pass_at_k,
     plot_reliability,
+    plot_vote_curve,
 )
 from rlvr.report.show import visible
 from rlvr.runs import slug
@@ -65,6 +66,7 @@ CURVES = (
 PASS_AT_K = "pass@k on a log2 axis, before and after training; bands are 95% intervals."
 BY_TASK = "pass@1 by task, before and after training; bars are 95% intervals over the problems of the task."
 RELIABILITY = "Reliability: accuracy against stated confidence in ten bins, and how many answers each bin holds."
+VOTES = "Accuracy of one answer chosen out of n samples, before and after training; bars are 95% intervals."
 
 
 def _of_set(run: Mapping[str, Any], name: str) -> list[Drawing]:
@@ -83,6 +85,8 @@ def _of_set(run: Mapping[str, Any], name: str) -> list[Drawing]:
     ]
     if measured["reliability"]:
         figures.append(("reliability", plot_reliability(sides(measured["reliability"])), RELIABILITY))
+    if any(len(curve["majority"]) > 1 for curve in measured["votes"].values()):
+        figures.append(("votes", plot_vote_curve(sides(measured["votes"])), VOTES))
     return [_drawing(run["name"], name, kind, figure, caption) for kind, figure, caption in figures]
 
 

@@ -12,6 +12,10 @@ GLOSSARY = {
     "Brier skill": "1 − Brier / Brier of the constant; above 0 the stated confidence tells more than the constant.",
     "AUROC": "the chance that a right answer was stated with more confidence than a wrong one; 0.5 tells nothing.",
     "AURC": "area under the risk-coverage curve: the mean error rate among the most confident answers; 0 is best.",
+    "acting on the confidence": "answering when the stated confidence, taken as the chance of being right, makes the "
+    "expected utility of answering at least that of no answer: confidence × right + (1 − confidence) × wrong. The "
+    "best threshold is the one that earned most on the other problems; where it earns more, the confidence is not "
+    "calibrated.",
     "overconfidence": "mean confidence minus accuracy; 0 is best, above 0 the model claims too much.",
     "confidence missing": "share of completions without a readable confidence. They are left out, never imputed.",
     "format right": "share of completions with the requested tags, once each, in order.",

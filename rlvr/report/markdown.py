@@ -42,6 +42,7 @@ def to_markdown(summary: Mapping[str, Any], drawings: Sequence[Drawing] | None =
     for run, name, found in measured:
         parts += [f"### {escape(run['name'])} on {escape(name)}", _list(found["notes"])]
         parts += [markdown_table(tables.metrics(found)), markdown_table(tables.by_task(found))]
+        parts += [markdown_table(tables.decisions(found))]
         parts += [_image(drawing) for drawing in drawings if (drawing.run, drawing.set) == (run["name"], name)]
     parts.append("## Training")
     for run in runs:

@@ -11,7 +11,9 @@ from rlvr.metrics import (
     pass_at_1_by_task,
     reliability_table,
     summarise_eval,
+    vote_curve,
 )
+from rlvr.report.panel import decisions_at, panel
 
 # What must agree for a difference between two evaluations to be due to the models.
 SAMPLING = ("n", "temperature", "top_p", "top_k", "max_completion_length", "seed", "tags", "split")
@@ -44,6 +46,19 @@ def measure(sides: Mapping[str, Mapping[str, Any]], confidence: str = "stated") 
         result["difference"], notes = difference(sides["before"], sides["after"], confidence)
         result["notes"] += notes
     return result
+
+
+def decided(sides: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what can be decided with the confidences of each side that states some.
+
+    `votes`: see `vote_curve`; `panel`: what the page's decision panel computes from; `decisions`: at fixed prices.
+    """
+    stating = {when: side for when, side in sides.items() if Records.of(side).has_pair_S.any()}
+    return {
+        "votes": {when: vote_curve(side) for when, side in stating.items()},
+        "panel": {when: panel(side) for when, side in stating.items()},
+        "decisions": {when: decisions_at(side) for when, side in stating.items()},
+    }
 
 
 def difference(

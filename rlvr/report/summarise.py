@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.errors import RunError
-from rlvr.report.measured import difference, measure
+from rlvr.report.measured import decided, difference, measure
 from rlvr.report.read import read_run
 from rlvr.report.training import difficulty_table, group_counts, training_table
 from rlvr.report.transcripts import transcripts
@@ -22,8 +22,8 @@ def summarise(run_dirs: Sequence[Path]) -> dict[str, Any]:
 
     Keys: `verdict` (a paragraph for each run and set); `runs`; `between` (trained models paired with that of
     the first run); `seeds`; `transcripts`; `config_diff`; `limits`. Each run has `name`, `folder`, `notes` on
-    what is missing, `about`, `sets` (see `measure`), `training`, `counts`, `signal`, `difficulty`, `metrics`,
-    `config`, `env`, `command` and `diff`. A directory given twice counts once.
+    what is missing, `about`, `sets` (see `measure` and `decided`), `training`, `counts`, `signal`, `difficulty`,
+    `metrics`, `config`, `env`, `command` and `diff`. A directory given twice counts once.
 
     Raises:
         RunError: no directory was given, or one is none of a run.
@@ -81,7 +81,7 @@ def _run(name: str, folder: str, found: Mapping[str, Any]) -> dict[str, Any]:
         "name": name,
         "folder": folder,
         "notes": found["notes"],
-        "sets": {key: measure(sides) for key, sides in found["evals"].items()},
+        "sets": {key: measure(sides) | decided(sides) for key, sides in found["evals"].items()},
         "training": training,
         "counts": counts,
         "about": about(found["config"], found["metrics"]),

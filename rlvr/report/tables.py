@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from rlvr.decide.on_eval import ACT, ALWAYS, CONSTANT
 from rlvr.metrics import Interval
 from rlvr.report.show import interval, known_metrics, number
 from rlvr.report.words import FEW_PROBLEMS
@@ -74,6 +75,24 @@ def by_task(measured: Mapping[str, Any]) -> Table:
     problems = {task: max(found[task].n for found in sides.values() if task in found) for task in tasks}
     rows = [(task, *(interval(side.get(task)) for side in sides.values()), str(problems[task])) for task in tasks]
     return Table(("task", *(f"pass@1 {when}" for when in sides), "problems"), rows)
+
+
+def decisions(measured: Mapping[str, Any]) -> Table:
+    """What acting on the stated confidence earns at three prices of a wrong answer; right 1, no answer 0."""
+    rows = [
+        (
+            f"{when}, wrong {wrong:g}",
+            interval(found.policies[ACT]["utility"], signed=True),
+            interval(found.policies[ACT]["coverage"]),
+            interval(found.policies[ACT]["selective_accuracy"]),
+            interval(found.gains[ALWAYS], signed=True),
+            interval(found.gains[CONSTANT], signed=True),
+        )
+        for when, prices in measured["decisions"].items()
+        for wrong, found in prices
+    ]
+    headers = ("price", "utility", "answered", "right among them", "minus always answering", "minus the best threshold")
+    return Table(headers, rows)
 
 
 def training(run: Mapping[str, Any]) -> Table:

@@ -1,0 +1,50 @@
+"""Answer, abstain, escalate or resample by expected utility, beside simpler policies, on a stored evaluation."""
+
+import sys
+from pathlib import Path
+
+from rlvr.commands.parser import command_parser
+
+EXAMPLES = """\
+rlvr decide utility runs/demo/eval/after/arithmetic.json --wrong -5 --abstain 0
+rlvr decide utility test.json --wrong -5 --validation validation.json --recalibrate platt
+rlvr decide utility test.json --wrong -5 --escalate -0.2 --validation validation.json --resample -0.05
+rlvr decide utility test.json --prices prices.json   # {"arithmetic/L2": {"wrong": -20}}, by problem id or task
+"""
+
+
+def run(argv: list[str]) -> int:
+    parser = command_parser(__name__)
+    parser.add_argument("eval", type=Path, help="evaluation file, as rlvr evaluate or rlvr train writes it")
+    parser.add_argument("--right", type=float, default=1.0, help="utility of a right answer (default: 1)")
+    parser.add_argument("--wrong", type=float, default=-1.0, help="utility of a wrong answer (default: -1)")
+    parser.add_argument("--abstain", type=float, default=0.0, help="utility of no answer (default: 0)")
+    parser.add_argument("--escalate", type=float, help="utility of passing the question on (default: nobody there)")
+    parser.add_argument("--resample", type=float, help="utility of one more draw, below 0; needs --validation")
+    parser.add_argument("--prices", type=Path, help="JSON: problem id or task -> prices that differ there")
+    parser.add_argument("--validation", type=Path, help="evaluation of other problems, the only one that is fitted on")
+    parser.add_argument("--recalibrate", help="temperature, platt or isotonic; needs --validation")
+    parser.add_argument("--confidence", default="stated", help="stated, sequence, sequence_mean or vote")
+    parser.add_argument("--plot", type=Path, help="write the risk-coverage curve to this SVG file")
+    own = parser.parse_args(argv)
+    from rlvr.decide import Prices, decide_eval, read_prices, risk_by_coverage
+    from rlvr.eval_file import load_eval
+    from rlvr.report.decision import decision_text
+
+    prices = Prices(own.right, own.wrong, own.abstain, own.escalate, own.resample)
+    by_problem = read_prices(own.prices) if own.prices else None
+    record = load_eval(own.eval)
+    validation = load_eval(own.validation) if own.validation else None
+    found = decide_eval(
+        record, prices, by_problem=by_problem, validation=validation, recalibration=own.recalibrate,
+        confidence=own.confidence,
+    )  # fmt: skip
+    print(decision_text(found, risk_by_coverage(record, own.confidence), record))
+    if own.plot:
+        from rlvr.metrics import Records, risk_coverage
+        from rlvr.plots import figure_svg, plot_risk_coverage
+
+        q, y, _ = Records.of(record, own.confidence).pairs()
+        own.plot.write_text(figure_svg(plot_risk_coverage({own.confidence: risk_coverage(q, y)})), encoding="utf-8")
+        print(f"written to {own.plot}", file=sys.stderr)
+    return 0

@@ -1,0 +1,37 @@
+"""Accuracy of one answer chosen out of n samples, against n: majority, confidence-weighted, most confident."""
+
+import sys
+from pathlib import Path
+
+from rlvr.commands.parser import command_parser
+
+EXAMPLES = """\
+rlvr decide vote runs/demo/eval/after/arithmetic.json
+rlvr decide vote test.json --ns 1 2 4 8 16 --plot votes.svg
+"""
+
+
+def run(argv: list[str]) -> int:
+    parser = command_parser(__name__)
+    parser.add_argument("eval", type=Path, help="evaluation file, as rlvr evaluate or rlvr train writes it")
+    parser.add_argument("--ns", type=int, nargs="+", help="samples to choose from (default: 1, 2, 4, ...)")
+    parser.add_argument("--confidence", default="stated", help="stated, sequence, sequence_mean or vote")
+    parser.add_argument("--plot", type=Path, help="write the curve to this SVG file")
+    own = parser.parse_args(argv)
+    from rlvr.eval_file import load_eval
+    from rlvr.metrics import vote_curve
+    from rlvr.report.show import interval
+    from rlvr.report.tables import Table
+    from rlvr.report.terminal import text_table
+
+    curve = vote_curve(load_eval(own.eval), own.ns, own.confidence)
+    ns = list(curve["majority"])
+    gains = {rule for rule in curve if " - " in rule}
+    rows = [(rule, *(interval(found[n], signed=rule in gains) for n in ns)) for rule, found in curve.items()]
+    print("\n".join(text_table(Table(("accuracy [95%]", *(f"n = {n}" for n in ns)), rows))))
+    if own.plot:
+        from rlvr.plots import figure_svg, plot_vote_curve
+
+        own.plot.write_text(figure_svg(plot_vote_curve({own.eval.stem: curve})), encoding="utf-8")
+        print(f"written to {own.plot}", file=sys.stderr)
+    return 0

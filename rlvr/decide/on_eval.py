@@ -1,0 +1,212 @@
+"""A stored evaluation under a price list: utility, coverage, selective accuracy and risk, with intervals."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlvr.decide.next_draw import NextDraw
+from rlvr.decide.policies import Outcome, always_answer, best_threshold, play, with_threshold
+from rlvr.decide.recalibrate import RECALIBRATIONS
+from rlvr.decide.utility import ACTIONS, Prices
+from rlvr.errors import DataError, SpecError, did_you_mean
+from rlvr.metrics import Interval, Records, bootstrap_counts, risk_at_coverage
+from rlvr.metrics.pairs import ratio
+
+POLICIES = ("act on the confidence", "always answer", "never answer", "best constant threshold")
+ACT, ALWAYS, NEVER, CONSTANT = POLICIES
+COVERAGES = tuple(round(0.1 * i, 1) for i in range(1, 11))
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What each policy earns on an evaluation.
+
+    Attributes:
+        prices: as given, before any price of its own for a problem.
+        threshold: the constant threshold: chosen on validation, or the median of those chosen without each problem.
+        policies: policy -> `utility` (per decision, unit of the prices), `coverage` (share answered),
+            `selective_accuracy` (right among the answered), `escalated`, `draws` (samples per decision).
+        gains: policy -> utility of acting on the confidence minus that of the policy.
+        decisions, missing, unverified: samples that count, those of them without a confidence, those left out.
+    """
+
+    prices: Prices
+    threshold: float
+    policies: dict[str, dict[str, Interval]]
+    gains: dict[str, Interval]
+    decisions: int
+    missing: int
+    unverified: int
+
+
+def decide_eval(
+    eval: Mapping[str, Any],
+    prices: Prices = Prices(),  # noqa: B008  (frozen)
+    *,
+    by_problem: Mapping[str, Mapping[str, float]] | None = None,
+    validation: Mapping[str, Any] | None = None,
+    recalibration: str | None = None,
+    confidence: str = "stated",
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> Decisions:
+    """Return what choosing by expected utility earns on an evaluation, and what simpler policies earn.
+
+    Each stored sample is one decision. Samples without a verdict count nowhere; samples without a confidence are
+    never answered, except by "always answer". The best constant threshold is chosen on `validation`, or without
+    it on all other problems. Intervals: 95%, bootstrap over problems, thresholds and recalibration held fixed.
+
+    Args:
+        by_problem: problem id or task -> prices that differ there; an id goes before a task.
+        validation: another evaluation, which alone fits `recalibration`, the threshold (at `prices`, without
+            those of single problems) and what a draw is worth.
+        recalibration: one of `RECALIBRATIONS`; None takes the confidence at its word.
+        confidence: one of `rlvr.metrics.CONFIDENCES`.
+
+    Raises:
+        DataError: nothing to decide on; a price or a recalibration that needs `validation`; problems in both.
+        SpecError: an unknown recalibration, price, problem or task.
+    """
+    records, unverified = _verified(eval, confidence)
+    if not records.problem_S.size:
+        raise DataError("No sample of this evaluation has a verdict, so no decision can be judged. Measure again.")
+    q_S, y_S, problem_S = records.confidence_S, records.correct_S, records.problem_S
+    local = local_prices(eval, records, prices, by_problem or {})
+    draw, acted_S = None, q_S
+    if validation is None:
+        needs = (recalibration and "recalibration") or (prices.resample is not None and "the price of resample")
+        if needs:
+            raise DataError(f"{needs} is fitted on validation data only. Give an evaluation of the validation split.")
+        threshold_S = best_threshold(q_S, y_S, problem_S, local, leave_out=True)
+    else:
+        _no_overlap(eval, validation)
+        held, _ = _verified(validation, confidence)
+        threshold_S = best_threshold(held.confidence_S, held.correct_S, held.problem_S, prices)
+        held_S = held.confidence_S
+        if recalibration is not None:
+            if recalibration not in RECALIBRATIONS:
+                raise SpecError(did_you_mean("recalibration", recalibration, RECALIBRATIONS))
+            q, y, _ = held.pairs()
+            curve = RECALIBRATIONS[recalibration]().fit(q, y)
+            acted_S, held_S = (np.where(np.isnan(x), np.nan, curve.predict(np.nan_to_num(x))) for x in (q_S, held_S))
+        if prices.resample is not None:
+            stated = ~np.isnan(held_S)
+            draw = NextDraw().fit(held_S[stated], held.correct_S[stated], held.problem_S[stated])
+    outcomes = {
+        ACT: play(acted_S, y_S, problem_S, local, draw),
+        ALWAYS: always_answer(y_S, local),
+        NEVER: with_threshold(q_S, y_S, local, np.inf),
+        CONSTANT: with_threshold(q_S, y_S, local, threshold_S),
+    }
+    found = _intervals(records, outcomes, n_resamples, seed)
+    measures = ("utility", "coverage", "selective_accuracy", "escalated", "draws")
+    return Decisions(
+        prices,
+        float(np.median(threshold_S)),
+        {policy: {name: found[f"{name}/{policy}"] for name in measures} for policy in POLICIES},
+        {policy: found[f"gain/{policy}"] for policy in POLICIES[1:]},
+        q_S.size,
+        int(np.isnan(q_S).sum()),
+        unverified,
+    )
+
+
+def risk_by_coverage(
+    eval: Mapping[str, Any], confidence: str = "stated", n_resamples: int = 2000, seed: int = 0
+) -> dict[float, Interval]:
+    """Return coverage -> error rate among that share of the pairs, the most confident first.
+
+    In [0, 1]; a confidence that knows nothing gives the error rate at every coverage. Intervals over problems.
+    Errors as in `Records.of`. Source: 1705.08500.
+
+    >>> sample = {"answer": "4", "tokens": 9, "logp": -1.0, "format_ok": True, "truncated": False}
+    >>> rows = [{**sample, "confidence": q, "correct": q > 0.5} for q in (0.1, 0.9)]
+    >>> found = risk_by_coverage({"problems": [{"task": "t", "samples": rows}]})
+    >>> found[0.5].value, found[1.0].value
+    (0.0, 0.5)
+    """
+    records = Records.of(eval, confidence)
+    q_S, y_S, problem_S = records.pairs()
+
+    def statistics(counts_RP: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        risk_RC = risk_at_coverage(q_S, y_S, COVERAGES, counts_RP[:, problem_S])
+        return {str(c): risk_RC[:, i] for i, c in enumerate(COVERAGES)}
+
+    chunk = max(1, min(100, 1_000_000 // max(1, q_S.size)))
+    found = bootstrap_counts(statistics, records.n_problems, n_resamples=n_resamples, seed=seed, chunk=chunk)
+    return {c: found[str(c)] for c in COVERAGES}
+
+
+def local_prices(
+    eval: Mapping[str, Any], records: Records, prices: Prices, by_problem: Mapping[str, Mapping[str, float]]
+) -> Prices:
+    """Return prices with one value per sample, where a problem or its task has prices of its own."""
+    if not by_problem:
+        return prices
+    names = {field.name for field in fields(Prices)}
+    problems = [(problem["id"], problem["task"]) for problem in eval["problems"]]
+    known = {name for pair in problems for name in pair}
+    for key, own in by_problem.items():
+        if key not in known:
+            raise SpecError(did_you_mean("problem or task", key, sorted(known)[:20]))
+        for name in own:
+            if name not in names or getattr(prices, name) is None:
+                given = {n for n in names if getattr(prices, n) is not None}
+                raise SpecError(did_you_mean("price", name, given, "A price of a problem changes one that all have."))
+    chosen = [{**by_problem.get(task, {}), **by_problem.get(id, {})} for id, task in problems]
+    changed = {name for own in chosen for name in own}
+    columns = {
+        name: np.array([own.get(name, getattr(prices, name)) for own in chosen], dtype=float)[records.problem_S]
+        for name in changed
+    }
+    return replace(prices, **columns)
+
+
+def _verified(eval: Mapping[str, Any], confidence: str) -> tuple[Records, int]:
+    """Return the records without samples that lack a verdict, and how many were left out."""
+    records = Records.of(eval, confidence)
+    keep = ~np.isnan(records.correct_S)
+    columns = {name: getattr(records, name)[keep] for name in ("problem_S", "correct_S", "confidence_S")}
+    return replace(records, **columns), int((~keep).sum())
+
+
+def _no_overlap(eval: Mapping[str, Any], validation: Mapping[str, Any]) -> None:
+    ids = [{problem["id"] for problem in record["problems"]} for record in (eval, validation)]
+    if shared := sorted(ids[0] & ids[1]):
+        raise DataError(
+            f"{len(shared)} problems are in both the evaluation and the validation data, e.g. {shared[0]!r}, so the "
+            "fit would have seen what it is judged on. Measure with --split validation."
+        )
+
+
+def _intervals(records: Records, outcomes: Mapping[str, Outcome], n_resamples: int, seed: int) -> dict[str, Interval]:
+    P, problem_S = records.n_problems, records.problem_S
+
+    def by_problem(values_S: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.bincount(problem_S, weights=values_S, minlength=P).astype(float)
+
+    n_P = by_problem(np.ones(problem_S.size))
+    sums = {
+        policy: {
+            "utility": (by_problem(o.payoff_S), n_P),
+            "coverage": (by_problem(o.answered_S), n_P),
+            "selective_accuracy": (by_problem(o.right_S), by_problem(o.answered_S)),
+            "escalated": (by_problem((o.action_S == ACTIONS.index("escalate")).astype(float)), n_P),
+            "draws": (by_problem(o.draws_S), n_P),
+        }
+        for policy, o in outcomes.items()
+    }
+
+    def statistics(counts_RP: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        found = {
+            f"{name}/{policy}": ratio(counts_RP @ top_P, counts_RP @ bottom_P)
+            for policy, measures in sums.items()
+            for name, (top_P, bottom_P) in measures.items()
+        }
+        gains = {f"gain/{p}": found[f"utility/{ACT}"] - found[f"utility/{p}"] for p in POLICIES[1:]}
+        return {**found, **gains}
+
+    return bootstrap_counts(statistics, P, n_resamples=n_resamples, seed=seed)
