@@ -10,7 +10,7 @@ def command_parser(module: str, **kwargs) -> argparse.ArgumentParser:
     """Return the parser of a command's module: its docstring is the description, its EXAMPLES the epilog."""
     command = sys.modules[module]
     return argparse.ArgumentParser(
-        prog=f"rlvr {module.rsplit('.', 1)[-1]}",
+        prog=f"rlvr {module.rsplit('.', 1)[-1].replace('_', ' ')}",
         description=command.__doc__,
         epilog="examples:\n" + textwrap.indent(command.EXAMPLES, "  "),
         formatter_class=argparse.RawDescriptionHelpFormatter,

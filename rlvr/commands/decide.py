@@ -1,0 +1,23 @@
+"""Apply utility where it belongs, after training: choose an action, or rank candidates."""
+
+from rlvr.commands import load
+from rlvr.commands.parser import command_parser
+from rlvr.errors import SpecError, did_you_mean
+
+EXAMPLES = """\
+rlvr decide utility runs/demo/eval/after/arithmetic.json --wrong -5 --abstain 0
+rlvr decide runs/demo/eval/after/arithmetic.json --wrong -5
+rlvr decide utility --help
+"""
+ACTIONS = ("utility",)  # each is rlvr/commands/decide_<action>.py, a command like any other
+
+
+def run(argv: list[str]) -> int:
+    parser = command_parser(__name__)
+    parser.add_argument("action", help=f"{', '.join(ACTIONS)}; an evaluation file means utility")
+    own, _ = parser.parse_known_args(argv[:1])
+    if own.action in ACTIONS:
+        return load(f"decide_{own.action}").run(argv[1:])
+    if own.action.endswith(".json"):
+        return load("decide_utility").run(argv)
+    raise SpecError(did_you_mean("action", own.action, ACTIONS, "Or give an evaluation file ending in .json."))
