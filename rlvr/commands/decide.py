@@ -7,9 +7,10 @@ from rlvr.errors import SpecError, did_you_mean
 EXAMPLES = """\
 rlvr decide utility runs/demo/eval/after/arithmetic.json --wrong -5 --abstain 0
 rlvr decide runs/demo/eval/after/arithmetic.json --wrong -5
+rlvr decide rank --log clicks.parquet
 rlvr decide utility --help
 """
-ACTIONS = ("utility",)  # each is rlvr/commands/decide_<action>.py, a command like any other
+ACTIONS = ("utility", "rank")  # each is rlvr/commands/decide_<action>.py, a command like any other
 
 
 def run(argv: list[str]) -> int:
