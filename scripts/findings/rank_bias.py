@@ -1,4 +1,4 @@
-"""Finding: a shallow tower keeps a ranker from believing its own past (section 6 of the notes; 10.1145/3298689.3346997).
+"""Finding: a shallow tower keeps a ranker from believing its own past (papers.md 6; doi 10.1145/3298689.3346997).
 
     python scripts/findings/rank_bias.py            redraw from the committed results
     python scripts/findings/rank_bias.py --rerun    run every seed again first (about 8 minutes of one core)

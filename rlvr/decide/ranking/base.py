@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -168,13 +168,14 @@ class Ranker(BaseEstimator):
 
     def _encode(self, bias: Mapping[str, ArrayLike]) -> NDArray[np.int64]:
         """Return the codes (N, F), 0 for missing, and remember which value has which code."""
-        columns = np.stack([np.asarray(values, dtype=object) for values in bias.values()], axis=1)
-        encoder = OrdinalEncoder(encoded_missing_value=-1, dtype=np.int64)
-        codes_NF = encoder.fit_transform(columns) + 1
-        known = ([v for v in values if v is not None] for values in encoder.categories_)
-        self.categories_ = dict(zip(bias, known, strict=True))
+        columns = {name: np.asarray(values, dtype=object) for name, values in bias.items()}
+        self.categories_ = {name: sorted(set(values) - {None}) for name, values in columns.items()}
         self.positions_ = self.categories_["position"]
-        return codes_NF
+        codes = []
+        for name, values in columns.items():
+            code = {value: i for i, value in enumerate(self.categories_[name], 1)}
+            codes.append([code.get(value, 0) for value in values])
+        return np.array(codes, dtype=np.int64).T
 
     def _checked(self, X: ArrayLike, y: Mapping[str, ArrayLike], bias: Mapping[str, ArrayLike]) -> tuple:
         for name, low in (("experts", 1), ("width", 2), ("epochs", 1), ("batch_size", 1)):
