@@ -33,7 +33,7 @@ class IPSRanker(Ranker):
     examination: Sequence[float] | None = None
     floor: float = 0.05
 
-    def position_curve(self) -> dict[Any, float]:
+    def position_curve(self) -> dict[Any, float] | None:
         """Return position -> ln P(seen) that was used, relative to the first position."""
         if self.examination is None:
             return self.pal_.position_curve()

@@ -45,7 +45,8 @@ def read_log(path: str | Path) -> Log:
 
     Columns: list (text or whole number), position (whole number from 1), chosen (true or false), at least one feature
     x/NAME (number, or null: missing); optional: correct, format_ok (true, false or null), tokens (number or null),
-    interface, sampler (text or null). Others are not read. Row 1 is the first.
+    interface, sampler (text or null). Others are not read. Row 1 is the first; blank
+    lines of a JSONL file do not count.
     """
     rows = read_rows(path)
     features = tuple(sorted({name for row in rows for name in row if name.startswith(PREFIX)}))
@@ -87,7 +88,8 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
         if file.suffix == ".parquet":
             rows = pq.read_table(file).to_pylist()
         elif file.suffix == ".jsonl":
-            rows = [_object(path, i, line) for i, line in enumerate(file.read_bytes().splitlines(), 1) if line.strip()]
+            lines = [line for line in file.read_bytes().splitlines() if line.strip()]
+            rows = [_object(path, i, line) for i, line in enumerate(lines, 1)]
         else:
             raise DataError(f"{path} must end in .parquet or .jsonl.")
     except OSError as error:

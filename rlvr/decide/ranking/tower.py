@@ -29,8 +29,9 @@ class TowerRanker(Ranker):
 
     def position_curve(self) -> dict[Any, float]:
         """Return position -> logit that it adds, relative to the first position."""
-        table = self.bias_net_.tables[list(self.categories_).index("position")].detach()
-        return {p: float(table[code] - table[1]) for code, p in enumerate(self.positions_, 1)}
+        assert isinstance(self.bias_net_, ShallowTower)
+        table = self.bias_net_.tables[list(self.categories_).index("position")].tolist()
+        return {p: table[code] - table[1] for code, p in enumerate(self.positions_, 1)}
 
     def _bias_net(self, sizes: list[int], codes: Tensor) -> nn.Module:
         if not 0 <= self.dropout < 1:
