@@ -72,7 +72,7 @@ def featureless(counts):
 
 
 RATES = featureless({1: (160, 200), 2: (80, 200), 3: (20, 200)})  # 0.8, 0.4, 0.1
-LONG = {"experts": 1, "width": 2, "epochs": 300, "batch_size": 600, "lr": 0.03, "weight_decay": 0.0}
+LONG = {"experts": 1, "width": 2, "epochs": 150, "batch_size": 200, "lr": 0.03, "weight_decay": 0.0}
 
 
 def test_naive_gives_the_share_of_choices():
