@@ -211,7 +211,9 @@ def test_an_evaluation_becomes_rows_to_show_and_can_be_ranked_later(eval_file, t
     write_rows(tmp_path / "log.jsonl", rows)
     argv = ["decide", "rank", "--log", str(tmp_path / "log.jsonl"), "--candidates", str(eval_file)]
     assert main([*argv, "--out", str(tmp_path / "ranked.jsonl")]) == 0
-    assert "missing features (mean and an indicator): {'x/agreement': 6, 'x/confidence': 6}" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "missing features (mean and an indicator): x/agreement in 6 of 15 rows, x/confidence in 6 of 15 rows" in text
+    assert "candidates: 15; missing features: x/agreement in 6 of 15 rows" in text
 
 
 @pytest.mark.parametrize(

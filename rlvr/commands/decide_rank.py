@@ -46,7 +46,8 @@ def run(argv: list[str]) -> int:
     print(rank.describe(log, ranker))
     if X is not None and lists is not None:
         write_rows(own.out, rank.rank_rows(ranker, rows, X, lists))
-        print(f"\n{rank.describe_ranking(ranker, rows, X, lists)}\nwritten to {own.out}")
+        print(f"\ncandidates: {len(rows)}; missing features: {rank.missing_features(log.features, X)}")
+        print(f"{rank.describe_ranking(ranker, rows, X, lists)}\nwritten to {own.out}")
     return 0
 
 

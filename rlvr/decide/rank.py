@@ -31,12 +31,11 @@ def describe(log: Log, ranker: Ranker) -> str:
     """Return what was fitted, as text: the log's counts, how the gates are used, and the learned position curve."""
     names = ranker.objectives_
     counts = ", ".join(f"{name} {int((~np.isnan(log.y[name])).sum())}" for name in names)
-    missing = {name: int(n) for name, n in zip(log.features, np.isnan(log.X).sum(0), strict=True) if n}
     lines = [
         f"{len(set(log.lists))} lists, {len(log.X)} candidates shown, {int(log.y['chosen'].sum())} chosen",
         f"labels: {counts}",
         f"biased by: {', '.join(log.bias)}",
-        f"missing features (mean and an indicator): {missing or 'none'}",
+        f"missing features (mean and an indicator): {missing_features(log.features, log.X)}",
         "",
     ]
     use = gate_use(ranker.gates(log.X))
@@ -62,6 +61,16 @@ def describe(log: Log, ranker: Ranker) -> str:
 def _shown_choices(log: Log, position: int) -> tuple[float, int]:
     here = log.bias["position"] == position
     return float(log.y["chosen"][here].mean()), int(here.sum())
+
+
+def missing_features(features: Sequence[str], X: NDArray[np.float64]) -> str:
+    """Return which features have no value, and in how many rows, in words.
+
+    >>> missing_features(["x/a", "x/b"], np.array([[1.0, np.nan], [2.0, np.nan]]))
+    'x/b in 2 of 2 rows'
+    """
+    counts = zip(features, np.isnan(X).sum(0), strict=True)
+    return ", ".join(f"{name} in {n} of {len(X)} rows" for name, n in counts if n) or "none"
 
 
 def rank_rows(
