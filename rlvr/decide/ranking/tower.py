@@ -17,8 +17,8 @@ class TowerRanker(Ranker):
     """logit P(chosen) = logit(x) + tower(position, interface, sampler); served with all of the latter missing.
 
     Args:
-        dropout: chance that a training row loses its bias features; without it the missing state is never trained
-            and the served probability is off by a constant (the order is the same function of the network).
+        dropout: chance that a training row loses its bias features; at 0 the missing state is never trained, and the
+            served probability is off by an arbitrary constant in the logit.
         others: see `Ranker`.
 
     What the log cannot tell apart is not told apart: where position is a function of the features, any part of the
