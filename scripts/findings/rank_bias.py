@@ -279,10 +279,10 @@ Gates: {gates}.
 ![top-1 by arm, learned curves, and the loop](rank_bias/rank_bias.svg)
 
 **Limits.** Simulated users only, one shape of relevance and of old ranker, position bias alone (no trust bias, no
-dependence between candidates of a list). The tower adds logits: for multiplicative users it is misspecified
-(with s seen and r relevance a place takes away ln s + ln((1 - r) / (1 - s r)), more than the drawn truth ln s). IPS with "true" examination is told 1/rank
-for both generators, which for additive users is not what happens. Both loop arms keep exploring; a ranker that never
-does has little to identify a position effect with. Relevance is constant over rounds.
+dependence between candidates of a list). The tower adds logits: for multiplicative users it is misspecified (with s
+seen and r relevance a place takes away ln s + ln((1 - r) / (1 - s r)), more than the drawn truth ln s). IPS with "true"
+examination is told 1/rank for both generators, which for additive users is not what happens. Both loop arms keep
+exploring; a ranker that never does has little to identify a position effect with. Relevance is constant over rounds.
 
 **What would change it.** An old ranker without exploration, whose positions are a function of the features; users whose
 position bias depends on the candidate; far smaller logs, where the estimated curve is noise; logs of real readers.
