@@ -20,6 +20,20 @@ COMMANDS = (
     "ls",
     "cp",
 )
+COMMANDS = (
+    "train",
+    "warmup",
+    "evaluate",
+    "ablate",
+    "select",
+    "decide",
+    "calibrate",
+    "report",
+    "check",
+    "explain",
+    "ls",
+    "cp",
+)
 
 
 def load(name: str) -> ModuleType:

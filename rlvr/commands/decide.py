@@ -8,8 +8,9 @@ EXAMPLES = """\
 rlvr decide utility runs/demo/eval/after/arithmetic.json --wrong -5 --abstain 0
 rlvr decide runs/demo/eval/after/arithmetic.json --wrong -5
 rlvr decide vote runs/demo/eval/after/arithmetic.json
+rlvr decide rank --log clicks.parquet
 """
-ACTIONS = ("utility", "vote")  # each is rlvr/commands/decide_<action>.py, a command like any other
+ACTIONS = ("utility", "vote", "rank")  # each is rlvr/commands/decide_<action>.py, a command like any other
 
 
 def run(argv: list[str]) -> int:

@@ -1,0 +1,58 @@
+"""Fit a ranker on a log of shown candidates and choices, without believing where they were shown; re-rank others."""
+
+from pathlib import Path
+
+from rlvr.commands.parser import command_parser
+from rlvr.errors import SpecError, did_you_mean
+
+EXAMPLES = """\
+rlvr decide rank --log clicks.parquet
+rlvr decide rank --log clicks.parquet --candidates eval.json --out ranked.jsonl --weights chosen=1 correct=2 cost=0.1
+rlvr decide rank --candidates runs/demo/eval/after/arithmetic.json --out to_show.jsonl    (no log yet: rows to show)
+"""
+
+
+def run(argv: list[str]) -> int:
+    parser = command_parser(__name__)
+    parser.add_argument("--log", type=Path, help="shown candidates, .parquet or .jsonl (columns: docs/rank.md)")
+    parser.add_argument("--candidates", type=Path, help="what to rank: evaluation .json, rollouts, or a table")
+    parser.add_argument("--out", type=Path, help="file to write, .parquet or .jsonl")
+    parser.add_argument("--method", default="tower", help="tower, naive, position_feature, ips, pal (default: tower)")
+    parser.add_argument("--weights", nargs="+", metavar="OBJECTIVE=W", help="default: 1 each, and cost 0")
+    parser.add_argument("--seed", type=int, default=0)
+    own = parser.parse_args(argv)
+    if not own.log and not own.candidates:
+        raise SpecError("Give --log (fit), --candidates with --out (rows to show), or all three (fit and re-rank).")
+    if bool(own.candidates) != bool(own.out):
+        raise SpecError("--candidates and --out belong together: what to rank, and where to write it.")
+    if own.out and own.out.suffix not in (".parquet", ".jsonl"):
+        raise SpecError(f"--out must end in .parquet or .jsonl, found {str(own.out)!r}.")
+    weights = _weights(own.weights)
+    from rlvr.decide import rank
+    from rlvr.decide.ranking.completions import read_candidates
+    from rlvr.decide.ranking.log import feature_matrix, list_names, read_log, write_rows
+
+    if own.method not in rank.METHODS:
+        raise SpecError(did_you_mean("method", own.method, rank.METHODS))
+    rows = read_candidates(own.candidates) if own.candidates else []
+    if not own.log:
+        write_rows(own.out, rows)
+        print(f"{len(rows)} candidates written to {own.out}: show them, then add position and chosen to each row")
+        return 0
+    log = read_log(own.log)
+    X = feature_matrix(own.candidates, rows, log.features) if rows else None  # before the fit: bad input is early
+    lists = list_names(own.candidates, rows) if rows else None
+    ranker = rank.METHODS[own.method](weights=weights, seed=own.seed).fit(log.X, log.y, log.bias)
+    print(rank.describe(log, ranker))
+    if X is not None and lists is not None:
+        write_rows(own.out, rank.rank_rows(ranker, rows, X, lists))
+        print(f"\ncandidates: {len(rows)}; missing features: {rank.missing_features(log.features, X)}")
+        print(f"{rank.describe_ranking(ranker, rows, X, lists)}\nwritten to {own.out}")
+    return 0
+
+
+def _weights(pairs: list[str] | None) -> dict[str, float] | None:
+    try:
+        return None if pairs is None else {name: float(w) for name, w in (pair.split("=") for pair in pairs)}
+    except ValueError:
+        raise SpecError(f"--weights takes OBJECTIVE=NUMBER, for example chosen=1 cost=0.1; found {pairs}.") from None

@@ -1,0 +1,56 @@
+"""rlvr's own files as candidates: an evaluation or the rollouts of a run become rows that can be shown and ranked."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from rlvr.decide.ranking.log import read_rows
+from rlvr.errors import DataError
+from rlvr.eval_file import load_eval
+from rlvr.metrics.vote import vote_share
+
+Row = dict[str, Any]
+
+
+def read_candidates(path: str | Path) -> list[Row]:
+    """Read candidates: an evaluation (.json), rollouts (Parquet with problem_id), or a table with list and x/ columns.
+
+    A row of rlvr's own files gets list, candidate (its place in the file, from 0), answer, correct, format_ok, tokens,
+    and the features x/tokens, x/confidence (stated; null: none), x/agreement (share of the list with the same answer;
+    null without an answer), x/format_ok, x/truncated; evaluations also x/logp (mean log-probability of a token).
+    """
+    if Path(path).suffix == ".json":
+        return [row for problem in load_eval(path)["problems"] for row in _rows(problem["id"], problem["samples"])]
+    rows = read_rows(path)
+    if "problem_id" not in rows[0]:
+        return rows
+    needed = {"step", "group", "answer", "confidence", "correct", "format_ok", "n_tokens", "truncated"}
+    if lacking := sorted(needed - rows[0].keys()):
+        raise DataError(f"{path} is no rollouts file of rlvr: it has no column {lacking[0]!r}.")
+    groups = groupby(rows, key=lambda row: (row["step"], row["group"], row["problem_id"]))
+    return [
+        row
+        for (step, group, problem), samples in groups
+        for row in _rows(f"{problem}/step{step}/group{group}", [{**s, "tokens": s["n_tokens"]} for s in samples])
+    ]
+
+
+def _rows(name: str, samples: Sequence[Mapping[str, Any]]) -> list[Row]:
+    shares = vote_share([sample["answer"] for sample in samples])
+    rows = []
+    for i, (sample, share) in enumerate(zip(samples, shares, strict=True)):
+        row = {
+            "list": name,
+            "candidate": i,
+            **{column: sample[column] for column in ("answer", "correct", "format_ok", "tokens")},
+            "x/tokens": sample["tokens"],
+            "x/confidence": sample["confidence"],
+            "x/agreement": share,
+            "x/format_ok": sample["format_ok"],
+            "x/truncated": sample["truncated"],
+        }
+        if "logp" in sample:
+            row["x/logp"] = sample["logp"] / max(sample["tokens"], 1)
+        rows.append(row)
+    return rows
