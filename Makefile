@@ -40,6 +40,7 @@ bench: setup  ## time rlvr against TRL, side by side (MODEL=smollm2-135m-instruc
 
 findings: setup  ## redraw the findings from their committed results (RERUN=1 runs them again)
 	$(BIN)/python scripts/findings/calibration_smollm2.py $(if $(RERUN),--rerun)
+	$(BIN)/python scripts/findings/proxy_tuning.py $(if $(RERUN),--rerun)
 
 report: setup  ## write the report over every run in runs/
 	$(BIN)/rlvr report runs/* --out report

@@ -6,7 +6,7 @@ A command parses, calls and prints; what it imports is imported when it runs, so
 import importlib
 from types import ModuleType
 
-COMMANDS = ("train", "warmup", "evaluate", "report", "check", "explain", "ls", "cp")
+COMMANDS = ("train", "warmup", "evaluate", "decode", "report", "check", "explain", "ls", "cp")
 
 
 def load(name: str) -> ModuleType:
