@@ -100,9 +100,10 @@ def evaluate_config(model_spec: str, config: EvalConfig) -> Iterator[dict[str, A
     fast = config.dtype == "bfloat16" or (config.dtype == "auto" and native_bf16(policy.device))
     engine = make_engine(policy, tokenizer, torch.bfloat16 if fast else torch.float32)
     with closing(Verifier(config.set, config.verify_timeout)) as verifier:
-        for alpha in config.alpha if isinstance(policy, Steered) else [None]:
-            if isinstance(policy, Steered):
-                policy.alpha = alpha
+        steered = policy if isinstance(policy, Steered) else None
+        for alpha in config.alpha if steered else config.alpha[:1]:
+            if steered:
+                steered.alpha = alpha
             record = evaluate(
                 engine,
                 tokenizer,
@@ -114,7 +115,7 @@ def evaluate_config(model_spec: str, config: EvalConfig) -> Iterator[dict[str, A
                 system_prompt=config.system_prompt,
             )
             record |= describe(config.set, config.split, model_spec)
-            if alpha is not None:
+            if steered:
                 record["model"] = f"{model_spec} + {alpha:g} ({config.expert} - {config.antiexpert})"
                 record["proxy"] = {"expert": config.expert, "antiexpert": config.antiexpert, "alpha": alpha}
             yield record

@@ -83,7 +83,11 @@ def test_identities_of_the_formula(a, b, c, alpha):
 
 
 def test_by_hand_and_padding_is_cut_off():
-    base, expert, anti = torch.tensor([[1.0, 2.0, 9.0]]), torch.tensor([[3.0, 0.0]]), torch.tensor([[1.0, 1.0, 7.0, 7.0]])
+    base, expert, anti = (
+        torch.tensor([[1.0, 2.0, 9.0]]),
+        torch.tensor([[3.0, 0.0]]),
+        torch.tensor([[1.0, 1.0, 7.0, 7.0]]),
+    )
     # 1 + 0.5 (3 - 1) = 2;  2 + 0.5 (0 - 1) = 1.5; the third column has no expert
     assert steer(base, expert, anti, 0.5).tolist() == [[2.0, 1.5]]
     assert steer(base.bfloat16(), expert.bfloat16(), anti.bfloat16(), 0.5).dtype == torch.float32
@@ -240,7 +244,9 @@ def words(*tokens):
 
 def test_vocabularies_must_match():
     check_same_vocabulary(words("?", "a", "b"), words("?", "a", "b", "extra"))  # cut off, as in the paper's code
-    with pytest.raises(ModelError, match=r"'small' has another than the base: the base has 'a' at id 1, 'small' has it at 2 \(2 of 3"):
+    with pytest.raises(
+        ModelError, match=r"'small' has another than the base: the base has 'a' at id 1, 'small' has it at 2 \(2 of 3"
+    ):
         check_same_vocabulary(words("?", "a", "b"), words("?", "b", "a"), "small")
     with pytest.raises(ModelError, match=r"the base has 'b' at id 2, 'small' does not have it \(1 of 3"):
         check_same_vocabulary(words("?", "a", "b"), words("?", "a", "c"), "small")
@@ -274,7 +280,7 @@ def test_load_policy(folders, trio):
     )
     with pytest.raises(ModelError, match="foreign' has another than the base"):
         load_policy(base, foreign, anti)
-    with pytest.raises(ModelError, match="has no chat template"):
+    with pytest.raises(ModelError, match="Neither .* nor .* has a chat template"):
         load_policy(foreign, foreign, foreign)
 
 

@@ -37,7 +37,9 @@ def run(argv: list[str]) -> int:
     if own.n < 1 or own.max_completion_length < 1:
         raise SpecError("--n and --max_completion_length must be at least 1.")
     if own.raw and own.system_prompt:
-        raise SpecError("--raw sends no chat to the base, so it has no place for --system_prompt. Leave one of them out.")
+        raise SpecError(
+            "--raw sends no chat to the base, so it has no place for --system_prompt. Leave one of them out."
+        )
     sampling = Sampling(own.max_completion_length, own.temperature, own.top_p, own.top_k)
     policy, tokenizer = load_policy(own.base, own.expert, own.antiexpert, [own.alpha], expert_chat=own.raw)
     system = [{"role": "system", "content": own.system_prompt}] if own.system_prompt else []

@@ -91,7 +91,7 @@ def load_policy(
     alphas: Sequence[float] = (1.0,),
     expert_chat: bool = False,
 ) -> tuple[PreTrainedModel | Steered, PreTrainedTokenizerBase]:
-    """Load the model `base` and its tokenizer, steered at the first of `alphas` if an expert and an antiexpert are given.
+    """Load a model and its tokenizer; with an expert and an antiexpert, steered at the first of `alphas`.
 
     Args:
         base, expert, antiexpert: model specs (see `load_model`); a base without a chat template takes the expert's.

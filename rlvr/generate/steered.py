@@ -71,7 +71,7 @@ class SteeredSource:
 
     @property
     def path(self) -> str:
-        """"fast" if all three are read by the fast path."""
+        """ "fast" if all three are read by the fast path."""
         return "fast" if all(part.path == "fast" for part in self._parts) else "general"
 
     @property
@@ -125,4 +125,5 @@ class SteeredReader:
             reader.keep(slot_N)
 
     def _combine(self, logits: list[Tensor]) -> Tensor:
-        return steer(*logits, self._steered.alpha)
+        base, expert, antiexpert = logits
+        return steer(base, expert, antiexpert, self._steered.alpha)

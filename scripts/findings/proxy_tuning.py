@@ -285,12 +285,17 @@ def redraw() -> None:
     results = json.loads((STORE / "results.json").read_text(encoding="utf-8"))
     rows = points(results)
     counted = [held == "yes" for *_, held in rows if held != "void"]
-    verdict = "reproduced" if all(counted) and len(counted) > 2 else "partly reproduced" if any(counted) else "not reproduced"
+    verdict = (
+        "reproduced" if all(counted) and len(counted) > 2 else "partly reproduced" if any(counted) else "not reproduced"
+    )
     criterion = "\n".join(f"| {claim} | {number} | {held} |" for claim, number, held in rows)
     names = {
-        "small": "small, untuned (the anti-expert)", "expert": "small, tuned (the expert)", "base": "large, untuned (the base)",
-        "alpha 1": "**large, steered** (alpha = 1)", "tuned": "large, tuned directly",
-    }  # fmt: skip
+        "small": "small, untuned (the anti-expert)",
+        "expert": "small, tuned (the expert)",
+        "base": "large, untuned (the base)",
+        "alpha 1": "**large, steered** (alpha = 1)",
+        "tuned": "large, tuned directly",
+    }
     table = "\n".join(
         f"| {label} | " + " | ".join(f"{verdicts(results, name, m).mean():.3f}" for m in MEASURES) + " |"
         for name, label in names.items()
@@ -302,7 +307,9 @@ def redraw() -> None:
     seeds = "\n".join(
         f"| {seed} | "
         + " | ".join(
-            " / ".join(f"{record[name][m].count('1') / len(record[name][m]):.2f}" for name in ("base", "alpha 1", "tuned"))
+            " / ".join(
+                f"{record[name][m].count('1') / len(record[name][m]):.2f}" for name in ("base", "alpha 1", "tuned")
+            )
             for m in MEASURES
         )
         + " |"
@@ -323,8 +330,8 @@ about 90% on style and knowledge but 55 to 77% on maths.
 
 **Design.** Both sizes are pre-trained from a seed on the same rows ({PRETRAINING["steps"]} x {PRETRAINING["batch"]}):
 half are {FACTS} facts to learn by heart, half are sums of three digits worked out in bare text, one in ten of those in
-the form `<think>..</think><answer>..</answer>`. Tuning ({TUNING["steps"]} x {TUNING["batch"]}, supervised) shows sums in
-that form only, no facts. Tested on {len(sums("test"))} sums that no model saw, and on all {FACTS} facts,
+the form `<think>..</think><answer>..</answer>`. Tuning ({TUNING["steps"]} x {TUNING["batch"]}, supervised) shows
+sums in that form only, no facts. Tested on {len(sums("test"))} sums that no model saw, and on all {FACTS} facts,
 {len(results["seeds"])} seeds, greedy. `format` = {MEASURES["format"]}; `arithmetic` = {MEASURES["arithmetic"]};
 `value` = {MEASURES["value"]}; `facts` = {MEASURES["facts"]}, in whatever form. Intervals are over problems, not over
 seeds; the seeds stand below.
@@ -361,8 +368,8 @@ seeds; the seeds stand below.
 {len(results["seeds"])} seeds. `facts` counts the right letters inside any text, so a model that wraps them in tags is
 not punished for the form.
 
-**What would change it.** Real sizes with one tokenizer (SmolLM2 135M steering 360M; needs the hub), an expert trained by
-RLVR (the RL analogue is 2506.15710), knowledge that is asked for in more than one way.
+**What would change it.** Real sizes with one tokenizer (SmolLM2 135M steering 360M; needs the hub), an expert trained
+by RLVR (the RL analogue is 2506.15710), knowledge that is asked for in more than one way.
 
 Redraw: `make findings`. Train again: `make findings RERUN=1` ({results["minutes"]} minutes on one core).
 """,
