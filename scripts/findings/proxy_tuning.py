@@ -1,10 +1,11 @@
 """Finding: a small model's tuning, added to a larger model's logits, does most of what tuning it would (2401.08565).
 
     python scripts/findings/proxy_tuning.py            redraw from the committed results
-    python scripts/findings/proxy_tuning.py --rerun    train and measure again first (about 10 minutes of one core)
+    python scripts/findings/proxy_tuning.py --rerun    train and measure again first (about 5 minutes of one core)
 
 The criterion below was committed before the run. Settings were fixed after looking at the base, expert and directly
-tuned models of seed 1000 alone, which is not among the seeds; no steered model was looked at.
+tuned models of seed 1000 alone, which is not among the seeds; no steered model was looked at. Digits to 9 and 150 facts
+in 500 steps were more than these models learned (0% of the facts); then 32 facts were all learned and 9% of them lost.
 """
 
 import argparse
@@ -39,12 +40,12 @@ STORE = REPO / "docs" / "findings" / "proxy_tuning"
 PAGE = STORE.with_suffix(".md")
 SET = Path(__file__).with_name("three_digits.py")
 
-SEEDS = range(5)
-SIZES = {"small": (32, 2), "large": (96, 3)}  # width, layers
-PRETRAINING = {"steps": 800, "batch": 64, "rate": 3e-3}
+SEEDS = range(3)
+SIZES = {"small": (32, 2), "large": (64, 3)}  # width, layers
+PRETRAINING = {"steps": 600, "batch": 32, "rate": 5e-3}
 TUNING = {"steps": 150, "batch": 32, "rate": 1e-3}
-ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
-FACTS, LENGTH, TAGS = 150, 32, ("think", "answer")
+ALPHAS = (0.0, 0.5, 1.0, 1.5, 2.0)
+FACTS, LENGTH, TAGS = 48, 32, ("think", "answer")
 MEASURES = {
     "format": "exactly the tuned form",
     "arithmetic": "right, and stated where it can be verified",
@@ -329,10 +330,11 @@ about 90% on style and knowledge but 55 to 77% on maths.
 {SIZES["large"][1]} layers). The paper steers 13B and 70B with 7B.
 
 **Design.** Both sizes are pre-trained from a seed on the same rows ({PRETRAINING["steps"]} x {PRETRAINING["batch"]}):
-half are {FACTS} facts to learn by heart, half are sums of three digits worked out in bare text, one in ten of those in
+half are {FACTS} facts to learn by heart, half are sums of three digits (0 to 5) worked out in bare text, one in ten of those in
 the form `<think>..</think><answer>..</answer>`. Tuning ({TUNING["steps"]} x {TUNING["batch"]}, supervised) shows
 sums in that form only, no facts. Tested on {len(sums("test"))} sums that no model saw, and on all {FACTS} facts,
-{len(results["seeds"])} seeds, greedy. `format` = {MEASURES["format"]}; `arithmetic` = {MEASURES["arithmetic"]};
+{len(results["seeds"])} seeds, greedy.
+`format` = {MEASURES["format"]}; `arithmetic` = {MEASURES["arithmetic"]};
 `value` = {MEASURES["value"]}; `facts` = {MEASURES["facts"]}, in whatever form. Intervals are over problems, not over
 seeds; the seeds stand below.
 
