@@ -330,9 +330,9 @@ about 90% on style and knowledge but 55 to 77% on maths.
 {SIZES["large"][1]} layers). The paper steers 13B and 70B with 7B.
 
 **Design.** Both sizes are pre-trained from a seed on the same rows ({PRETRAINING["steps"]} x {PRETRAINING["batch"]}):
-half are {FACTS} facts to learn by heart, half are sums of three digits (0 to 5) worked out in bare text, one in ten of those in
-the form `<think>..</think><answer>..</answer>`. Tuning ({TUNING["steps"]} x {TUNING["batch"]}, supervised) shows
-sums in that form only, no facts. Tested on {len(sums("test"))} sums that no model saw, and on all {FACTS} facts,
+half are {FACTS} facts to learn by heart, half are sums of three digits (0 to 5) worked out in bare text, one in ten of
+those in the form `<think>..</think><answer>..</answer>`. Tuning ({TUNING["steps"]} x {TUNING["batch"]}, supervised)
+shows sums in that form only, no facts. Tested on {len(sums("test"))} sums that no model saw, and on all {FACTS} facts,
 {len(results["seeds"])} seeds, greedy.
 `format` = {MEASURES["format"]}; `arithmetic` = {MEASURES["arithmetic"]};
 `value` = {MEASURES["value"]}; `facts` = {MEASURES["facts"]}, in whatever form. Intervals are over problems, not over
