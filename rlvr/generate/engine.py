@@ -108,13 +108,11 @@ class Engine:
         token = torch.empty(0, dtype=torch.long, device=device)  # its newest token, not yet read
         waiting = 0  # the first prompt that has not started
 
-        def enough_free(free: int) -> bool:
-            return not len(row) or (reader.refills and free * group_size * 4 >= slots)
-
         with self.source.reading(prompts, self.pad_id, slots, int(rows.room.max())) as reader:
             while waiting < len(prompts) or len(row):
                 free = (slots - len(row)) // group_size
-                if waiting < len(prompts) and enough_free(free):
+                thin = not len(row) or (reader.refills and free * group_size * 4 >= slots)
+                if waiting < len(prompts) and thin:
                     some = range(waiting, min(len(prompts), waiting + max(1, free)))
                     waiting = some.stop
                     fresh = torch.arange(some.start * group_size, some.stop * group_size, device=device)
