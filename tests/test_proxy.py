@@ -291,9 +291,9 @@ def test_load_policy(folders, trio):
         (["--antiexpert", "tiny"], "--antiexpert needs --expert too"),
         (["--expert", "tiny", "--antiexpert", "tiyn"], "Did you mean 'tiny'"),
         (["--expert", "tiny", "--antiexpert", "tiny", "--alpha", "nan"], "alpha must be a finite number"),
-        (["--temperature", "-1"], "temperature must be 0 (greedy) or a positive number"),
+        (["--temperature", "-1"], "temperature must be 0 (greedy) or more"),
         (["--top_p", "0"], "top_p must lie in (0, 1]"),
-        (["--n", "0"], "must be at least 1"),
+        (["--n", "0"], "n must be at least 1"),
         (["--raw", "--system_prompt", "Be brief."], "Leave one of them out"),
     ],
 )

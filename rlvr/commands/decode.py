@@ -28,14 +28,15 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--max_completion_length", type=int, default=96, help="length limit in tokens (default: 96)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the samples (default: 0)")
     own = parser.parse_args(argv)
+    from rlvr.config import EvalConfig
     from rlvr.decide.proxy import load_policy
     from rlvr.evaluate import make_engine
     from rlvr.generate import Sampling, Steered
     from rlvr.prompts import encode
     from rlvr.report.show import visible
 
-    if own.n < 1 or own.max_completion_length < 1:
-        raise SpecError("--n and --max_completion_length must be at least 1.")
+    settings = ("n", "temperature", "top_p", "top_k", "max_completion_length")
+    EvalConfig(**{name: getattr(own, name) for name in settings})  # refuses what cannot be sampled
     if own.raw and own.system_prompt:
         raise SpecError(
             "--raw sends no chat to the base, so it has no place for --system_prompt. Leave one of them out."

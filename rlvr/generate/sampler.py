@@ -1,31 +1,19 @@
 """From logits to tokens: temperature, top-k, top-p, and noise that belongs to a row, not to a batch."""
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from rlvr.errors import SpecError
-
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to sample: temperature (0 is greedy), nucleus and top-k truncation, and the length limit in tokens.
-
-    Raises SpecError for what cannot be sampled.
-    """
+    """How to sample: temperature (0 is greedy), nucleus and top-k truncation, and the length limit in tokens."""
 
     max_tokens: int
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.temperature < math.inf:
-            raise SpecError(f"temperature must be 0 (greedy) or a positive number, got {self.temperature}.")
-        if not 0 < self.top_p <= 1:
-            raise SpecError(f"top_p must lie in (0, 1], got {self.top_p}.")
 
 
 def row_uniforms(seed: int, rows_R: Tensor, step: int | Tensor) -> Tensor:
