@@ -148,6 +148,10 @@ class EvalConfig:
     tags: list[str] = _setting(["think", "answer", "confidence"], f"Tags to ask for, of {', '.join(TAGS)}.")
     system_prompt: str | None = _setting(None, "System message; None derives one from the tags, '' sends none.")
     dtype: str = _setting("auto", "Precision that samples: auto (the faster one here), float32, bfloat16.")
+    # AFTER: steer the model without touching its weights (proxy-tuning)
+    expert: str | None = _setting(None, "Model spec of a small tuned model whose change is added to this one.")
+    antiexpert: str | None = _setting(None, "Model spec of the same small model before it was tuned.")
+    alpha: list[float] = _setting([1.0], "How far to steer; several values measure each, one file apiece.")
     verify_timeout: float = _setting(2.0, "Wall-clock limit of one verification, in seconds.")
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 Aggregation belongs to `rlvr/metrics/`, so that a stored evaluation can be read again with other metrics.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -11,10 +11,11 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlvr.config import EvalConfig
+from rlvr.decide.proxy import load_policy
 from rlvr.eval_file import SCHEMA
-from rlvr.generate import Engine, Sampling
+from rlvr.generate import Engine, Sampling, Steered
 from rlvr.generate.precision import native_bf16
-from rlvr.models import eos_ids, load_model
+from rlvr.models import eos_ids
 from rlvr.problems import load_problems, problem_set
 from rlvr.prompts import check_lengths, encode, messages
 from rlvr.rollouts import Problem
@@ -40,8 +41,7 @@ def evaluate(
     compared under common random numbers. The training state and every global RNG stay as they were.
     """
     prompts = encode(tokenizer, [messages(p, scorer.tags, system_prompt) for p in problems])
-    context = getattr(engine.config, "max_position_embeddings", None)
-    check_lengths(prompts, [p.id for p in problems], 1, context)
+    check_lengths(prompts, [p.id for p in problems], 1, engine.context)
     errors_before = sum(scorer.verifier.errors.values())
     engine.refresh()
     samples = engine.generate(prompts, n, sampling, seed)
@@ -93,23 +93,32 @@ def evaluate(
     }
 
 
-def evaluate_config(model_spec: str, config: EvalConfig) -> dict[str, Any]:
-    """Load the model and the problem set that `config` names, and evaluate: `rlvr evaluate`."""
+def evaluate_config(model_spec: str, config: EvalConfig) -> Iterator[dict[str, Any]]:
+    """Load what `config` names, evaluate, and yield the record (`rlvr evaluate`); a steered model has one per alpha."""
     problems = load_problems(config.set, config.split, config.size, config.data_seed)
-    model, tokenizer = load_model(model_spec)
-    fast = config.dtype == "bfloat16" or (config.dtype == "auto" and native_bf16(model.device))
+    policy, tokenizer = load_policy(model_spec, config.expert, config.antiexpert, config.alpha)
+    fast = config.dtype == "bfloat16" or (config.dtype == "auto" and native_bf16(policy.device))
+    engine = make_engine(policy, tokenizer, torch.bfloat16 if fast else torch.float32)
     with closing(Verifier(config.set, config.verify_timeout)) as verifier:
-        record = evaluate(
-            make_engine(model, tokenizer, torch.bfloat16 if fast else torch.float32),
-            tokenizer,
-            problems,
-            Scorer(config.tags, verifier),
-            n=config.n,
-            sampling=Sampling(config.max_completion_length, config.temperature, config.top_p, config.top_k),
-            seed=config.seed,
-            system_prompt=config.system_prompt,
-        )
-    return record | describe(config.set, config.split, model_spec)
+        steered = policy if isinstance(policy, Steered) else None
+        for alpha in config.alpha if steered else config.alpha[:1]:
+            if steered:
+                steered.alpha = alpha
+            record = evaluate(
+                engine,
+                tokenizer,
+                problems,
+                Scorer(config.tags, verifier),
+                n=config.n,
+                sampling=Sampling(config.max_completion_length, config.temperature, config.top_p, config.top_k),
+                seed=config.seed,
+                system_prompt=config.system_prompt,
+            )
+            record |= describe(config.set, config.split, model_spec)
+            if steered:
+                record["model"] = f"{model_spec} + {alpha:g} ({config.expert} - {config.antiexpert})"
+                record["proxy"] = {"expert": config.expert, "antiexpert": config.antiexpert, "alpha": alpha}
+            yield record
 
 
 def describe(spec: str, split: str, model: str) -> dict[str, Any]:
@@ -118,7 +127,8 @@ def describe(spec: str, split: str, model: str) -> dict[str, Any]:
     return {"set": slug(spec), "spec": spec, "set_version": version, "split": split, "model": model}
 
 
-def make_engine(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, dtype: Any = None) -> Engine:
-    """Return an engine for `model` that ends completions where the model and its tokenizer say so."""
+def make_engine(model: PreTrainedModel | Steered, tokenizer: PreTrainedTokenizerBase, dtype: Any = None) -> Engine:
+    """Return an engine for `model` that ends completions where the model (or its expert) and its tokenizer say so."""
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    return Engine(model, eos_ids(model, tokenizer), pad, dtype)
+    models = (model.base, model.expert) if isinstance(model, Steered) else (model,)
+    return Engine(model, sorted({id for m in models for id in eos_ids(m, tokenizer)}), pad, dtype)

@@ -162,6 +162,7 @@ def load_model(
     dtype: torch.dtype | str = torch.float32,
     trust_remote_code: bool = False,
     revision: str | None = None,
+    needs_chat: bool = True,
 ) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
     """Load the model and tokenizer that `spec` stands for, in evaluation mode.
 
@@ -169,6 +170,7 @@ def load_model(
         spec: `smollm2-135m-instruct`, `tiny`, a local folder, or a hub id such as `Qwen/Qwen2.5-0.5B-Instruct`.
         dtype: precision of the weights; training wants float32 masters.
         trust_remote_code: run code from the hub repository; off unless the user says so.
+        needs_chat: False takes a tokenizer without a chat template too.
 
     Raises ModelError when nothing is found under that name, with what to do.
 
@@ -195,7 +197,7 @@ def load_model(
     except (OSError, ValueError, ImportError) as error:
         offline = "" if path.is_dir() else " If this machine cannot reach the hub, use a local folder."
         raise ModelError(f"Cannot load the model {spec!r}: {str(error).splitlines()[0]}{offline}") from error
-    if tokenizer.chat_template is None:
+    if needs_chat and tokenizer.chat_template is None:
         raise ModelError(f"The tokenizer of {spec!r} has no chat template; rlvr prompts are chat messages.")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -9,6 +9,7 @@ EXAMPLES = """\
 rlvr evaluate smollm2-135m-instruct --set 'arithmetic(levels=[0, 1])' --n 64
 rlvr evaluate runs/demo/model --set arithmetic --n 16 --out after.json
 rlvr evaluate runs/demo/model --set arithmetic --n 16 --against before.json
+rlvr evaluate LARGE --expert SMALL_TUNED --antiexpert SMALL --alpha 0 0.5 1 2 --set arithmetic
 """
 
 
@@ -33,13 +34,18 @@ def run(argv: list[str]) -> int:
     config = parse_config(EvalConfig, (), rest, "rlvr evaluate")
     from rlvr.eval_file import load_eval, save_eval
     from rlvr.evaluate import evaluate_config
-    from rlvr.report import eval_table
+    from rlvr.report import eval_table, sweep_table
     from rlvr.runs import slug
 
     against = None if own.against is None else load_eval(own.against)
-    record = evaluate_config(own.model, config)
     out = own.out or Path("evals") / f"{slug(Path(own.model).name)}-{slug(config.set)}.json"
-    save_eval(record, out)
-    print(eval_table(record, against, own.confidence))
-    print(f"written to {out}", file=sys.stderr)
+    records = []
+    for record in evaluate_config(own.model, config):
+        file = out.with_stem(f"{out.stem}-alpha{record['proxy']['alpha']:g}") if "proxy" in record else out
+        save_eval(record, file)
+        records.append(record)
+        print(eval_table(record, against, own.confidence))
+        print(f"written to {file}", file=sys.stderr)
+    if len(records) > 1:
+        print(sweep_table(records, own.confidence))
     return 0

@@ -2,5 +2,6 @@
 
 from rlvr.generate.engine import Engine, Samples
 from rlvr.generate.sampler import Sampling
+from rlvr.generate.steered import Steered
 
-__all__ = ["Engine", "Samples", "Sampling"]
+__all__ = ["Engine", "Samples", "Sampling", "Steered"]

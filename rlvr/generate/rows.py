@@ -20,19 +20,14 @@ class Rows:
         self.eos = torch.tensor(list(eos_ids), device=device)
         self.sampling, self.seed = sampling, seed
 
-    def take(self, rows: Tensor, logits: Tensor, live: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Draw a token for each of `rows`; return the tokens and which rows go on.
-
-        Rows that are not `live` (None: all are) get a token too, as the batch needs one, but it is not theirs.
-        """
+    def take(self, rows: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw a token for each of `rows`; return the tokens and which rows go on."""
         at, s = self.length[rows], self.sampling
-        own = torch.ones_like(rows, dtype=torch.bool) if live is None else live
         uniforms = row_uniforms(self.seed, self.noise_rows[rows], at)
         token, logp = draw(logits, uniforms, s.temperature, s.top_k, s.top_p)
-        mine = rows[own]
-        self.ids[mine, at[own]], self.logps[mine, at[own]] = token[own], logp[own]
-        self.length[mine] += 1
-        return token, own & ~torch.isin(token, self.eos) & (at + 1 < self.room[rows])
+        self.ids[rows, at], self.logps[rows, at] = token, logp
+        self.length[rows] += 1
+        return token, ~torch.isin(token, self.eos) & (at + 1 < self.room[rows])
 
     def lists(self) -> tuple[list[list[int]], list[list[float]]]:
         """Return the token ids and log-probabilities of every completion, cut to its length."""

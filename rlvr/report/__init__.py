@@ -7,7 +7,7 @@ and nothing is asked of a run but the files it left behind. A half-finished run 
 from rlvr.report.html import to_html
 from rlvr.report.markdown import to_markdown
 from rlvr.report.summarise import summarise
-from rlvr.report.terminal import eval_table
+from rlvr.report.terminal import eval_table, sweep_table
 from rlvr.report.write import write_report
 
-__all__ = ["eval_table", "summarise", "to_html", "to_markdown", "write_report"]
+__all__ = ["eval_table", "summarise", "sweep_table", "to_html", "to_markdown", "write_report"]

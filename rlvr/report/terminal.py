@@ -1,8 +1,9 @@
-"""One evaluation as a table for the terminal."""
+"""Evaluations as tables for the terminal: one, or a steered model at several alphas."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rlvr.metrics import summarise_eval
 from rlvr.report import tables
 from rlvr.report.measured import measure
 from rlvr.report.show import visible
@@ -38,6 +39,24 @@ def eval_table(record: Mapping[str, Any], against: Mapping[str, Any] | None = No
         clause = against_constant(numbers)
         lines.append(f"{clause[0].upper()}{clause[1:]}.")
     return "\n".join(visible(line).rstrip() for line in lines)
+
+
+def sweep_table(records: Sequence[Mapping[str, Any]], confidence: str = "stated") -> str:
+    """Return what the evaluations of one steered model say, a row for each alpha; `confidence` as in `eval_table`.
+
+    >>> sample = {"answer": "4", "tokens": 9, "logp": -1.0, "format_ok": True, "truncated": False,
+    ...           "correct": True, "confidence": 0.5}
+    >>> record = {"proxy": {"alpha": 0.5}, "problems": [{"id": "a", "task": "t", "gold": "4", "samples": [sample]}]}
+    >>> print(sweep_table([record]))
+    alpha  pass@1 ...
+    0.5    1.000 ...
+    """
+    names = {"pass@1": "pass@1", "format_rate": "format", "ece": "ECE", "brier": "Brier", "tokens": "tokens"}
+    rows = []
+    for record in records:
+        summary = summarise_eval(record, confidence=confidence)
+        rows.append((f"{record['proxy']['alpha']:g}", *(str(summary[name]) for name in names)))
+    return "\n".join(line.rstrip() for line in text_table(Table(("alpha", *names.values()), rows)))
 
 
 def text_table(table: Table) -> list[str]:
