@@ -72,12 +72,12 @@ class Critic(nn.Module):
             ) from error
 
 
-def body_of(policy: PreTrainedModel | PeftModel) -> nn.Module:
+def body_of(policy: PreTrainedModel | PeftModel) -> PreTrainedModel:
     """Return the policy without its language-model head (adapters included)."""
     return (policy.get_base_model() if isinstance(policy, PeftModel) else policy).base_model
 
 
-def first_layers(body: nn.Module, layers: int) -> nn.Module:
+def first_layers(body: PreTrainedModel, layers: int) -> PreTrainedModel:
     """Return a copy of the body with its first `layers` layers; 0 copies all."""
     own = copy.deepcopy(body).eval()
     if layers:
@@ -107,7 +107,7 @@ def check_critic(config: Any, advantage: Transform | None) -> None:
         raise SpecError(f"critic_layers={config.critic_layers} needs --critic separate and a number of at least 0.")
     if PartialState().num_processes > 1 or config.deepspeed or config.fsdp:
         raise SpecError(
-            f"A critic trains in one process only (found {PartialState().num_processes}; no FSDP, no DeepSpeed), because "
+            f"A critic trains in one process only (found {PartialState().num_processes}; no FSDP, no DeepSpeed): "
             "nothing would average its gradients. Start one process, or use a critic-free advantage such as rloo."
         )
     probe = Rollouts.of([[1.0, 0.0]], values_PGT=torch.zeros(1, 2, 1))
