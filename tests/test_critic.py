@@ -1,5 +1,6 @@
 """The critic: its values by prefix, its loss by hand, its gradient zeroed and clipped, exact resume, and that it learns."""
 
+import json
 import math
 import os
 import subprocess
@@ -294,10 +295,12 @@ def test_evaluation_uses_the_critic_and_changes_nothing(tmp_path):
 
 def test_the_recipe_runs_and_logs_how_much_the_critic_explains(tmp_path, monkeypatch):
     monkeypatch.setenv("RLVR_CACHE", str(tmp_path / "cache"))
+    term = tmp_path / "commas.py"  # a random model answers nothing, but it differs in this
+    term.write_text("def commas(c):\n    return min(1.0, c.text.count(',') + c.text.count('a') / 2)\n")
     argv = [
-        "train", "--config", "ppo", "tiny", "--sft_steps", "30", "--max_steps", "4", "--eval_size", "0", "--train_size", "16",
+        "train", "--config", "ppo", "tiny", "--sft_steps", "0", "--max_steps", "4", "--eval_size", "0", "--train_size", "16",
         "--per_device_train_batch_size", "16", "--num_generations", "4", "--no_report", "--output_dir", str(tmp_path / "run"),
-        "--rewards", '{"correct": 0.5, "format": 0.5}',
+        "--rewards", json.dumps({str(term): 1.0}), "--allow_hackable", "true",
     ]  # fmt: skip
     assert main(argv) == 0
     rows = read_metrics(RunDir(tmp_path / "run").metrics)
