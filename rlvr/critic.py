@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, TrainerCallback
 
 from rlvr.advantages.base import Transform, is_number
+from rlvr.callbacks import say
 from rlvr.errors import ModelError, SpecError, did_you_mean
 from rlvr.rollouts import Rollouts
 
@@ -148,15 +149,23 @@ def explained_variance(values: Tensor, returns: Tensor) -> float:
 
 
 class CriticStep(TrainerCallback):
-    """Clips the critic's gradient (norm over its own parameters) before an update and zeroes it afterwards."""
+    """Clips the critic's gradient (norm over its own parameters) before an update and zeroes it afterwards.
+
+    A gradient that is not finite is left out, and so is the one beside a policy's that was.
+    """
 
     def __init__(self, critic: Critic, log: Callable[[str, float], None]):
         self.critic, self.log = critic, log
 
-    def on_pre_optimizer_step(self, args, state, control, **kwargs):
+    def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
         # Behind the Trainer's own clip, which has undone any fp16 scale for the whole optimizer.
         norm = nn.utils.clip_grad_norm_(self.critic.trainable(), args.max_grad_norm or math.inf)
         self.log("critic/grad_norm", norm.item())
+        left_out = model is not None and all(p.grad is None for p in model.parameters())  # by SkipBadGradients
+        if left_out or not norm.isfinite():
+            self.critic.zero_grad()  # to None: an optimizer passes such parameters over
+            if not left_out and not args.fp16:
+                say(f"WARNING at step {state.global_step + 1}: the critic's gradient is not finite; it is left out")
 
     def on_step_end(self, args, state, control, **kwargs):
         self.critic.zero_grad()

@@ -154,8 +154,9 @@ class TrainingPass(GRPOTrainer):
             values = critic(self.accelerator.unwrap_model(self.model), inputs, labels)
         return values.new_zeros(batch["completion_ids"].shape).index_put(where, values)
 
-    def _add_targets(self, out: dict[str, Any], values_NT: Tensor, returns_PGT: Tensor, mode: str) -> None:
+    def _add_targets(self, out: dict[str, Any], values_NT: Tensor, returns_PGT: Tensor | None, mode: str) -> None:
         """Put what the critic's loss needs beside the advantages: TRL shuffles and splits them together."""
+        assert returns_PGT is not None  # check_critic has seen that the advantage gives them
         out["old_values"], out["returns"] = values_NT, returns_PGT.flatten(0, 1).to(values_NT)
         taken = (out["completion_mask"] * out.get("tool_mask", 1)).bool()
         explained = explained_variance(values_NT[taken], out["returns"][taken])

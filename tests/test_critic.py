@@ -224,6 +224,26 @@ def test_its_gradient_is_clipped_and_zeroed_and_its_weights_move(tmp_path, kind)
     assert len(held) == len(set(held))
 
 
+@pytest.mark.parametrize("broken", ["critic", "policy"])
+def test_a_gradient_that_is_not_finite_moves_nothing_of_the_critic(tmp_path, broken, capsys):
+    trainer = critical(tmp_path, max_steps=1, max_grad_norm=1.0)
+    before = {k: v.clone() for k, v in trainer.critic.state_dict().items()}
+
+    class Break(TrainerCallback):
+        def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
+            if broken == "critic":
+                trainer.critic.head.weight.grad[0, 0] = torch.nan
+            else:  # as SkipBadGradients leaves it
+                model.zero_grad()
+
+    trainer.callback_handler.callbacks.insert(0, Break())
+    policy = weights(trainer)
+    trainer.train()
+    assert same(dict(trainer.critic.state_dict()), before)
+    assert torch.equal(weights(trainer), policy) == (broken == "policy")
+    assert ("critic's gradient is not finite" in capsys.readouterr().err) == (broken == "critic")
+
+
 class _StopAt(TrainerCallback):
     def __init__(self, step):
         self.step = step
