@@ -5,10 +5,12 @@ Thin wraps, never a copied method:
     _compute_loss                         rows without signal are left out of the forward
                                           and the critic's loss is added, if there is one
     create_optimizer                      the critic's parameters are a group of it
+    _save_checkpoint, _load_optimizer_and_scheduler     the critic's weights
     _get_per_token_logps_and_entropies    each prompt is computed once for its group; the head at scored tokens only;
                                           old log-probabilities are the sampler's where these are exact
 """
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -182,3 +184,13 @@ class TrainingPass(GRPOTrainer):
                 {"params": self.critic.trainable(), "lr": self.args.critic_learning_rate, "weight_decay": 0.0}
             )
         return optimizer
+
+    def _save_checkpoint(self, model, trial):
+        super()._save_checkpoint(model, trial)
+        if self.critic is not None:
+            self.critic.save(Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}")
+
+    def _load_optimizer_and_scheduler(self, checkpoint):
+        if checkpoint and self.critic is not None:
+            self.critic.load(Path(checkpoint))  # first: without its group the optimizer's own message would be obscure
+        super()._load_optimizer_and_scheduler(checkpoint)
