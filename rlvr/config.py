@@ -74,6 +74,12 @@ class TrainConfig(GRPOConfig):
     max_rollouts: int = _setting(0, "End training before more completions than this are sampled; 0 is no limit.")
     record_discount: float = _setting(1.0, "Factor on the pass-rate record's counts at each batch; 1 forgets nothing.")
     stop_on_collapse: bool = _setting(False, "End training at the first alarm of a collapse (rlvr/alarms.py).")
+    # The critic of PPO (rlvr/critic.py)
+    critic: str = _setting("none", "Value head: none, shared (on the policy's body), separate (on a copy of it).")
+    critic_layers: int = _setting(0, "Layers of the policy's body that a separate critic copies; 0 copies all.")
+    critic_learning_rate: float = _setting(1e-4, "Learning rate of the critic; follows the policy's schedule.")
+    value_coef: float = _setting(0.5, "Weight of the critic's loss beside the policy's.")
+    value_clip: float = _setting(0.2, "How far a value may move from the sampling one, in reward units; 0 is freely.")
     # Measuring
     eval_data: list[str] = _setting([], "Problem set specs to measure on; none means the test split of `data`.")
     eval_size: int = _setting(120, "Problems per evaluation set; 0 measures nothing.")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from rlvr import advantages
 from rlvr.config import TrainConfig
+from rlvr.critic import check_critic
 from rlvr.errors import RlvrError, SpecError
 from rlvr.models import resolve
 from rlvr.problems import check, load_problems
@@ -44,6 +45,7 @@ def plan(config: TrainConfig) -> Plan:
     terms = load_terms(config.rewards)
     assert_safe(terms, config.tags, config.allow_hackable)
     advantage = advantages.build(config.advantage)
+    check_critic(config, advantage)
     for spec in {config.data, *config.eval_specs}:
         if failures := check(spec, ("train", "test"), size=50, seed=config.data_size_seed):
             raise RlvrError(f"The problem set {spec!r} fails its own verifier: {failures[0]}")

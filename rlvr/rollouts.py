@@ -4,7 +4,7 @@ Axes, here and as suffixes everywhere: P prompts, G completions per prompt, T to
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ class Rollouts:
     False where the verifier failed or no term applied. `attempts_P` and `successes_P` are the pass-rate record of each
     problem *before* this batch. `confidence_PG` is the stated confidence (NaN: none); `tokens_PG` counts the tokens of
     a completion, and the first `split_PG` of them stand before its confidence tag (all of them where there is none).
+    `values_PGT` is what a critic expected before each token (None: no critic).
     """
 
     reward_PG: Tensor
@@ -38,6 +39,7 @@ class Rollouts:
     terms_PGF: Tensor
     weights_F: Tensor
     ids: tuple[str, ...] = ()
+    values_PGT: Tensor | None = None
 
     @staticmethod
     def of(
@@ -54,6 +56,7 @@ class Rollouts:
         terms_PGF: Any = None,
         weights_F: Any = None,
         ids: tuple[str, ...] | None = None,
+        values_PGT: Any = None,
     ) -> "Rollouts":
         """Build rollouts from nested lists; `correct_PG` defaults to `reward_PG > 0`, lengths to one token.
 
@@ -85,6 +88,7 @@ class Rollouts:
             terms_PGF=terms,
             weights_F=weights,
             ids=tuple(f"p{i}" for i in range(reward.shape[0])) if ids is None else ids,
+            values_PGT=None if values_PGT is None else torch.as_tensor(values_PGT, dtype=torch.float32),
         )
 
 
@@ -96,11 +100,13 @@ class Signal:
         adv: advantages of shape (P, G), or (P, G, T) for per-token credit.
         keep_PG: False leaves the loss *and* its normaliser.
         dropped: transform name -> (P, G) mask of the completions which that transform removed.
+        returns_PGT: what a critic is to predict before each token; None where no transform says so.
     """
 
     adv: Tensor
     keep_PG: Tensor
     dropped: Mapping[str, Tensor] = field(default_factory=dict)
+    returns_PGT: Tensor | None = None
 
     @staticmethod
     def start(rollouts: Rollouts) -> "Signal":
@@ -121,4 +127,4 @@ class Signal:
         shape = keep.shape + (1,) * (self.adv.dim() - 2)
         before = self.dropped.get(name)  # a chain may hold the same filter twice
         dropped = {**self.dropped, name: new if before is None else before | new}
-        return Signal(self.adv * keep.view(shape), keep, dropped)
+        return replace(self, adv=self.adv * keep.view(shape), keep_PG=keep, dropped=dropped)

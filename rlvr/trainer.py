@@ -23,6 +23,7 @@ from torch import Tensor
 
 from rlvr.advantages import Transform
 from rlvr.config import TrainConfig
+from rlvr.critic import check_critic
 from rlvr.errors import SpecError
 from rlvr.exact_resume import ExactResume
 from rlvr.generate import Engine, Sampling
@@ -85,6 +86,7 @@ class RLVRTrainer(ExactResume):
                 f"loss_type={config.loss_type!r} divides by all rows, so with a KL term (beta={config.beta}) a dropped "
                 "row cannot leave the normaliser exactly. Use --loss_type dapo, or --beta 0."
             )
+        check_critic(config, advantage)
         self.advantage, self.scorer, self.problems = advantage, scorer, problems or {}
         self.record = record if record is not None else PassRate()
         self.rollouts_dir = rollouts
@@ -148,11 +150,14 @@ class RLVRTrainer(ExactResume):
         out = self._sample_round(inputs)
         if mode == "train" and self._fresh is not None:
             out = self._fill_batch(self._fresh, out, inputs)
-        rollouts = self._rollouts(group_size)
+        values_NT = None if self.critic is None else self._values(self.critic, out)
+        rollouts = self._rollouts(group_size, values_NT)
         signal = None
         if self.advantage is not None:
             signal = self.advantage(rollouts, None)
             self._rewrite(out, signal, len(inputs))
+            if values_NT is not None:
+                self._add_targets(out, values_NT, signal.returns_PGT, mode)
         self._log_signal(mode, rollouts, signal)
         if mode == "train":
             if self.rollouts_dir is not None and self._captured["records"] and self.accelerator.is_main_process:
@@ -213,7 +218,7 @@ class RLVRTrainer(ExactResume):
         columns = {"prompt": self._logs["prompt"], "completion": self._logs["completion"], **self._logs["rewards"]}
         return {name: list(values)[-rows:] for name, values in columns.items()}
 
-    def _rollouts(self, group_size: int) -> Rollouts:
+    def _rollouts(self, group_size: int, values_NT: Tensor | None = None) -> Rollouts:
         rewards_NF = self._captured["rewards"].float().cpu()
         weights_F = self.reward_weights.float().cpu()
         reward_N = (rewards_NF * weights_F).nansum(1)
@@ -239,6 +244,7 @@ class RLVRTrainer(ExactResume):
             terms_PGF=rewards_NF.view(-1, group_size, rewards_NF.shape[1]),
             weights_F=weights_F,
             ids=ids,
+            values_PGT=None if values_NT is None else values_NT.float().cpu().unflatten(0, (-1, group_size)),
         )
 
     def _rewrite(self, out: dict[str, Any], signal: Signal, n_local: int) -> None:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from rlvr import content
 from rlvr.advantages.base import Transform
 from rlvr.advantages.batch_scale import batch_scale
+from rlvr.advantages.batch_whiten import batch_whiten
 from rlvr.advantages.chain import chain
 from rlvr.advantages.drop_near_impossible import drop_near_impossible
 from rlvr.advantages.drop_truncated import drop_truncated
 from rlvr.advantages.drop_zero_signal import drop_zero_signal
 from rlvr.advantages.explain import EXAMPLES, explain, explain_rows
+from rlvr.advantages.gae import gae
 from rlvr.advantages.gdpo import gdpo
 from rlvr.advantages.group_center import group_center
 from rlvr.advantages.group_scale import group_scale
@@ -20,7 +22,7 @@ from rlvr.advantages.mask_sign import mask_sign
 from rlvr.advantages.mean_scale import mean_scale
 from rlvr.advantages.pass_at_k import pass_at_k
 from rlvr.advantages.pkpo import pkpo
-from rlvr.advantages.recipes import dr_grpo, grpo, lite_ppo, maxrl, nsr, psr, reinforce, rloo, w_reinforce
+from rlvr.advantages.recipes import dr_grpo, grpo, lite_ppo, maxrl, nsr, ppo, psr, reinforce, rloo, w_reinforce
 from rlvr.advantages.signed import signed
 from rlvr.advantages.split_confidence import split_confidence
 from rlvr.advantages.weigh_sign import weigh_sign
@@ -30,12 +32,13 @@ TRANSFORMS: dict[str, Callable[..., Transform]] = {
     t.__name__: t
     for t in (
         group_center, group_scale, batch_scale, mean_scale, leave_one_out, pass_at_k, pkpo, gdpo, split_confidence,
+        gae, batch_whiten,
         signed, keep_positive, keep_negative, weigh_sign, mask_sign,
         drop_zero_signal, drop_truncated, drop_near_impossible,
     )
 }  # fmt: skip
 RECIPES: dict[str, Callable[..., chain]] = {
-    r.__name__: r for r in (grpo, dr_grpo, rloo, maxrl, lite_ppo, reinforce, psr, nsr, w_reinforce)
+    r.__name__: r for r in (grpo, dr_grpo, rloo, maxrl, lite_ppo, ppo, reinforce, psr, nsr, w_reinforce)
 }
 
 

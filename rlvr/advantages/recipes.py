@@ -5,7 +5,9 @@ drops has shaped the baseline. Put it first ("drop_truncated, grpo") to keep it 
 """
 
 from rlvr.advantages.batch_scale import batch_scale
+from rlvr.advantages.batch_whiten import batch_whiten
 from rlvr.advantages.chain import chain
+from rlvr.advantages.gae import gae
 from rlvr.advantages.group_center import group_center
 from rlvr.advantages.group_scale import group_scale
 from rlvr.advantages.keep_sign import keep_negative, keep_positive
@@ -68,6 +70,19 @@ def lite_ppo(eps: float = 1e-4, ddof: int = 1) -> chain:
     chain(group_center(), batch_scale(eps=0.0001, ddof=1))
     """
     return chain(group_center(), batch_scale(eps=eps, ddof=ddof))
+
+
+def ppo(gamma: float = 1.0, lam: float = 1.0, whiten: bool = True) -> chain:
+    """PPO's credit: GAE over the tokens (1506.02438), whitened over the batch; the clip is TRL's loss (1707.06347).
+
+    Wants `critic: separate` or `shared`; without one each token gets the discounted reward. Whitening is on because
+    the credit shrinks as the critic learns, and a learning rate should mean the same at both ends of a run. It is in
+    neither paper, and can make a small positive credit negative: turn it off for the raw one.
+
+    >>> ppo()
+    chain(gae(gamma=1.0, lam=1.0), batch_whiten(eps=0.0001, ddof=1))
+    """
+    return chain(gae(gamma=gamma, lam=lam), *([batch_whiten()] if whiten else []))
 
 
 def reinforce() -> chain:
