@@ -70,12 +70,7 @@ def test_the_order_of_groups_and_completions_does_not_matter(rollouts, text, ran
 
 
 @few
-@given(batches(min_groups=2), CHAINS.filter(lambda text: "batch_scale" not in text and text not in BATCH_WIDE))
-def test_groups_do_not_see_each_other(rollouts, text):
-    """Credit of the first group is the same without the others (batch_scale, lite_ppo, which holds it, and gdpo are the exception)."""
-
-
-@given(batches(min_groups=2), CHAINS.filter(lambda text: "batch_" not in text and text not in ("lite_ppo", "ppo")))
+@given(batches(min_groups=2), CHAINS.filter(lambda text: "batch_" not in text and text not in (*BATCH_WIDE, "ppo")))
 def test_groups_do_not_see_each_other(rollouts, text):
     """Credit of the first group is the same without the others (what scales or whitens a batch is the exception)."""
     first = rearranged(rollouts, torch.tensor([0]), torch.arange(rollouts.reward_PG.shape[1]))
