@@ -1,15 +1,12 @@
 """Finding: RLCR on a real 135M model raises pass@1 and repairs calibration (2507.16806, section 2 of the notes).
 
     python scripts/findings/calibration_smollm2.py            redraw from the committed evaluations
-    python scripts/findings/calibration_smollm2.py --rerun    train again first (about an hour on two cores)
+    python scripts/findings/calibration_smollm2.py --rerun    train again first (about 40 minutes on two cores)
 
-The criterion and the rule that chooses training problems were committed before the run. One seed; the recipe is
-`--config rlcr smollm2` on chosen training problems. Four commands: warm up, profile, (choose,) train.
+The criterion below was committed before the run. One seed; the recipe is `--config rlcr smollm2`, unchanged.
 """
 
 import argparse
-import json
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +17,6 @@ from rlvr.metrics import compare_evals, pass_at_1_by_task, summarise_eval
 from rlvr.metrics.records import Records
 from rlvr.plots.reliability import plot_reliability
 from rlvr.plots.style import figure_svg
-from rlvr.problems import load_problems
 from rlvr.runs import slug
 
 REPO = Path(__file__).parents[2]
@@ -30,7 +26,7 @@ RUN = REPO / "runs" / "finding-calibration-smollm2"
 SPEC = "arithmetic(levels=[0, 1, 2])"
 
 CRITERION = """\
-On 320 held-out problems with 8 samples each at temperature 1, same problems and same noise before (the warmed-up
+On 240 held-out problems with 8 samples each at temperature 1, same problems and same noise before (the warmed-up
 model) and after training, paired 95% bootstrap intervals over problems:
 
 1. the change of pass@1 is above 0;
@@ -41,46 +37,11 @@ model) and after training, paired 95% bootstrap intervals over problems:
 Reproduced: all four. Partly: some. Not: none."""
 
 
-def rlvr(*args: str) -> str:
-    """Run one rlvr command and return its standard output."""
-    command = [sys.executable, "-m", "rlvr", *args]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-
-
-def choose(profile: dict[str, Any], seed: int = 0) -> set[str]:
-    """Return the ids to train on: every problem solved by some samples but not all, and half as many others.
-
-    Only groups with right and wrong completions teach accuracy (22% of the last run's groups); the others keep the
-    stated confidence honest where the model is sure or lost.
-    """
-    mixed = [p["id"] for p in profile["problems"] if 0 < p["c"] < p["n"]]
-    others = [p["id"] for p in profile["problems"] if not 0 < p["c"] < p["n"]]
-    return {*mixed, *random.Random(seed).sample(others, min(len(others), len(mixed) // 2))}
-
-
-def rerun(run: Path = RUN) -> None:
-    """Warm up, profile 1,024 training problems with 4 samples each, choose, train, store the two evaluations."""
-    warm = rlvr("warmup", "--config", "rlcr", "smollm2")
-    shared = ["--max_completion_length", "64", "--system_prompt", "Answer in tags."]
-    profile = run.with_name(f"{run.name}-profile.json")
-    if not profile.is_file():
-        command = ["evaluate", warm, "--set", SPEC, "--split", "train", "--size", "1024", "--n", "4", *shared]
-        rlvr(*command, "--out", str(profile))
-    record = load_eval(profile)
-    kept = choose(record)
-    rows = run.with_name(f"{run.name}-problems.jsonl")
-    problems = {p.id: p for p in load_problems(SPEC, "train", 1024, 0)}
-    with rows.open("w", encoding="utf-8") as file:
-        for p in record["problems"]:
-            if p["id"] in kept:
-                row = {"id": p["id"], "prompt": problems[p["id"]].prompt, "answer": p["gold"], "rate": p["c"] / p["n"]}
-                file.write(json.dumps(row) + "\n")
-    rlvr(
-        "train", "--config", "rlcr", "smollm2", "--model", warm, "--sft_steps", "0",
-        "--data", f"jsonl(path={str(rows)!r}, id='id', verifier='number')", "--eval_data", SPEC,
-        "--eval_size", "320", "--max_steps", "24", "--output_dir", str(run), "--no_report",
-    )  # fmt: skip
-    store(run)
+def rerun() -> None:
+    """Train, then store the two evaluations in compact form."""
+    command = [sys.executable, "-m", "rlvr", "train", "--config", "rlcr", "smollm2", "--output_dir", str(RUN)]
+    subprocess.run([*command, "--no_report"], check=True)
+    store(RUN)
 
 
 def store(run: Path) -> None:
@@ -134,12 +95,9 @@ def redraw() -> None:
 
 **Claim** (2507.16806). A Brier term beside the correctness reward repairs the stated confidence and costs no accuracy.
 
-**Design.** `rlvr train --config rlcr smollm2` ([recipe](../../rlvr/recipes/smollm2.yaml)) on chosen problems: a
-warm-up of 40 x 16 worked solutions whose stated confidence is random; a profile of 1,024 training problems with 4
-samples each; training problems = all those with both right and wrong samples, and half as many of the others; then 24
-steps of 16 problems x 8 completions, full fine-tuning, one seed (42), levels 0, 1, 2 of the arithmetic ladder. Why
-chosen: in the run before, 22% of the training groups were mixed (a statement about training, read from its
-metrics.jsonl). No setting was chosen by looking at the test problems.
+**Design.** `rlvr train --config rlcr smollm2` ([recipe](../../rlvr/recipes/smollm2.yaml)): a warm-up of 40 x 16
+worked solutions whose stated confidence is random, then 30 steps of 16 problems x 8 completions, full fine-tuning,
+one seed (42), levels 0, 1, 2 of the arithmetic ladder. No setting was chosen by looking at the test problems.
 
 **Criterion, committed before the run.**
 
@@ -169,11 +127,10 @@ by construction, so it is judged by Brier.
 set, 120 test problems): pass@1 0.400 -> 0.425, +0.025 [-0.009, 0.060]; ECE -0.179 [-0.25, -0.11]; Brier -0.079
 [-0.101, -0.060]; skill over the constant -0.006 [-0.066, 0.034]: two of four points. (2) lr 5e-5 with 16 problems x 8:
 training accuracy fell from 50% to 9% at the sixth step; stopped there, its test problems never read
-([metrics](calibration_smollm2/collapsed_lr5e-5.jsonl)). (3) 30 steps of 16 x 8 at lr 2e-5, problems not chosen,
-240 test problems: pass@1 0.464 -> 0.485, +0.021 [-0.009, 0.055]; ECE -0.092 [-0.139, -0.040]; Brier -0.159
-[-0.190, -0.126]; skill over the constant +0.361 [0.24, 0.47]: three of four points.
+([metrics](calibration_smollm2/collapsed_lr5e-5.jsonl)). Then lr went back to 2e-5 for this run.
 
-**What would change it.** Several seeds, split credit (`--config dcpo`), and a correctness-only arm.
+**What would change it.** More completions (the noise of full fine-tuning falls with their total number), several
+seeds, split credit (`--config dcpo`), and a correctness-only arm.
 
 Redraw: `make findings`. Train again: `make findings RERUN=1`.
 """,

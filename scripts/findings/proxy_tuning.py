@@ -37,7 +37,7 @@ from rlvr.records import Problem
 REPO = Path(__file__).parents[2]
 STORE = REPO / "docs" / "findings" / "proxy_tuning"
 PAGE = STORE.with_suffix(".md")
-SET = Path(__file__).with_name("three_digits.py")
+SET = Path(__file__).parent / "parts" / "three_digits.py"
 
 SEEDS = range(8)
 SIZES = {"small": (32, 2), "large": (64, 3)}  # width, layers
@@ -70,7 +70,7 @@ Reproduced: every point that is not void, and at least three are not. Partly: so
 
 @cache
 def content() -> ModuleType:
-    """The problem set scripts/findings/three_digits.py."""
+    """The problem set scripts/findings/parts/three_digits.py."""
     return problem_set(str(SET))
 
 
