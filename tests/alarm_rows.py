@@ -4,6 +4,7 @@ python -m tests.alarm_rows        (two minutes; the rows are committed, so nobod
 """
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def rows(name: str) -> list[dict]:
 
 
 if __name__ == "__main__":
-    body = ",\n".join(
-        f" {json.dumps(name)}: [\n  " + ",\n  ".join(json.dumps(row) for row in rows(name)) + "\n ]" for name in RUNS
-    )
-    STORE.write_text("{\n" + body + "\n}\n")
+    stored = json.loads(STORE.read_text()) if STORE.is_file() else {}
+    stored |= {name: rows(name) for name in sys.argv[1:] or RUNS}
+    lines = (f'"{name}": [\n' + ",\n".join(map(json.dumps, stored[name])) + "\n]" for name in RUNS if name in stored)
+    STORE.write_text("{\n" + ",\n".join(lines) + "\n}\n")

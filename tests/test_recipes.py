@@ -37,12 +37,13 @@ def test_a_recipe_trains_and_logs_nothing_undocumented(name, tmp_path):
     extra = ["--profile_n", "2"] if "profile_n" in settings else []
     run, rows = trained(tmp_path / name, "--config", name, "tiny", *SMALL, *extra)
     assert [row["step"] for row in rows] == [1, 2]
-    assert all(math.isfinite(row[key]) for row in rows for key in ("loss", "grad_norm", "accuracy"))
+    assert all(math.isfinite(row[key]) for row in rows for key in ("loss", "grad_norm"))
     assert len(list(run.rollouts.glob("*.parquet"))) == 2 // settings.get("num_iterations", 1)
     used = yaml.safe_load(run.config.read_text())
     assert used["advantage"] == settings["advantage"] and used["rewards"] == settings["rewards"]
     documented = (REPO / "docs" / "metrics.md").read_text()
-    for key in rows[0]:
+    assert "accuracy" in rows[0]
+    for key in rows[0] | rows[1]:
         stem = f"{key.split('/')[0]}/<" if key.startswith(("rewards/", "dropped/")) else f"{key}`"
         assert f"`{stem}" in documented, f"{key} is logged but docs/metrics.md does not explain it"
 

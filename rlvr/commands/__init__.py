@@ -21,36 +21,6 @@ COMMANDS = (
     "ls",
     "cp",
 )
-COMMANDS = (
-    "train",
-    "warmup",
-    "evaluate",
-    "ablate",
-    "select",
-    "decide",
-    "decode",
-    "calibrate",
-    "report",
-    "check",
-    "explain",
-    "ls",
-    "cp",
-)
-COMMANDS = (
-    "train",
-    "warmup",
-    "evaluate",
-    "ablate",
-    "select",
-    "decide",
-    "decode",
-    "calibrate",
-    "report",
-    "check",
-    "explain",
-    "ls",
-    "cp",
-)
 
 
 def load(name: str) -> ModuleType:
