@@ -48,10 +48,11 @@ def shaped(record, completion_ids, **kwargs):
 def trainer(folder, tries, *, steps=3, rows=12, **kwargs):
     model, tokenizer = build_tiny(seed=3, hidden=64, layers=2)
     rollouts = kwargs.pop("rollouts", None)
+    usual = {"save_strategy": "no", "per_device_train_batch_size": GROUP * PROMPTS}
     config = TrainConfig(
-        output_dir=str(folder), per_device_train_batch_size=GROUP * PROMPTS, num_generations=GROUP, max_steps=steps,
+        output_dir=str(folder), num_generations=GROUP, max_steps=steps,
         max_completion_length=6, learning_rate=1e-3, bf16=False, use_cpu=True, lr_scheduler_type="constant",
-        dynamic_sampling_tries=tries, **({"save_strategy": "no"} | kwargs),
+        dynamic_sampling_tries=tries, **(usual | kwargs),
     )  # fmt: skip
     data = Dataset.from_list([{"prompt": p.prompt, "id": p.id} for p in list(PROBLEMS.values())[:rows]])
     return RLVRTrainer(
