@@ -23,10 +23,10 @@ class SamplingPass(ExactResume):
         super().__init__(*args, **kwargs)
 
     def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs):
-        if self._presampled:
-            exact, logps = [s.exact_logps for s in self._presampled], [s.logps for s in self._presampled]
-            self._sampled_logps = None if None in exact else exact
-            return [s.ids for s in self._presampled], None if None in logps else logps
+        if self._presampled:  # either all of them know their log-probabilities or none
+            known = self._presampled
+            self._sampled_logps = [s.exact_logps for s in known if s.exact_logps is not None] or None
+            return [s.ids for s in known], [s.logps for s in known if s.logps is not None] or None
         if not self._engine_fits(images, multimodal_fields):
             return super()._generate_single_turn(
                 prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs
