@@ -63,7 +63,7 @@ class TrainConfig(GRPOConfig):
         "grpo", "Advantage specs, applied in order: 'grpo, drop_near_impossible(threshold=0.05)'."
     )
     dynamic_sampling_tries: int = _setting(
-        0, "Extra batches to fill places of all-right and all-wrong groups; 0 is off."
+        0, "Tries to replace all-right and all-wrong groups by fresh problems' (DAPO); 0 is off."
     )
     difficulty_band: list[float] = _setting(
         [], "Draw problems whose pass rate lies in [low, high]; [] is a fixed order."

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rlvr.files import replacing
 from rlvr.rollouts import Completion, Signal
+from rlvr.select.pass_rate import THROWN
 
 
 def write_rollouts(
@@ -20,24 +21,31 @@ def write_rollouts(
     reward: Tensor,
     signal: Signal | None,
     propensity: Tensor | None = None,
+    thrown: Sequence[Completion] = (),
 ) -> None:
     """Write the completions of one generation batch (P * G rows, prompt-major), atomically.
 
     `terms` maps each reward term to its value per completion (NaN: not applicable); `reward` is (P, G).
     `propensity` (P,) is the probability with which each problem was drawn, null where the order was fixed.
-    `dropped_by` names the transform that removed a completion, or is null.
+    `dropped_by` names the transform that removed a completion, or is null. `thrown` are whole groups that dynamic
+    sampling did not use: they follow, without a reward, dropped by "thrown_away".
     """
     group_size = reward.shape[1]
+    unused = [None] * len(thrown)
+    records = [*records, *thrown]
     n = len(records)
     adv: list[float | None] = [None] * n
     keep: list[bool | None] = [None] * n
     dropped_by: list[str | None] = [None] * n
     if signal is not None:
         per_row = signal.adv if signal.adv.dim() == 2 else signal.adv.mean(-1)
-        adv, keep = per_row.reshape(-1).tolist(), signal.keep_PG.reshape(-1).tolist()
+        adv = [*per_row.reshape(-1).tolist(), *unused]
+        keep = [*signal.keep_PG.reshape(-1).tolist(), *(False for _ in thrown)]
         for name, mask in signal.dropped.items():
             for i in mask.reshape(-1).nonzero()[:, 0].tolist():
                 dropped_by[i] = name
+    dropped_by[n - len(thrown) :] = [THROWN] * len(thrown)
+    drawn = [None] * n if propensity is None else [*propensity.repeat_interleave(group_size).tolist(), *unused]
     columns = {
         "step": [step] * n,
         "group": [i // group_size for i in range(n)],
@@ -52,14 +60,15 @@ def write_rollouts(
         "format_ok": [c.format_ok for c in records],
         "n_tokens": [c.n_tokens for c in records],
         "truncated": [c.truncated for c in records],
-        **{f"term/{name}": pa.array(values, pa.float64(), from_pandas=True) for name, values in terms.items()},
-        "reward": pa.array(reward.reshape(-1).tolist(), pa.float64(), from_pandas=True),
+        **{
+            f"term/{name}": pa.array([*values, *unused], pa.float64(), from_pandas=True)
+            for name, values in terms.items()
+        },
+        "reward": pa.array([*reward.reshape(-1).tolist(), *unused], pa.float64(), from_pandas=True),
         "advantage": pa.array(adv, pa.float64()),
         "keep": pa.array(keep, pa.bool_()),
         "dropped_by": pa.array(dropped_by, pa.string()),
-        "propensity": pa.array(
-            [None] * n if propensity is None else propensity.repeat_interleave(group_size).tolist(), pa.float64()
-        ),
+        "propensity": pa.array(drawn, pa.float64()),
     }
     with replacing(path) as temporary:
         pq.write_table(pa.table(columns), temporary)

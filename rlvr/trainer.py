@@ -1,19 +1,18 @@
-"""RLVRTrainer: what the signal is. With training_pass.py (how it is computed) and exact_resume.py the seam into TRL.
+"""RLVRTrainer: what the signal is. With sampling_pass.py, training_pass.py and exact_resume.py the seam into TRL.
 
-Only these three files touch TRL's private names.
+Only these four files touch TRL's private names.
 
 Thin wraps, never a copied method. What is captured and what is rewritten:
 
     _calculate_rewards               parse and verify each completion once; keep the gathered rewards
-    _generate_and_score_completions  rewards -> Rollouts -> chain -> Signal -> advantages, loss mask, normaliser
-    _generate_single_turn            the in-process engine samples (vLLM and the rest stay TRL's)
+    _generate_and_score_completions  which problems; rewards -> Rollouts -> chain -> Signal -> advantages, mask, divisor
     evaluate                         leaves every RNG as it was
 
 With no rlvr option set it behaves as GRPOTrainer does. Read in TRL 1.16; tests/test_trl_contract.py holds each hook.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +21,16 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from rlvr.advantages import Transform
-from rlvr.config import TrainConfig
+from rlvr.callbacks import say
 from rlvr.critic import check_critic
 from rlvr.errors import SpecError
-from rlvr.exact_resume import ExactResume
-from rlvr.generate import Engine, Sampling
 from rlvr.rollouts import Completion, Problem, Rollouts, Signal
 from rlvr.rollouts_file import write_rollouts
+from rlvr.sampling_pass import SamplingPass
 from rlvr.score import Scorer
 from rlvr.select.difficulty_sampler import DifficultySampler
-from rlvr.select.dynamic_sampling import FreshProblems, fill, merge_batches, mixed_groups, take_rows
+from rlvr.select.dynamic_sampling import Filled, Group, Sample, fill
+from rlvr.select.fresh_problems import FreshProblems
 from rlvr.select.pass_rate import PassRate
 from rlvr.select.propensity import ipw_mean, self_normalised_mean
 from rlvr.signal_metrics import signal_metrics
@@ -52,7 +51,7 @@ def term_function(term: Term):
     return reward
 
 
-class RLVRTrainer(ExactResume):
+class RLVRTrainer(SamplingPass):
     """GRPOTrainer with composable advantages, honest filters and an in-process rollout engine.
 
     Args (all optional, beyond GRPOTrainer's):
@@ -91,19 +90,14 @@ class RLVRTrainer(ExactResume):
         self.record = record if record is not None else PassRate()
         self.rollouts_dir = rollouts
         self._captured: dict[str, Any] = {}
-        self._engine: Engine | None = None
-        self._round = 0  # of dynamic sampling, within one generation batch
         self._fresh: FreshProblems | None = None
         self._difficulty: DifficultySampler | None = None
         self._propensity_P: Tensor | None = None  # with which this batch's problems were drawn
         super().__init__(*args, **kwargs)
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         if getattr(self.args, "dynamic_sampling_tries", 0):
-            if self.accelerator.num_processes > 1:
-                raise SpecError(
-                    f"dynamic_sampling_tries={self.args.dynamic_sampling_tries} runs in one process, but this launch "
-                    f"has {self.accelerator.num_processes}: replaced groups would have to move between processes."
-                )
+            if scorer is None or advantage is None:
+                raise SpecError("dynamic_sampling_tries needs a scorer, which says what is right, and an advantage.")
             self._fresh = FreshProblems(len(self.train_dataset), seed + 1)  # another order than the epochs'
         if band := getattr(self.args, "difficulty_band", []):
             self._difficulty = DifficultySampler(tuple(band), self.args.difficulty_floor, seed)
@@ -116,14 +110,9 @@ class RLVRTrainer(ExactResume):
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
         records = None
-        truncated = [not ids or ids[-1] not in self.eos_token_ids for ids in completion_ids_list]
         if self.scorer is not None:
-            records = self.scorer(
-                [self.problems[row["id"]] for row in inputs],
-                [c[0]["content"] if isinstance(c, list) else c for c in completions],
-                [len(ids) for ids in completion_ids_list],
-                truncated,
-            )
+            texts = [c[0]["content"] if isinstance(c, list) else c for c in completions]
+            records = self._judge(inputs, texts, completion_ids_list)
             inputs = [{**row, "record": record} for row, record in zip(inputs, records, strict=True)]
         rewards_NF = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         split = [
@@ -136,36 +125,60 @@ class RLVRTrainer(ExactResume):
             "tokens": gather_object([len(ids) for ids in completion_ids_list]),
             "records": None if records is None else gather_object(records),
             "ids": gather_object([str(row.get("id", "")) for row in inputs]),
-            "truncated": gather_object(truncated),
+            "truncated": gather_object(self._truncated(completion_ids_list)),
         }
         return rewards_NF
+
+    def _truncated(self, completion_ids_list) -> list[bool]:
+        return [not ids or ids[-1] not in self.eos_token_ids for ids in completion_ids_list]
+
+    def _judge(self, rows, texts, completion_ids_list) -> list[Completion]:
+        assert self.scorer is not None
+        lengths = [len(ids) for ids in completion_ids_list]
+        problems = [self.problems[row["id"]] for row in rows]
+        return self.scorer(problems, texts, lengths, self._truncated(completion_ids_list))
 
     # ------------------------------------------------------------------ the signal: reward -> credit
 
     def _generate_and_score_completions(self, inputs):
         mode = "train" if self.model.training else "eval"
         group_size = self.num_generations if mode == "train" else self.num_generations_eval
-        if mode == "train" and self._difficulty is not None:
-            inputs = self._draw(self._difficulty, len(inputs) // group_size)
-        out = self._sample_round(inputs)
-        if mode == "train" and self._fresh is not None:
-            out = self._fill_batch(self._fresh, out, inputs)
+        filled = None
+        try:
+            if mode == "train" and self._difficulty is not None:
+                inputs = self._draw(self._difficulty, len(inputs) // group_size)
+            if mode == "train" and self._fresh is not None:
+                filled = self._fill_batch(self._fresh, inputs)
+                self._presampled = self._local([s for group in filled.batch for s in group], len(inputs))
+                inputs = [dict(s.row) for s in self._presampled]
+            out = super()._generate_and_score_completions(inputs)
+        finally:
+            self._sampled_logps, self._presampled, self._rows_sampled = None, [], 0
         values_NT = None if self.critic is None else self._values(self.critic, out)
         rollouts = self._rollouts(group_size, values_NT)
         signal = None
         if self.advantage is not None:
-            signal = self.advantage(rollouts, None)
+            signal = Signal.start(rollouts)
+            if filled is not None and filled.unfilled:  # before the chain: they are in no baseline either
+                rest_PG = torch.zeros_like(signal.keep_PG)
+                rest_PG[-filled.unfilled :] = True
+                signal = signal.drop("dynamic_sampling", rest_PG)
+            signal = self.advantage(rollouts, signal)
             self._rewrite(out, signal, len(inputs))
             if values_NT is not None:
                 self._add_targets(out, values_NT, signal.returns_PGT, mode)
         self._log_signal(mode, rollouts, signal)
         if mode == "train":
+            thrown = filled.thrown_records if filled is not None else []
             if self.rollouts_dir is not None and self._captured["records"] and self.accelerator.is_main_process:
-                self._write_rollouts(self.rollouts_dir, rollouts, signal)
+                self._write_rollouts(self.rollouts_dir, rollouts, signal, thrown)
             self._log_draws(rollouts)
             # After the decision: a filter judges a problem by its past, not by the outcome it is about to filter.
             self.record.discount(getattr(self.args, "record_discount", 1.0))
             self.record.update(rollouts.ids, rollouts.correct_PG, rollouts.scored_PG)
+            for c in thrown:  # observed all the same
+                if c.correct is not None:
+                    self.record.add(c.problem.id, 1, int(c.correct))
         return out
 
     def _draw(self, sampler: DifficultySampler, count: int) -> list[dict[str, Any]]:
@@ -176,47 +189,45 @@ class RLVRTrainer(ExactResume):
         mine = self._local(index_P, count).tolist()
         return [row for i in mine for row in [self.train_dataset[i]] * self.num_generations]
 
-    def _sample_round(self, inputs) -> dict[str, Any]:
-        """Sample and score one generation batch by TRL's own method; `_captured` then holds what it saw."""
-        try:
-            return super()._generate_and_score_completions(inputs)
-        finally:
-            self._sampled_logps = None
-
-    def _fill_batch(self, fresh: FreshProblems, out: dict[str, Any], inputs) -> dict[str, Any]:
+    def _fill_batch(self, fresh: FreshProblems, inputs) -> Filled:
         """Replace groups that are not mixed by mixed groups of fresh problems (rlvr/select/dynamic_sampling.py)."""
-        group_size, needed = self.num_generations, len(inputs) // self.num_generations
-        batches, captured, logs = [out], [self._captured], [self._newest_logs(len(inputs))]
-        seen = [self._rollouts(group_size)]
-        mixed = [mixed_groups(seen[0].correct_PG, seen[0].scored_PG)]
-        while sum(int(m.sum()) for m in mixed) < needed and self._round < self.args.dynamic_sampling_tries:
-            self._round += 1
-            problems = [self.train_dataset[i] for i in fresh.take(needed)]
-            batches.append(self._sample_round([row for row in problems for _ in range(group_size)]))
-            captured.append(self._captured)
-            logs.append(self._newest_logs(len(inputs)))
-            seen.append(self._rollouts(group_size))
-            mixed.append(mixed_groups(seen[-1].correct_PG, seen[-1].scored_PG))
-        self._round = 0
-        places = fill(mixed)
-        rows = [(r, p * group_size + g) for r, p in places for g in range(group_size)]
-        self._captured = {key: take_rows([c[key] for c in captured], rows) for key in captured[0]}
-        for key, values in self._newest_logs(len(inputs)).items():
-            log = self._logs["rewards"][key] if key in self._logs["rewards"] else self._logs[key]
-            log.extend(take_rows([found[key] for found in logs], rows) if values else [])
-        metrics = self._metrics["train"]
-        metrics["dynamic/rollouts"].append(len(batches) * len(inputs))
-        metrics["dynamic/filled"].append(sum(int(mixed[r][p]) for r, p in places) / needed)
-        used = set(places)
-        for r, rollouts in enumerate(seen):  # thrown away, but observed; the groups that stay are counted later
-            gone = [p for p in range(needed) if (r, p) not in used]
-            self.record.update([rollouts.ids[p] for p in gone], rollouts.correct_PG[gone], rollouts.scored_PG[gone])
-        return merge_batches(batches, rows)
+        size, world, tries = self.num_generations, self.accelerator.num_processes, self.args.dynamic_sampling_tries
+        unit = world // math.gcd(world, size)  # so many groups give every process as many completions
+        row_of = {problem_id: row for row, problem_id in enumerate(self.train_dataset["id"])}
 
-    def _newest_logs(self, rows: int) -> dict[str, list[Any]]:
-        """What TRL's completions table holds of the newest batch, by column."""
-        columns = {"prompt": self._logs["prompt"], "completion": self._logs["completion"], **self._logs["rewards"]}
-        return {name: list(values)[-rows:] for name, values in columns.items()}
+        def more(count: int) -> list[Group]:
+            index = fresh.take(-(-count // unit) * unit, seen)
+            index = index[: len(index) // unit * unit]
+            seen.update(index)
+            rows = [row for i in index for row in [self.train_dataset[i]] * size]
+            return self._sample(self._local(rows, len(rows) // world))
+
+        first = self._sample(inputs)
+        seen = {row_of[group[0].record.problem.id] for group in first}
+        filled = fill(first, tries, more)
+        self.state.num_input_tokens_seen += filled.thrown_tokens
+        for name, value in filled.metrics().items():
+            self._metrics["train"][name].append(value)
+        if filled.unfilled:
+            say(
+                f"step {self.state.global_step + 1}: after {filled.tries} more tries (at most {tries}) "
+                f"{filled.unfilled} of {len(first)} groups are all right or all wrong; they take no part"
+            )
+        return filled
+
+    def _sample(self, rows) -> list[Group]:
+        """Sample and verify one completion for each row; return the groups of all processes."""
+        if not rows:
+            return []
+        prompt_ids, *extra = self._tokenize_prompts([row["prompt"] for row in rows])
+        ids, logps = self._generate_single_turn(prompt_ids, *extra, self.num_generations)
+        self._rows_sampled += len(rows) * self.accelerator.num_processes
+        texts = self.processing_class.batch_decode(ids, skip_special_tokens=True)
+        none = [None] * len(rows)
+        columns = (rows, map(len, prompt_ids), ids, logps or none, self._sampled_logps or none)
+        records = self._judge(rows, texts, ids)
+        samples = gather_object([Sample(*values) for values in zip(*columns, records, strict=True)])
+        return [samples[i : i + self.num_generations] for i in range(0, len(samples), self.num_generations)]
 
     def _rollouts(self, group_size: int, values_NT: Tensor | None = None) -> Rollouts:
         rewards_NF = self._captured["rewards"].float().cpu()
@@ -268,8 +279,8 @@ class RLVRTrainer(ExactResume):
         # A deque as long as the generation batch: this replaces the advantages which TRL computed but nobody used.
         self._logs["advantages"].extend((adv_N if adv_N.dim() == 1 else adv_N.mean(-1)).tolist())
 
-    def _local(self, rows_N: Tensor, n_local: int) -> Tensor:
-        """Return this process's rows of a gathered tensor."""
+    def _local(self, rows_N: Any, n_local: int) -> Any:
+        """Return this process's rows of a gathered tensor or list."""
         return rows_N[self.accelerator.process_index * n_local :][:n_local]
 
     # ------------------------------------------------------------------ what is logged (docs/metrics.md)
@@ -288,7 +299,9 @@ class RLVRTrainer(ExactResume):
             metrics["accuracy/self_normalised"].append(self_normalised_mean(rate_P, self._propensity_P))
             metrics["difficulty/propensity"].append(float(self._propensity_P.mean()))
 
-    def _write_rollouts(self, folder: Path, rollouts: Rollouts, signal: Signal | None) -> None:
+    def _write_rollouts(
+        self, folder: Path, rollouts: Rollouts, signal: Signal | None, thrown: Sequence[Completion]
+    ) -> None:
         write_rollouts(
             folder / f"step-{self.state.global_step + 1:05d}.parquet",
             step=self.state.global_step + 1,
@@ -297,57 +310,7 @@ class RLVRTrainer(ExactResume):
             reward=rollouts.reward_PG,
             signal=signal,
             propensity=self._propensity_P,
-        )
-
-    # ------------------------------------------------------------------ sampling
-
-    def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs):
-        if not self._engine_fits(images, multimodal_fields):
-            return super()._generate_single_turn(
-                prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs
-            )
-        if self._engine is None:
-            self._engine = Engine(
-                self.accelerator.unwrap_model(self.model),
-                self.eos_token_ids,
-                self._tokenizer.pad_token_id,
-                self.args.sampling_precision,
-            )
-        self._engine.refresh()
-        group = num_generations
-        whole = len(prompt_ids) % group == 0 and all(
-            prompt == prompt_ids[i - i % group] for i, prompt in enumerate(prompt_ids)
-        )
-        if not whole:  # a group straddles two processes: sample row by row
-            group = 1
-        seed = self.args.sampling_seed if self.args.sampling_seed is not None else self.args.seed
-        samples = self._engine.generate(
-            prompt_ids[::group],
-            group,
-            Sampling(self.max_completion_length, self.temperature, self.top_p, self.top_k or 0),
-            # A stream of its own for every generation batch and round of it; `_step` is part of the checkpoint.
-            seed=2 * (seed * 1_000_003 + self._step) + int(not self.model.training) + self._round * 2**40,
-            first_row=self.accelerator.process_index * len(prompt_ids),
-        )
-        self._metrics["train" if self.model.training else "eval"]["sampling/tokens_per_second"].append(
-            samples.tokens / max(samples.seconds, 1e-9)
-        )
-        # Exact in the policy's own precision, untruncated; with a KL term the same call would ask for the reference's.
-        plain = (self.top_p, self.top_k or 0, self.beta) == (1.0, 0, 0.0)
-        if plain and self.args.sampling_precision == torch.float32 and not (self.args.bf16 or self.args.fp16):
-            self._sampled_logps = samples.logps
-        return samples.ids, None
-
-    def _engine_fits(self, images, multimodal_fields) -> bool:
-        """Whether the in-process engine can sample this batch exactly as asked; else TRL does."""
-        args = self.args
-        sharded = args.deepspeed is not None or bool(args.fsdp)  # weights must be gathered first, as TRL does
-        return (
-            isinstance(args, TrainConfig)
-            and args.engine == "rlvr"
-            and not (self.use_vllm or self.use_transformers_continuous_batching or self._is_vlm or sharded)
-            and not (images or multimodal_fields or args.generation_kwargs or args.min_p)
-            and args.repetition_penalty == 1.0
+            thrown=thrown,
         )
 
     # ------------------------------------------------------------------ resume, evaluation

@@ -1,11 +1,18 @@
 """Drawing by difficulty: the floor holds, propensities are true, the naive loop locks in and this one does not."""
 
+import math
+
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlvr.advantages import drop_near_impossible
+from rlvr.cli import main
 from rlvr.errors import SpecError
+from rlvr.rollouts import Rollouts
+from rlvr.runs import RunDir, read_metrics
 from rlvr.select.difficulty_sampler import DifficultySampler, draw_probabilities
 from rlvr.select.pass_rate import PassRate
 from rlvr.select.propensity import ipw_mean, self_normalised_mean
@@ -69,6 +76,38 @@ def test_discount_is_a_geometric_sum():
         record.discount(0.0)
 
 
+def test_a_fading_record_gives_near_impossible_problems_another_chance():
+    """0 of 16 stands at 0.5 / 17 = 0.029; over 0.05 once n <= 9: ln(16 / 9) / -ln 0.99 = 57.2 batches, so the 58th."""
+    record, keep = PassRate({"a": (16, 0)}), drop_near_impossible(threshold=0.05)
+    for batch in range(1, 60):
+        record.discount(0.99)
+        attempts_P, successes_P = record.lookup(["a"])
+        kept = keep(Rollouts.of([[1.0, 0.0]], attempts_P=attempts_P, successes_P=successes_P)).keep_PG.all()
+        assert kept == (batch >= 58), batch
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=1, max_size=20), st.floats(0.05, 1))
+def test_the_posterior_under_discount_has_its_closed_form(batches, factor):
+    """n_t = sum_s d^(t - s) n_s, and the mean is (s_t + a) / (n_t + a + b)."""
+    record = PassRate()
+    for attempts, successes in batches:
+        record.discount(factor)
+        record.add("a", attempts, min(attempts, successes))
+    age = range(len(batches) - 1, -1, -1)
+    n = math.fsum(a * factor**k for (a, _), k in zip(batches, age, strict=True))
+    c = math.fsum(min(a, b) * factor**k for (a, b), k in zip(batches, age, strict=True))
+    assert record.posterior_mean("a", prior=(2, 3)) == pytest.approx((c + 2) / (n + 5))
+
+
+def test_a_record_that_never_faded_is_written_as_integers(tmp_path):
+    record = PassRate({"a": (8, 2)})
+    for factor, kind in ((1.0, "int64"), (0.9, "double")):
+        record.discount(factor)
+        record.to_parquet(tmp_path / "d.parquet")
+        assert str(pq.read_schema(tmp_path / "d.parquet").field("attempts").type) == kind
+
+
 def test_a_discounted_record_survives_the_disk(tmp_path):
     record = PassRate({"a": (8, 2)})
     record.discount(0.9)
@@ -97,3 +136,39 @@ def test_the_naive_loop_locks_in_and_the_corrected_one_does_not():
     naive, corrected = locked_out(floor=0.0, discount=1.0), locked_out(floor=0.2, discount=0.98)
     assert naive > 0.2  # unlucky at first, never drawn again, although all problems are now worth training on
     assert corrected == 0.0
+
+
+def test_resume_draws_what_an_uninterrupted_run_draws(tmp_path):
+    from tests.test_dynamic_sampling import trainer
+
+    common = {"difficulty_band": [0.2, 0.8], "record_discount": 0.9, "save_strategy": "steps", "save_steps": 2}
+    whole = trainer(tmp_path / "whole", 0, steps=4, **common)
+    whole.train()
+    trainer(tmp_path / "cut", 0, steps=2, **common).train()
+    second = trainer(tmp_path / "cut", 0, steps=4, **common)
+    second.train(resume_from_checkpoint=str(tmp_path / "cut" / "checkpoint-2"))
+    assert second.record == whole.record
+    for a, b in zip(second.model.parameters(), whole.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_recipe_logs_propensities_and_what_they_say(tmp_path, monkeypatch):
+    """Through the command: each estimate recomputed from the rollouts file, by hand."""
+    monkeypatch.setenv("RLVR_CACHE", str(tmp_path / "cache"))
+    run, size = RunDir(tmp_path / "run"), 24
+    flags = ["--sft_steps", "20", "--max_steps", "2", "--eval_size", "0", "--train_size", str(size), "--no_report"]
+    flags += ["--per_device_train_batch_size", "32", "--num_generations", "4", "--profile_n", "2"]
+    assert main(["train", "--config", "difficulty", "tiny", *flags, "--output_dir", str(run.path)]) == 0
+    for file, logged in zip(sorted(run.rollouts.glob("*")), read_metrics(run.metrics), strict=True):
+        rows = pq.read_table(file).to_pylist()
+        draws = [
+            (rows[i]["propensity"], sum(r["correct"] for r in rows[i : i + 4]) / 4) for i in range(0, len(rows), 4)
+        ]
+        assert len(draws) == 8
+        assert all(0.2 / size <= p <= 1 for p, _ in draws)
+        assert logged["accuracy"] == pytest.approx(sum(y for _, y in draws) / 8)
+        assert logged["accuracy/ipw"] == pytest.approx(sum(y / p for p, y in draws) / 8 / size)
+        weight = sum(1 / p for p, _ in draws)
+        assert logged["accuracy/self_normalised"] == pytest.approx(sum(y / p for p, y in draws) / weight)
+    fresh = PassRate.from_parquet(run.difficulty)
+    assert any(n != int(n) for n, _ in fresh.counts.values())  # it has faded

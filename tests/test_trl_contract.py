@@ -24,6 +24,7 @@ SIGNATURES = {
         "num_generations",
         "has_tool_images",
     ],
+    "_tokenize_prompts": ["self", "prompts"],
     "_get_train_sampler": ["self", "dataset"],
     "_save_checkpoint": ["self", "model", "trial"],
     "_load_optimizer_and_scheduler": ["self", "checkpoint"],

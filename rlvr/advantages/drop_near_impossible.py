@@ -15,7 +15,7 @@ class drop_near_impossible(Transform):
     current group does not count: a filter that looked at the outcome it filters would keep exactly the
     lucky successes, whose standardised advantage is sqrt(G - 1). The prior says how much evidence it takes:
     with the default one an unseen problem stands at 0.5, 0 of 8 at 0.056 (both stay), 0 of 16 at 0.029
-    (goes).
+    (goes). Where the record fades (`--record_discount`), a dropped problem returns once its evidence is old.
 
     Dropped groups leave the loss and its normaliser; nothing is sampled again. Reads `correct`, never the
     reward.

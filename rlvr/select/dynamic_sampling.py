@@ -1,91 +1,120 @@
 """Dynamic sampling: groups that teach nothing are replaced by mixed groups of fresh problems (DAPO, 2503.14476).
 
-A group is *mixed* when it holds a right and a wrong completion, read from `correct`, never from the shaped reward. This
-is the third meaning of "drop": not zero credit, not leaving the loss, but sampling again, so it costs rollouts, which
-are counted. What is thrown away was still observed: the pass-rate record gets it.
+This is the third meaning of "drop": not zero credit, not leaving the loss, but sampling again, so it costs rollouts,
+which are counted. It is settled before TRL sees the batch, whose metrics and tables then hold each completion once.
+What is thrown away was still observed: the pass-rate record gets it.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
+from rlvr.records import Completion
 
 
-def mixed_groups(correct_PG: Tensor, scored_PG: Tensor) -> Tensor:
-    """Return which groups (P,) hold both a right and a wrong completion; a failed verification is neither.
+@dataclass(frozen=True)
+class Sample:
+    """One sampled completion, as every process knows it.
 
-    >>> mixed_groups(torch.tensor([[True, False], [True, True]]), torch.ones(2, 2, dtype=torch.bool))
-    tensor([ True, False])
-    """
-    return (correct_PG & scored_PG).any(1) & (~correct_PG & scored_PG).any(1)
-
-
-def fill(mixed_RP: Sequence[Tensor]) -> list[tuple[int, int]]:
-    """Return (round, group) for each of P places: round 0's, but later mixed groups where they are not mixed.
-
-    Later rounds fill in the order in which they came; what cannot be filled stays as it was.
-
-    >>> fill([torch.tensor([True, False, False]), torch.tensor([False, True, False])])
-    [(0, 0), (1, 1), (0, 2)]
-    """
-    spare = [(r, int(p)) for r, mixed_P in enumerate(mixed_RP) if r for p in mixed_P.nonzero()[:, 0]]
-    return [(0, p) if good or not spare else spare.pop(0) for p, good in enumerate(mixed_RP[0].tolist())]
-
-
-def take_rows(rounds: Sequence[Any], rows: Sequence[tuple[int, int]]) -> Any:
-    """Return the chosen (round, row) entries of what each round has: a tensor, a list, or None everywhere."""
-    if rounds[0] is None:
-        return None
-    chosen = [rounds[r][i] for r, i in rows]
-    return torch.stack(chosen) if isinstance(rounds[0], Tensor) else chosen
-
-
-def merge_batches(batches: Sequence[dict[str, Any]], rows: Sequence[tuple[int, int]]) -> dict[str, Any]:
-    """Return TRL's batch of the chosen (round, row): prompts padded on the left, completions on the right.
-
-    Scalars are recounted (`num_items_in_batch`, the completion tokens that are scored) or kept from the first round.
-
-    >>> one, two = torch.tensor([[1, 2]]), torch.tensor([[3]])
-    >>> batches = [{"completion_ids": ids, "completion_mask": torch.ones_like(ids)} for ids in (one, two)]
-    >>> merge_batches(batches, [(0, 0), (1, 0)])["completion_ids"]
-    tensor([[1, 2],
-            [3, 0]])
-    """
-    merged = {}
-    for key, first in batches[0].items():
-        values = [batch[key] for batch in batches]
-        if isinstance(first, Tensor) and first.dim() == 2:
-            values = _same_width(values, left=key.startswith("prompt"))
-        merged[key] = first if isinstance(first, Tensor) and first.dim() == 0 else take_rows(values, rows)
-    if "num_items_in_batch" in merged:
-        scored = merged["completion_mask"] * merged.get("tool_mask", 1)
-        merged["num_items_in_batch"] = scored.sum().to(merged["num_items_in_batch"])
-    return merged
-
-
-def _same_width(values: Sequence[Tensor], left: bool) -> list[Tensor]:
-    width = max(v.shape[1] for v in values)
-    gaps = [width - v.shape[1] for v in values]
-    return [torch.nn.functional.pad(v, (gap, 0) if left else (0, gap)) for v, gap in zip(values, gaps, strict=True)]
-
-
-class FreshProblems:
-    """The order in which extra problems are drawn: shuffled passes over the set, with a position to checkpoint.
-
-    >>> fresh = FreshProblems(3, seed=0)
-    >>> sorted(fresh.take(3)), fresh.position
-    ([0, 1, 2], 3)
+    Attributes:
+        row: its row of the training set.
+        prompt_tokens: length of its prompt in tokens.
+        ids: its tokens, the end token included.
+        logps: what the engine returned as log-probabilities (vLLM), or None.
+        exact_logps: log-probabilities that need no second forward, or None.
+        record: parsed and verified.
     """
 
-    def __init__(self, size: int, seed: int):
-        self.size, self.seed, self.position = size, seed, 0
+    row: Mapping[str, Any]
+    prompt_tokens: int
+    ids: list[int]
+    logps: Any
+    exact_logps: list[float] | None
+    record: Completion
 
-    def take(self, count: int) -> list[int]:
-        """Return the next `count` indices; each pass over the set holds every problem once."""
-        found = []
-        for place in range(self.position, self.position + count):
-            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + place // self.size)
-            found.append(int(torch.randperm(self.size, generator=generator)[place % self.size]))
-        self.position += count
-        return found
+
+Group = Sequence[Sample]
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What came of filling one batch.
+
+    Attributes:
+        batch: as many groups as there were at first; the last `unfilled` of them are not mixed.
+        thrown: every other group that was sampled.
+        unfilled: groups of the batch for which no mixed one was found.
+        tries: how often fresh problems were sampled.
+    """
+
+    batch: list[Group]
+    thrown: list[Group]
+    unfilled: int
+    tries: int
+
+    @property
+    def thrown_records(self) -> list[Completion]:
+        """The completions that were thrown away, group by group."""
+        return [s.record for group in self.thrown for s in group]
+
+    @property
+    def thrown_tokens(self) -> int:
+        """Tokens of those completions, each with its prompt."""
+        return sum(s.prompt_tokens + len(s.ids) for group in self.thrown for s in group)
+
+    def metrics(self) -> dict[str, float]:
+        """Return metric name -> value; formulas in docs/metrics.md."""
+        sampled = [s for group in (*self.batch, *self.thrown) for s in group]
+        return {
+            "dynamic/tries": self.tries,
+            "dynamic/rollouts": len(sampled),
+            "dynamic/thrown_away": len(self.thrown),
+            "dynamic/filled": 1 - self.unfilled / len(self.batch),
+            "dynamic/accuracy": sum(s.record.correct is True for s in sampled) / len(sampled),
+        }
+
+
+def is_mixed(group: Group) -> bool:
+    """Whether a group holds a right and a wrong completion, by the verifier's word and never by the reward.
+
+    A reward with a length or format term has spread in groups that are all wrong; completions without a verdict say
+    nothing. Source: 2503.14476, 0 < right completions < G.
+    """
+    verdicts = {s.record.correct for s in group}
+    return {True, False} <= verdicts
+
+
+def ask_for(missing: int, sampled: int, mixed: int, most: int) -> int:
+    """Return how many problems to sample next: missing / (share of mixed groups so far), rounded up, at most `most`.
+
+    >>> ask_for(missing=2, sampled=4, mixed=2, most=4), ask_for(missing=1, sampled=4, mixed=3, most=4)
+    (4, 2)
+    >>> ask_for(missing=4, sampled=4, mixed=0, most=4)
+    4
+    """
+    return min(most, math.ceil(missing * sampled / mixed)) if mixed else most
+
+
+def fill(first: Sequence[Group], tries: int, more: Callable[[int], Sequence[Group]]) -> Filled:
+    """Replace the groups of `first` that are not mixed by groups of fresh problems, in at most `tries` tries.
+
+    `more(n)` samples n fresh problems (fewer, or none, when they run out). Groups are taken in the order in which they
+    were sampled, so surplus mixed groups of the last try are thrown away. When the tries or the problems run out,
+    groups that are not mixed fill the end of the batch: they keep its shape and must carry no credit.
+    Source: DAPO, 2503.14476, section 3.2; sampling only what is missing is ours.
+    """
+    want, groups, done = len(first), list(first), 0
+    kept = [g for g in groups if is_mixed(g)]
+    while len(kept) < want and done < tries:
+        fresh = more(ask_for(want - len(kept), len(groups), len(kept), want))
+        if not fresh:
+            break
+        groups += fresh
+        kept += [g for g in fresh if is_mixed(g)]
+        done += 1
+    kept = kept[:want]
+    chosen = {id(g) for g in kept}
+    rest = [g for g in groups if id(g) not in chosen]
+    unfilled = want - len(kept)
+    return Filled(kept + rest[:unfilled], rest[unfilled:], unfilled, done)

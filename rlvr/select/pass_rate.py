@@ -14,6 +14,7 @@ from rlvr.errors import DataError, RunError, SpecError
 from rlvr.files import replacing
 
 JEFFREYS = (0.5, 0.5)
+THROWN = "thrown_away"  # what rollouts/*.parquet calls a completion that dynamic sampling did not use
 
 
 class PassRate:
@@ -53,7 +54,8 @@ class PassRate:
         """Let old evidence fade: multiply every count by `factor` in (0, 1].
 
         The policy changes, so what it did k batches ago counts factor^k; the evidence of a problem that is seen in
-        every batch levels off at G / (1 - factor) attempts.
+        every batch levels off at G / (1 - factor) attempts, and one that is no longer seen returns to the prior. So
+        `drop_near_impossible` gives a problem another chance: 0 of 16 is back over 0.05 after 58 batches of 0.99.
 
         >>> record = PassRate({"a": (8, 2)})
         >>> record.discount(0.5)
@@ -116,21 +118,29 @@ class PassRate:
 
     @classmethod
     def from_rollouts(cls, folder: Path) -> "PassRate":
-        """Return the record of a run's `rollouts/` folder: completions with both a verdict and a reward."""
+        """Return the record of a run's `rollouts/` folder, with nothing faded.
+
+        It counts completions with both a verdict and a reward, and those that dynamic sampling threw away.
+        """
         out = cls()
         for path in sorted(folder.glob("*.parquet")):
-            for row in _read(path, ["problem_id", "correct", "reward"]):
-                if row["correct"] is not None and row["reward"] is not None:
+            for row in _read(path, ["problem_id", "correct", "reward", "dropped_by"]):
+                if row["correct"] is not None and (row["reward"] is not None or row["dropped_by"] == THROWN):
                     out.add(row["problem_id"], 1, int(row["correct"]))
         return out
 
     def to_parquet(self, path: Path) -> None:
-        """Write columns problem_id, attempts, successes, atomically; RunError where that is impossible."""
+        """Write columns problem_id, attempts, successes, atomically; RunError where that is impossible.
+
+        The counts are int64, or float64 once some have faded.
+        """
         ids = sorted(self.counts)
+        whole = all(isinstance(x, int) for pair in self.counts.values() for x in pair)
+        kind = pa.int64() if whole else pa.float64()
         columns = {
             "problem_id": pa.array(ids, pa.string()),
-            "attempts": pa.array([float(self.counts[i][0]) for i in ids], pa.float64()),
-            "successes": pa.array([float(self.counts[i][1]) for i in ids], pa.float64()),
+            "attempts": pa.array([self.counts[i][0] for i in ids], kind),
+            "successes": pa.array([self.counts[i][1] for i in ids], kind),
         }
         try:
             with replacing(path) as temporary:

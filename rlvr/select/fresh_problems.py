@@ -1,0 +1,37 @@
+"""A second, seeded order of the problems, for batches that need more than the training sampler gave them."""
+
+from collections.abc import Collection
+
+import torch
+
+
+class FreshProblems:
+    """Deals problems from one shuffled pass over the set after another; `position` is all there is to checkpoint.
+
+    Its order is its own: dealing from it leaves the order of the training problems as it is.
+
+    >>> fresh = FreshProblems(3, seed=0)
+    >>> sorted(fresh.take(2, exclude={1}))
+    [0, 2]
+    """
+
+    def __init__(self, size: int, seed: int):
+        self.size, self.seed, self.position = size, seed, 0
+
+    def take(self, count: int, exclude: Collection[int] = ()) -> list[int]:
+        """Return the next `count` distinct indices outside `exclude`, fewer where the set has no more.
+
+        One that is passed over waits for the next pass.
+        """
+        count = min(count, self.size - len(set(exclude)))
+        found: dict[int, None] = {}  # an ordered set
+        while len(found) < count:
+            epoch, start = divmod(self.position, self.size)
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+            for index in torch.randperm(self.size, generator=generator)[start:].tolist():
+                self.position += 1
+                if index not in exclude:
+                    found[index] = None
+                if len(found) == count:
+                    break
+        return list(found)
