@@ -31,7 +31,7 @@ def load(split: str, size: int | None, seed: int, levels: tuple[int, ...] = (0, 
     """Return `size` problems (default 1,000), cycling through `levels`; item i depends only on (seed, split, i).
 
     >>> problem = load("train", 1, 0, levels=(6,))[0]
-    >>> problem.prompt[0]["content"].count("x")
+    >>> problem.prompt[0]["content"].split(" = ")[0].count("x")
     1
     """
     return [_turn_round(original) for original in arithmetic.load(split, size, seed, levels)]
