@@ -237,8 +237,10 @@ def test_resume_is_exact_inside_a_generation_window(tmp_path):
 
 # ------------------------------------------------------------------ through the command
 
-FLAGS = ["dapo", "tiny", "--max_steps", "3", "--eval_size", "0", "--num_generations", "4", "--no_report", "--use_cpu", "true",
-         "--per_device_train_batch_size", "16", "--train_size", "48", "--learning_rate", "1e-3"]  # fmt: skip
+FLAGS = [
+    "dapo", "tiny", "--sft_steps", "60", "--max_steps", "3", "--eval_size", "0", "--num_generations", "4", "--no_report", "--use_cpu", "true",
+    "--per_device_train_batch_size", "16", "--train_size", "48", "--learning_rate", "1e-3",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
