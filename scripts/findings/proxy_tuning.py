@@ -261,8 +261,8 @@ def points(results: dict) -> list[tuple[str, str, str]]:
 def sweep_figure(results: dict) -> Figure:
     """Draw each measure against alpha: the steered model (line; a thin line for each seed), the tuned ones (levels)."""
     fig = new_figure(4.6)
+    colour, marker = look(0)
     for i, (ax, measure) in enumerate(zip(fig.subplots(2, 2, sharex=True, sharey=True).flat, MEASURES, strict=True)):
-        colour, marker = look(i)
         for record in results["seeds"].values():
             values = [record[f"alpha {a:g}"][measure] for a in ALPHAS]
             ax.plot(ALPHAS, [v.count("1") / len(v) for v in values], color=colour, linewidth=0.6, alpha=0.5)
@@ -271,7 +271,7 @@ def sweep_figure(results: dict) -> Figure:
         for name, style in (("tuned", "--"), ("expert", ":")):
             label = {"tuned": "large, tuned directly", "expert": "small, tuned (the expert)"}[name]
             ax.axhline(verdicts(results, name, measure).mean(), color=GREY, linestyle=style, label=label)
-        ax.set(title=measure, ylim=(-0.03, 1.03))
+        ax.set(title=measure, ylim=(-0.03, 1.03), ylabel="" if i % 2 else "share of problems")
         if i > 1:
             ax.set_xlabel("alpha")
     handles, labels = ax.get_legend_handles_labels()
