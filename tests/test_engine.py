@@ -154,6 +154,16 @@ def test_ends_after_first_token_and_never(tiny):
     assert all(len(ids) == 1 for ids in Engine(model, [10**6], 0).generate([[3]], 1, Sampling(1), 0).ids)
 
 
+@pytest.mark.parametrize("fast", [True, False])
+def test_one_prompt_and_256_sequences(tiny, fast):
+    """Row r is the same in a group of 256 as in a group of 8; the rows are not copies of each other."""
+    model, _ = tiny
+    many = Engine(model, [1], 0, fast=fast).generate([[5, 6, 7]], 256, Sampling(4), seed=3)
+    assert len(many.ids) == 256
+    assert many.ids[:8] == Engine(model, [1], 0, fast=fast).generate([[5, 6, 7]], 8, Sampling(4), seed=3).ids
+    assert len(set(map(tuple, many.ids))) > 200
+
+
 def test_context_limit(tiny):
     model, _ = tiny
     limit = model.config.max_position_embeddings
