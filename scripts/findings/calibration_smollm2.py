@@ -130,7 +130,9 @@ training accuracy fell from 50% to 9% at the sixth step; stopped there, its test
 ([metrics](calibration_smollm2/collapsed_lr5e-5.jsonl)). Then lr went back to 2e-5 for this run.
 
 **What would change it.** More completions (the noise of full fine-tuning falls with their total number), several
-seeds, split credit (`--config dcpo`), and a correctness-only arm.
+seeds, split credit (`--config dcpo`), and a correctness-only arm. An attempt on problems chosen by a profile (half of
+its groups are mixed instead of 22%; script and criterion at commit d3a648d) was stopped by SIGTERM after 9 of 24 steps
+when its session ended; its test problems have not been read.
 
 Redraw: `make findings`. Train again: `make findings RERUN=1`.
 """,
