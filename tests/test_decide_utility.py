@@ -24,6 +24,7 @@ def test_thresholds_by_hand():
     assert Prices(wrong=-5, escalate=0.4).threshold == pytest.approx(5.4 / 6)
     assert actions([0.83, 0.84], Prices(wrong=-5)) == ["abstain", "answer"]
     assert actions([0.5], Prices()) == ["answer"]  # a tie goes to the earlier action
+    assert actions([0.7], Prices(wrong=-3, abstain=-0.2)) == ["answer"]  # a tie up to rounding: .7 - .3 * 3 = -.2
 
 
 def test_a_missing_probability_is_never_answered():

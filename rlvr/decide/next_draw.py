@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
-from rlvr.decide.utility import Prices
+from rlvr.decide.utility import Prices, choose
 from rlvr.errors import DataError
 
 
@@ -63,5 +63,5 @@ class NextDraw(BaseEstimator):
         prices = Prices(right, wrong, otherwise)
         now = otherwise if q < 0 else float(prices.expected(q))
         then_N, right_N = self.next_[int(np.searchsorted(self.cuts_, q, side="right"))]
-        taken_N = (then_N > q) & (prices.answering(then_N) >= otherwise)
+        taken_N = (then_N > q) & (choose(then_N, prices) == 0)
         return float(np.where(taken_N, np.where(right_N == 1, right, wrong), now).mean())

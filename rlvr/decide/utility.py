@@ -93,7 +93,7 @@ def choose(q: ArrayLike, prices: Prices, drawing: ArrayLike | None = None) -> ND
         -np.inf if prices.escalate is None else prices.escalate,
         -np.inf if prices.resample is None else np.add(prices.resample, drawing),  # type: ignore[arg-type]
     ]
-    return np.argmax([np.broadcast_to(one, q_S.shape) for one in worth], axis=0)
+    return _first_of_best(np.stack([np.broadcast_to(one, q_S.shape) for one in worth], axis=-1))
 
 
 def choose_by_matrix(probabilities: ArrayLike, utility: ArrayLike) -> NDArray[np.int64]:
@@ -114,4 +114,10 @@ def choose_by_matrix(probabilities: ArrayLike, utility: ArrayLike) -> NDArray[np
         raise DataError(f"Expected (S, K) and (A, K) or (S, A, K), found {p_SK.shape} and {u.shape}.")
     if not (np.isfinite(p_SK).all() and np.isfinite(u).all()):
         raise DataError("Probabilities and utilities must be finite; leave missing ones out first.")
-    return np.argmax(np.einsum("...ak,...k->...a", u, p_SK), axis=-1)
+    return _first_of_best(np.einsum("...ak,...k->...a", u, p_SK))
+
+
+def _first_of_best(worth_SA: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the first action within rounding of the best: 0.7 - 0.3 * 3 is a tie with -0.2, whatever floats say."""
+    best_S1 = worth_SA.max(-1, keepdims=True)
+    return np.argmax(worth_SA >= best_S1 - 1e-12 * np.maximum(1, np.abs(best_S1)), axis=-1)

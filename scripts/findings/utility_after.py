@@ -20,6 +20,7 @@ from parts import utility_arms, utility_rl
 
 from rlvr.metrics import Interval, bootstrap_mean
 from rlvr.plots.style import BLUE, GREEN, GREY, RED, draw_interval, figure_svg, new_figure, styled
+from rlvr.report import show
 
 REPO = Path(__file__).parents[2]
 STORE = REPO / "docs" / "findings" / "utility_after"
@@ -88,8 +89,13 @@ def slope(stored: dict[str, Any]) -> Interval:
     return bootstrap_mean(np.polyfit(np.log(RATIOS), gaps, 1)[0])
 
 
-def points(stored: dict[str, Any], rl: dict[str, Any]) -> list[tuple[str, str, bool]]:
-    """Return (claim, numbers, held) for each point of the criterion."""
+def _four(found: Interval) -> str:
+    """Return an interval with four decimals: these gaps are small."""
+    return show.interval(found, 4, signed=True)
+
+
+def points(stored: dict[str, Any]) -> list[tuple[str, str, bool]]:
+    """Return (claim, numbers, held) for points 1 to 5 of the criterion."""
     high = [f"{MAIN}/{r}/2" for r in HIGH]
     loss, cost = ([gap(stored, k, m) for k in high] for m in ("weighted_loss", "cost"))
     area = [gap(stored, k, "auroc", "B", "A") for k in high]
@@ -101,7 +107,7 @@ def points(stored: dict[str, Any], rl: dict[str, Any]) -> list[tuple[str, str, b
     grows = slope(stored)
 
     def listed(found: list[Interval]) -> str:
-        return "; ".join(map(str, found))
+        return "; ".join(map(_four, found))
 
     return [
         ("1. weighted log loss, A - B at r = 10; 20; 50", listed(loss), all(i.low > 0 for i in loss)),
@@ -111,25 +117,38 @@ def points(stored: dict[str, Any], rl: dict[str, Any]) -> list[tuple[str, str, b
             f"{listed(area)}; probes {listed(probes)}",
             all(i.value >= 0 for i in area + probes),
         ),
-        ("4. slope of the gap in log r", str(grows), grows.low > 0),
+        ("4. slope of the gap in log r", _four(grows), grows.low > 0),
         ("5. control: largest gap relative to the loss", f"{max(control):.3%}", max(control) < 0.01),
-        (
-            "6. RL: utility, honest + Platt + threshold minus utility as reward",
-            str(rl["utility"]),
-            rl["utility"].low > 0,
-        ),
-        ("7. RL: pass@1, honest minus utility as reward", str(rl["pass@1"]), rl["pass@1"].value >= 0),
     ]
+
+
+def rl_points(rl: dict[str, Any]) -> list[tuple[str, str, bool]]:
+    """Return the same for points 6 and 7."""
+    utility, learned = rl["utility"], rl["pass@1"]
+    return [
+        ("6. RL: utility, honest + Platt + threshold minus utility as reward", str(utility), utility.low > 0),
+        ("7. RL: pass@1, honest minus utility as reward", str(learned), learned.value >= 0),
+    ]
+
+
+def shares(stored: dict[str, Any]) -> str:
+    """Return the gap in weighted log loss as a share of A's loss, for each cost ratio."""
+    losses = {r: {arm: np.mean(stored[f"{MAIN}/{r}/2"][arm]["weighted_loss"]) for arm in "AB"} for r in RATIOS}
+    return ", ".join(f"{1 - found['B'] / found['A']:.1%} at r = {r}" for r, found in losses.items())
 
 
 @styled
 def figure(stored: dict[str, Any]) -> Figure:
     """Draw the gap against the cost ratio, for the weighted loss, the cost and the AUROC."""
-    fig = new_figure(2.9)
+    fig = new_figure(3.2)
     panels = (
-        ("weighted log loss", "weighted_loss", {"B": ("A − B", BLUE), "E": ("E − B, scale matched", RED)}),
-        ("cost of decisions", "cost", {"B": ("A − B", BLUE), "E": ("E − B, scale matched", RED)}),
-        ("AUROC", "auroc", {"B": ("B − A", BLUE), "F": ("probes on frozen bodies", GREEN)}),
+        (
+            "weighted log loss (A − B)",
+            "weighted_loss",
+            {"B": ("A and B", BLUE), "E": ("E instead of A: scale matched", RED)},
+        ),
+        ("cost (A − B)", "cost", {"B": ("A and B", BLUE), "E": ("E instead of A: scale matched", RED)}),
+        ("AUROC (B − A)", "auroc", {"B": ("A and B", BLUE), "F": ("probes on their frozen bodies", GREEN)}),
     )
     for ax, (title, metric, lines) in zip(fig.subplots(1, 3), panels, strict=True):
         ax.axhline(0, color=GREY, linewidth=1)
@@ -145,8 +164,10 @@ def figure(stored: dict[str, Any]) -> Figure:
         ax.set_xscale("log")
         ax.set_xticks(RATIOS, [str(r) for r in RATIOS])
         ax.minorticks_off()
+        ax.locator_params(axis="y", nbins=6)
         ax.set(title=title, xlabel="cost ratio r")
-        ax.legend(loc="best", fontsize=7)
+    handles = {label: line for ax in fig.axes for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    fig.legend(handles.values(), handles, loc="outside lower center", ncols=3)
     return fig
 
 
@@ -168,7 +189,10 @@ def table(stored: dict[str, Any]) -> str:
 
 def elsewhere(stored: dict[str, Any]) -> str:
     """Return the gaps at the other prevalences, with four classes, and with checkpoints chosen by utility."""
-    lines = ["| setting (r = 10) | weighted log loss, A - B | cost, A - B | AUROC, B - A |", "|---|---|---|---|"]
+    lines = [
+        "| setting (r = 10) | weighted log loss, A - B | cost, A - B | AUROC of the beliefs, B - A |",
+        "|---|---|---|---|",
+    ]
     for label, key, a, b in (
         ("prevalence 0.1", "0.1/10/2", "A", "B"),
         ("prevalence 0.3", "0.3/10/2", "A", "B"),
@@ -178,26 +202,32 @@ def elsewhere(stored: dict[str, Any]) -> str:
         ("prevalence 0.3, A scale matched (E)", "0.3/10/2", "E", "B"),
         ("prevalence 0.3, B after temperature (D)", "0.3/10/2", "A", "D"),
     ):
-        gaps = gap(stored, key, "weighted_loss", a, b), gap(stored, key, "cost", a, b), gap(stored, key, "auroc", b, a)
-        lines.append(f"| {label} | {' | '.join(map(str, gaps))} |")
+        belief = "C" if a == "A" else a  # with four classes P(wrong) must come from the belief, not from A's report
+        gaps = [gap(stored, key, metric, a, b) for metric in ("weighted_loss", "cost")]
+        gaps.append(gap(stored, key, "auroc", b, belief))
+        lines.append(f"| {label} | {' | '.join(map(_four, gaps))} |")
     return "\n".join(lines)
 
 
 def redraw() -> None:
-    """Write the page and its figure from the stored results."""
+    """Write the page and its figure from the stored results; without rl.json the page says that part 2 was not run."""
     stored = json.loads((STORE / "classifiers.json").read_text(encoding="utf-8"))
-    rl = utility_rl.compare(STORE)
-    results = points(stored, rl)
+    results = points(stored)
     held = [ok for *_, ok in results]
-    verdict = "reproduced" if all(held[:5]) else "partly reproduced" if held[4] and any(held[:4]) else "not reproduced"
-    rl_verdict = {0: "not reproduced", 1: "partly reproduced", 2: "reproduced"}[sum(held[5:])]
+    verdict = "reproduced" if all(held) else "partly reproduced" if held[4] and any(held[:4]) else "not reproduced"
+    rl_verdict, rl_table = "not run", "The reinforcement learning arms were not run yet."
+    if (STORE / "rl.json").exists():
+        rl = utility_rl.compare(STORE)
+        found = rl_points(rl)
+        rl_verdict = ("not reproduced", "partly reproduced", "reproduced")[sum(bool(ok) for *_, ok in found)]
+        results, rl_table = results + found, rl["table"]
     (STORE / "gap.svg").write_text(figure_svg(figure(stored)), encoding="utf-8")
     rows = "\n".join(f"| {claim} | {numbers} | {'yes' if ok else 'no'} |" for claim, numbers, ok in results)
     PAGE.write_text(
         PAGE_TEXT.format(
             verdict=verdict, rl_verdict=rl_verdict, criterion=CRITERION, rows=rows, elsewhere=elsewhere(stored),
-            table=table(stored), rl_table=rl["table"], rl_design=utility_rl.DESIGN, steps=utility_arms.STEPS,
-            n_train=utility_arms.N_TRAIN,
+            table=table(stored), rl_table=rl_table, shares=shares(stored), rl_design=utility_rl.DESIGN,
+            steps=utility_arms.STEPS, n_train=utility_arms.N_TRAIN,
         ),
         encoding="utf-8",
     )  # fmt: skip
@@ -235,6 +265,11 @@ posterior.
 
 ![gap between the arms against the cost ratio](utility_after/gap.svg)
 
+Not in the criterion, seen afterwards: with weights of mean 1 the weighted loss itself shrinks as r grows, so that the
+gap of point 4 is measured on a shrinking scale. As a share of A's loss it is {shares}.
+The curvature ratio rho predicts that the harm grows with the prevalence of the up-weighted class and can reverse where
+it is rare: the first three rows.
+
 {elsewhere}
 
 {rl_table}
@@ -268,10 +303,7 @@ def main() -> None:
             run_classifiers()
         if args.only != "classifiers":
             utility_rl.run(STORE)
-    if missing := [name for name in ("classifiers.json", "rl.json") if not (STORE / name).exists()]:
-        print(f"{STORE} lacks {', '.join(missing)}: run with --rerun first", flush=True)
-    else:
-        redraw()
+    redraw()
 
 
 if __name__ == "__main__":
