@@ -71,7 +71,7 @@ class SteeredSource:
 
     @property
     def path(self) -> str:
-        """ "fast" if all three are read by the fast path."""
+        """Which path reads: "fast" only if it reads all three."""
         return "fast" if all(part.path == "fast" for part in self._parts) else "general"
 
     @property
