@@ -3,7 +3,8 @@
     python scripts/findings/rank_bias.py            redraw from the committed results
     python scripts/findings/rank_bias.py --rerun    run every seed again first (about 8 minutes of one core)
 
-The criterion below was committed before the run. Settings were tried on seeds 98 and 99, which are not among the ten, and their outcomes were seen before it was written.
+The criterion below was committed before the run. Settings were tried on seeds 98 and 99, which are not among the ten,
+and their outcomes were seen before it was written.
 """
 
 import argparse
