@@ -6,8 +6,8 @@ Any level of `arithmetic`. The value is a multiple of x, by +1, -1 or the other 
 not depend on x: so x is unique, among all numbers. What a level becomes:
 
     0 to 4    the same additions, undone one by one; x has one or two digits whatever the number of operands
-    5 to 9    a division for a multiplication: x has half the digits of the product, and its last and first digits
-              can be read off the product's; the working is longer by a subtraction per digit
+    5 to 9    a division for a multiplication: x has about half the digits of the product, and its first digit (often
+              its last) follows from the product's; the working is longer by a subtraction per digit
     9         x is one of 90,000 numbers and not of 10 billion: luck stays near 0, and five trial products stay five.
               Near-impossible for a small model either way, but partial work now has a result to be checked against
 

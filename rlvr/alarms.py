@@ -3,8 +3,8 @@
 Two kinds. A *state* is the mean of the last `window` rows (nothing is right, everything is cut off). A *collapse*
 compares the last half window with the first half window of the run: lengths shrink (the leading sign: before accuracy
 falls, 2605.28388), one answer serves for everything, mass spreads over garbage (negative-only credit on a weak prior,
-2506.01347), accuracy falls. The thresholds are this project's own; tests/test_alarms.py holds them against runs that
-did collapse and runs that did not.
+2506.01347), accuracy falls. The thresholds are this project's own; tests/test_alarms.py holds them against
+runs that did collapse and runs that did not, and says which alarms no real run has raised yet.
 """
 
 import math

@@ -1,4 +1,10 @@
-"""The alarms against rows that real runs logged: those that collapse are named in time, healthy ones are left alone."""
+"""The alarms against rows that real runs logged: those that collapse are named in time, healthy ones are left alone.
+
+What the real rows show: length, format_falls and accuracy. Written down before they were made, and not seen in them:
+repetition under the leaky verifier and entropy under nsr. At 1e-3 both runs lost the form within three steps, before one
+answer could take over; the entropy of nsr fell. So repetition, echo and entropy are tested on made-up rows only. Nor do
+they show that length falls before accuracy: the `brevity` run is hardly ever right from its first step.
+"""
 
 import io
 import json
@@ -41,12 +47,6 @@ def test_a_healthy_run_raises_no_collapse(name):
 )
 def test_a_run_that_collapsed_is_named(name, causes):
     assert causes <= set(first_steps(ROWS[name]))
-
-
-def test_length_is_named_before_accuracy():
-    """The paper's order (2605.28388): where brevity pays, the working goes first and accuracy follows."""
-    found = first_steps(ROWS["brevity"])
-    assert found["length"] < found.get("accuracy", 41)
 
 
 def test_a_real_fall_of_accuracy_is_named_alone():
