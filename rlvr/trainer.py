@@ -11,6 +11,7 @@ Thin wraps, never a copied method. What is captured and what is rewritten:
 With no rlvr option set it behaves as GRPOTrainer does. Read in TRL 1.16; tests/test_trl_contract.py holds each hook.
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -112,7 +113,9 @@ class RLVRTrainer(SamplingPass):
         records = None
         if self.scorer is not None:
             texts = [c[0]["content"] if isinstance(c, list) else c for c in completions]
-            records = self._judge(inputs, texts, completion_ids_list)
+            # Dynamic sampling has parsed and verified them already, to choose among them.
+            known = [sample.record for sample in self._presampled]
+            records = known or self._judge(inputs, texts, completion_ids_list)
             inputs = [{**row, "record": record} for row, record in zip(inputs, records, strict=True)]
         rewards_NF = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         split = [
@@ -181,6 +184,11 @@ class RLVRTrainer(SamplingPass):
                     self.record.add(c.problem.id, 1, int(c.correct))
         return out
 
+    @functools.cached_property
+    def _row_of(self) -> dict[str, int]:
+        """Problem id -> row of the training set."""
+        return {problem_id: row for row, problem_id in enumerate(self.train_dataset["id"])}
+
     def _draw(self, sampler: DifficultySampler, count: int) -> list[dict[str, Any]]:
         """Draw this batch's problems by the record, the same on every process; return this process's rows."""
         whole = count * self.accelerator.num_processes
@@ -193,7 +201,6 @@ class RLVRTrainer(SamplingPass):
         """Replace groups that are not mixed by mixed groups of fresh problems (rlvr/select/dynamic_sampling.py)."""
         size, world, tries = self.num_generations, self.accelerator.num_processes, self.args.dynamic_sampling_tries
         unit = world // math.gcd(world, size)  # so many groups give every process as many completions
-        row_of = {problem_id: row for row, problem_id in enumerate(self.train_dataset["id"])}
 
         def more(count: int) -> list[Group]:
             index = fresh.take(-(-count // unit) * unit, seen)
@@ -203,7 +210,7 @@ class RLVRTrainer(SamplingPass):
             return self._sample(self._local(rows, len(rows) // world))
 
         first = self._sample(inputs)
-        seen = {row_of[group[0].record.problem.id] for group in first}
+        seen = {self._row_of[group[0].record.problem.id] for group in first}
         filled = fill(first, tries, more)
         self.state.num_input_tokens_seen += filled.thrown_tokens
         for name, value in filled.metrics().items():
