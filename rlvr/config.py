@@ -8,7 +8,7 @@ import dataclasses
 import inspect
 import math
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,11 @@ from accelerate import PartialState
 from transformers import HfArgumentParser
 from trl import GRPOConfig
 
+from rlvr.content import RECIPES, recipes
 from rlvr.errors import SpecError, did_you_mean
 from rlvr.generate.precision import native_bf16
 from rlvr.models import PACKAGED
 from rlvr.parse import TAGS
-
-RECIPES = Path(__file__).parent / "recipes"
 
 
 def _setting(default: Any, help: str) -> Any:
@@ -117,8 +116,10 @@ class TrainConfig(GRPOConfig):
         _check_tags(self.tags)
         if not isinstance(self.rewards, dict) or not self.rewards:
             raise SpecError(f"rewards must map reward terms to weights, got {self.rewards!r}.")
-        lowest = {"train_size": 1, "eval_size": 0, "eval_n": 1, "lora_rank": 0, "sft_steps": 0}
-        _check_at_least(self, lowest | {"max_bad_updates": 1, "dynamic_sampling_tries": 0, "max_rollouts": 0})
+        _check_at_least(self, dict.fromkeys(("train_size", "eval_n", "max_bad_updates"), 1))
+        _check_at_least(
+            self, dict.fromkeys(("eval_size", "lora_rank", "sft_steps", "dynamic_sampling_tries", "max_rollouts"), 0)
+        )
         _check_choice(self, "engine", ("rlvr", "trl"))
         _check_choice(self, "sampling_dtype", ("auto", "float32", "bfloat16"))
         _check_timeout(self.verify_timeout)
@@ -193,15 +194,15 @@ def _check_timeout(seconds: float) -> None:
         raise SpecError(f"verify_timeout must be a positive number of seconds, got {seconds}.")
 
 
-def recipe_path(name: str) -> Path:
-    """Return the file of a recipe: a built-in name or a path to a YAML file."""
+def recipe_path(name: str, what: str = "recipe", folder: Path = RECIPES) -> Path:
+    """Return the file of a recipe (or of `what` else `folder` holds): a built-in name or a path to a YAML file."""
     if name.endswith((".yaml", ".yml")):
         if not Path(name).is_file():
-            raise SpecError(f"No recipe file {name!r} (looked in {Path(name).absolute().parent}).")
+            raise SpecError(f"No {what} file {name!r} (looked in {Path(name).absolute().parent}).")
         return Path(name)
-    known = {p.stem: p for p in RECIPES.glob("*.yaml")}
+    known = recipes(folder)
     if name not in known:
-        raise SpecError(did_you_mean("recipe", name, known, "Or give a path ending in .yaml."))
+        raise SpecError(did_you_mean(what, name, known, "Or give a path ending in .yaml."))
     return known[name]
 
 
@@ -221,16 +222,21 @@ def read_recipes(names: Iterable[str]) -> dict[str, Any]:
 
 
 def parse_config(kind: type, recipes: Sequence[str] = (), argv: Sequence[str] = (), prog: str | None = None) -> Any:
-    """Build a config from recipes and command-line flags (flags win).
-
-    Raises SpecError for unknown keys and flags ("did you mean"), and whatever the config itself refuses.
+    """Build a config from recipes and command-line flags (flags win); raises as `build_config` does.
 
     >>> parse_config(EvalConfig, argv=["--n", "4"]).n
     4
     """
+    return build_config(kind, read_recipes(recipes), argv, prog)
+
+
+def build_config(kind: type, settings: Mapping[str, Any], argv: Sequence[str] = (), prog: str | None = None) -> Any:
+    """Build a config from settings as a recipe holds them, and command-line flags (flags win).
+
+    Raises SpecError for unknown keys and flags ("did you mean"), and whatever the config itself refuses.
+    """
     parser = config_parser(kind, prog)
     fields = {f.name for f in dataclasses.fields(kind) if f.init}
-    settings = read_recipes(recipes)
     for key in settings:
         if key not in fields:
             raise SpecError(did_you_mean("setting", key, _near(key, fields), "See rlvr train --help."))

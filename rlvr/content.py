@@ -92,6 +92,14 @@ def _freeze(value: Any) -> Any:
     return tuple(_freeze(v) for v in value) if isinstance(value, list | tuple) else value
 
 
+RECIPES = Path(__file__).parent / "recipes"
+
+
+def recipes(folder: Path = RECIPES) -> dict[str, Path]:
+    """Return every built-in recipe with its file; `RECIPES / "ablations"` holds the ablations."""
+    return {p.stem: p for p in sorted(folder.glob("*.yaml"))}
+
+
 def folder(kind: str) -> Path:
     """Return the folder of built-in content: inside the installed package, or the checkout's own."""
     packaged = Path(__file__).parent / "_content" / kind

@@ -14,12 +14,11 @@ budget: {updates: 20}              or {rollouts: 5120}: completions sampled, thr
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
 
-from rlvr.config import RECIPES, TrainConfig, parse_config, read_recipes
+from rlvr.config import TrainConfig, build_config, read_recipes
 from rlvr.errors import SpecError, did_you_mean
 
 KEYS = ("base", "set", "arms", "controls", "baseline", "seeds", "budget")
@@ -51,16 +50,6 @@ class Ablation:
     arms: tuple[str, ...]
     baseline: str
     untrained: bool
-
-
-def find_ablation(name: str) -> Path:
-    """Return the file of a built-in ablation, or the path that `name` is."""
-    known = {p.stem: p for p in (RECIPES / "ablations").glob("*.yaml")}
-    if name in known:
-        return known[name]
-    if not name.endswith((".yaml", ".yml")):
-        raise SpecError(did_you_mean("ablation", name, known, "Or give a path ending in .yaml."))
-    return Path(name)
 
 
 def read_ablation(path: Path) -> Ablation:
@@ -128,13 +117,10 @@ def _budget(budget: Any) -> tuple[str, int] | None:
 
 def _checked(arm: str, settings: dict[str, Any], budget: tuple[str, int] | None) -> dict[str, Any]:
     """Return the settings with the budget in them, if they make a TrainConfig."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "arm.yaml"
-        path.write_text(yaml.safe_dump(settings), encoding="utf-8")
-        try:
-            config = parse_config(TrainConfig, [str(path)])
-        except SpecError as error:
-            raise SpecError(f"Arm {arm!r}: {error}") from error
+    try:
+        config = build_config(TrainConfig, settings)
+    except SpecError as error:
+        raise SpecError(f"Arm {arm!r}: {error}") from error
     if budget is None:
         return settings
     kind, count = budget

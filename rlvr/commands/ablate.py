@@ -19,15 +19,16 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time; the cores are shared out (default: 1)")
     parser.add_argument("--dry_run", action="store_true", help="list the runs and stop")
     own = parser.parse_args(argv)
-    from rlvr.ablation.plan import find_ablation, read_ablation
+    from rlvr.ablation.plan import read_ablation
     from rlvr.ablation.pool import run_all
     from rlvr.ablation.summary import summarise_ablation, to_text
+    from rlvr.config import RECIPES, recipe_path
     from rlvr.errors import SpecError
     from rlvr.files import replacing
 
     if own.jobs < 1:
         raise SpecError(f"--jobs must be at least 1, got {own.jobs}.")
-    path = find_ablation(own.config)
+    path = recipe_path(own.config, "ablation", RECIPES / "ablations")
     ablation = read_ablation(path)
     folder = own.out or Path("ablations") / path.stem
     if own.dry_run:

@@ -19,8 +19,7 @@ def run(argv: list[str]) -> int:
     own = parser.parse_args(argv)
     from rlvr import content
 
-    recipes = {p.stem: p for p in (Path(__file__).parents[1] / "recipes").glob("*.yaml")}
-    known = {**content.names("data"), **content.names("rewards"), **recipes}
+    known = {**content.names("data"), **content.names("rewards"), **content.recipes()}
     if own.name not in known:
         raise RlvrError(did_you_mean("recipe, reward term or problem set", own.name, known))
     source = known[own.name]

@@ -35,17 +35,9 @@ def _listing() -> dict[str, Callable[[], dict[str, str]]]:
     def files(kind: str) -> dict[str, str]:
         return {name: first_sentence(path) for name, path in content.names(kind).items()}
 
-    def recipes() -> dict[str, str]:
-        folder = Path(__file__).parents[1] / "recipes"
-        return {
-            p.stem: p.read_text(encoding="utf-8").split("\n")[0].lstrip("# ") for p in sorted(folder.glob("*.yaml"))
-        }
-
-    def ablations() -> dict[str, str]:
-        folder = Path(__file__).parents[1] / "recipes" / "ablations"
-        return {
-            p.stem: p.read_text(encoding="utf-8").split("\n")[0].lstrip("# ") for p in sorted(folder.glob("*.yaml"))
-        }
+    def recipes(folder: Path) -> dict[str, str]:
+        found = content.recipes(folder).items()
+        return {name: path.read_text(encoding="utf-8").split("\n")[0].lstrip("# ") for name, path in found}
 
     def transforms() -> dict[str, str]:
         from rlvr.advantages import RECIPES, TRANSFORMS
@@ -61,8 +53,8 @@ def _listing() -> dict[str, Callable[[], dict[str, str]]]:
         }
 
     return {
-        "recipes": recipes,
-        "ablations": ablations,
+        "recipes": lambda: recipes(content.RECIPES),
+        "ablations": lambda: recipes(content.RECIPES / "ablations"),
         "rewards": lambda: files("rewards"),
         "data": lambda: files("data"),
         "advantages": transforms,
