@@ -47,8 +47,7 @@ def run_all(runs: tuple[Run, ...], folder: Path, jobs: int) -> list[Outcome]:
                 f"[{len(outcomes)}/{len(runs)}] {last.run.name} {last.status} in {last.seconds:.0f} s"
                 + (f", about {rate * left / 60:.0f} min left" if left and trained else "")
             )
-    order = {run.name: i for i, run in enumerate(runs)}
-    return sorted(outcomes, key=lambda o: order[o.run.name])
+    return [done.result() for done in waiting]
 
 
 def run_folder(run: Run, folder: Path) -> Path:

@@ -25,9 +25,9 @@ METRICS = ("pass@1", "brier")  # one value per seed and problem: differences are
 
 
 def per_problem(record: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
-    """Return the value of each metric for each problem (P,), NaN where nothing could be judged; ids in order."""
+    """Return the value of each metric for each problem (P,), NaN where nothing could be judged."""
     rows: dict[str, list[float]] = {name: [] for name in METRICS}
-    for problem in sorted(record["problems"], key=lambda p: p["id"]):
+    for problem in record["problems"]:
         judged = [s for s in problem["samples"] if s["correct"] is not None]
         stated = [(s["confidence"] - s["correct"]) ** 2 for s in judged if s["confidence"] is not None]
         rows["pass@1"].append(float(np.mean([s["correct"] for s in judged])) if judged else np.nan)
@@ -43,46 +43,47 @@ def summarise_ablation(ablation: Ablation, folder: Path) -> dict[str, Any]:
     found: dict[str, dict[int, dict[str, Any]]] = {}
     for run in ablation.runs:
         path = run_folder(run, folder)
-        for arm, when in ((run.arm, "after"), *(((UNTRAINED, "before"),) if run.arm == ablation.baseline else ())):
-            if arm == UNTRAINED and not ablation.untrained:
-                continue
-            files = sorted((path / "eval" / when).glob("*.json"))
-            if not files:
-                continue
-            records = [load_eval(file) for file in files]
-            pairs = [Records.of(record).pairs()[:2] for record in records]
-            confidence, correct = (np.concatenate(values) for values in zip(*pairs, strict=True))
-            found.setdefault(arm, {})[run.seed] = {
-                "values": {name: np.concatenate([per_problem(r)[name] for r in records]) for name in METRICS},
-                "ece": ece(confidence, correct) if len(correct) else np.nan,
-                "ids": [p["id"] for r in records for p in sorted(r["problems"], key=lambda p: p["id"])],
-                "cost": _cost(path) if when == "after" else dict.fromkeys(COSTS, 0.0),
-            }
+        if measured := _measured(path / "eval" / "after"):
+            found.setdefault(run.arm, {})[run.seed] = measured | {"cost": _cost(path)}
+        if ablation.untrained and run.arm == ablation.baseline and (measured := _measured(path / "eval" / "before")):
+            found.setdefault(UNTRAINED, {})[run.seed] = measured | {"cost": dict.fromkeys(COSTS, 0.0)}
     arms = {arm: _arm(found[arm]) for arm in (*ablation.arms, UNTRAINED) if arm in found}
+    base = found.get(ablation.baseline, {})
     differences: dict[str, dict[str, Interval]] = {}
     p_values: dict[str, float] = {}
     for arm in arms:
-        shared = sorted(set(found[arm]) & set(found.get(ablation.baseline, {})))
+        shared = sorted(set(found[arm]) & set(base))
         if arm == ablation.baseline or not shared:
             continue
+        for seed in shared:
+            if found[arm][seed]["ids"] != base[seed]["ids"]:
+                raise DataError(f"{arm} and {ablation.baseline} were measured on different problems (seed {seed}).")
         differences[arm] = {}
         for name in METRICS:
-            ours, theirs = (
-                np.stack([_aligned(found, who, s, name, ablation.baseline) for s in shared])
-                for who in (arm, ablation.baseline)
-            )
+            ours, theirs = (np.stack([side[seed]["values"][name] for seed in shared]) for side in (found[arm], base))
             differences[arm][name], p_values[f"{arm} {name}"] = seed_difference(ours, theirs)
-    adjusted = holm(p_values)
     return {
-        "baseline": ablation.baseline, "arms": arms, "differences": differences, "p": p_values, "p_holm": adjusted,
+        "baseline": ablation.baseline, "arms": arms, "differences": differences, "p": p_values,
+        "p_holm": holm(p_values),
         "missing": [run.name for run in ablation.runs if run.seed not in found.get(run.arm, {})],
     }  # fmt: skip
 
 
-def _aligned(found: Mapping, arm: str, seed: int, name: str, baseline: str) -> NDArray[np.float64]:
-    if found[arm][seed]["ids"] != found[baseline][seed]["ids"]:
-        raise DataError(f"{arm} and {baseline} were measured on different problems (seed {seed}).")
-    return found[arm][seed]["values"][name]
+def _measured(folder: Path) -> dict[str, Any] | None:
+    """Return what the evaluations of a folder hold together: values and ids by problem, ECE; None without any."""
+    records = [load_eval(file) for file in sorted(folder.glob("*.json"))]
+    if not records:
+        return None
+    for record in records:
+        record["problems"].sort(key=lambda problem: problem["id"])  # paired by place
+    values = [per_problem(record) for record in records]
+    pairs = [Records.of(record).pairs()[:2] for record in records]
+    confidence, correct = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    return {
+        "values": {name: np.concatenate([one[name] for one in values]) for name in METRICS},
+        "ece": ece(confidence, correct) if len(correct) else np.nan,
+        "ids": [problem["id"] for record in records for problem in record["problems"]],
+    }
 
 
 def _arm(seeds: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
@@ -123,15 +124,19 @@ def tables(summary: Mapping[str, Any]) -> tuple[Table, Table]:
     for arm, found in summary["differences"].items():
         for metric, gap in found.items():
             key = f"{arm} {metric}"
-            rows.append((arm, metric, _gap(gap), number(summary["p"][key], 4), number(summary["p_holm"][key], 4)))
+            rows.append(
+                (
+                    arm,
+                    metric,
+                    interval(gap, signed=True),
+                    number(summary["p"][key], 4),
+                    number(summary["p_holm"][key], 4),
+                )
+            )
     return (
         Table(("arm", "seeds", "pass@1 (IQM)", "ECE (IQM)", "Brier (IQM)", "updates", "tokens seen", "seconds"), arms),
         Table(("arm", "metric", f"difference to {summary['baseline']}", "p", "p, Holm"), rows),
     )
-
-
-def _gap(gap: Interval) -> str:
-    return interval(gap, signed=True)
 
 
 def to_text(summary: Mapping[str, Any], failures: Sequence[tuple[str, str]] = ()) -> str:
