@@ -21,6 +21,7 @@ from transformers import PreTrainedModel, TrainerCallback
 from rlvr.advantages.base import Transform, is_number
 from rlvr.callbacks import say
 from rlvr.errors import ModelError, SpecError, did_you_mean
+from rlvr.models import without_adapters
 from rlvr.rollouts import Rollouts
 
 CRITICS = ("none", "shared", "separate")
@@ -75,7 +76,7 @@ class Critic(nn.Module):
 
 def body_of(policy: PreTrainedModel | PeftModel) -> PreTrainedModel:
     """Return the policy without its language-model head (adapters included)."""
-    return (policy.get_base_model() if isinstance(policy, PeftModel) else policy).base_model
+    return without_adapters(policy).base_model
 
 
 def first_layers(body: PreTrainedModel, layers: int) -> PreTrainedModel:

@@ -9,7 +9,8 @@ import importlib.util
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -215,6 +216,29 @@ def lora_config(rank: int, alpha: int | None = None, dropout: float = 0.0) -> Lo
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
+
+
+def without_adapters(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
+    """Return the model that a PEFT wrapper holds (its layers keep the adapters), or the model itself."""
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
+@contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Hold a model in evaluation mode, and give it back in the mode that it had.
+
+    >>> layer = torch.nn.Dropout().train()
+    >>> with evaluating(layer):
+    ...     assert not layer.training
+    >>> layer.training
+    True
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
 
 
 def trainable_parameters(model: torch.nn.Module) -> int:

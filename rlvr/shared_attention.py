@@ -17,6 +17,8 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from rlvr.models import without_adapters
+
 NAME = "shared_prompt"
 
 
@@ -132,7 +134,7 @@ def share_prompts(model: PreTrainedModel | PeftModel) -> bool:
 
     Not for sliding windows, nor for another attention than SDPA, nor for models outside transformers' interface.
     """
-    base = model.get_base_model() if isinstance(model, PeftModel) else model
+    base = without_adapters(model)
     text = base.config.get_text_config()
     layers = getattr(text, "layer_types", None) or ["full_attention"]
     windowed = getattr(text, "sliding_window", None) and getattr(text, "use_sliding_window", True)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from trl import GRPOTrainer
@@ -23,6 +22,7 @@ from trl.kernels.chunked_logprob import _use_triton
 from rlvr.config import TrainConfig
 from rlvr.critic import Critic, CriticStep, explained_variance, value_loss
 from rlvr.head import add_scores, can_score
+from rlvr.models import without_adapters
 from rlvr.packing import pack
 from rlvr.shared_attention import share_prompts
 
@@ -44,7 +44,7 @@ class TrainingPass(GRPOTrainer):
         models = [model for model in (self.model, self.ref_model) if model is not None]
         self._shared = getattr(self.args, "pack_prompts", False) and all(map(share_prompts, models))
         for model in models if self._own_head else ():
-            add_scores(model.get_base_model() if isinstance(model, PeftModel) else model, self.temperature)
+            add_scores(without_adapters(model), self.temperature)
         self.critic: Critic | None = None
         if getattr(self.args, "critic", "none") != "none":
             self.critic = Critic(self.model, self.args.critic, self.args.critic_layers).to(self.accelerator.device)

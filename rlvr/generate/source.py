@@ -13,6 +13,7 @@ from rlvr.generate import llama
 from rlvr.generate.general import PaddedReader
 from rlvr.generate.reader import Reader, SlotReader
 from rlvr.generate.weights import SamplingWeights, plain_weights
+from rlvr.models import evaluating, without_adapters
 
 log = logging.getLogger(__name__)
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}  # of the logits' spread; lower precisions 5e-2
@@ -58,7 +59,7 @@ class ModelSource:
     def __init__(self, policy: PreTrainedModel, dtype: torch.dtype | None, fast: bool):
         self.policy = policy
         self._dtype = dtype
-        base = policy.get_base_model() if hasattr(policy, "get_base_model") else policy
+        base = without_adapters(policy)
         self._type = base.config.model_type
         self.context = getattr(base.config, "max_position_embeddings", None)
         self._fast: llama.LlamaForward | None = None
@@ -100,9 +101,7 @@ class ModelSource:
     @contextmanager
     def reading(self, prompts: Prompts, pad_id: int, slots: int, room: int) -> Iterator[Reader]:
         """Open a reader; the policy is in evaluation mode meanwhile."""
-        was_training = self.policy.training
-        self.policy.eval()
-        try:
+        with evaluating(self.policy):
             if not self._loaded:
                 self.refresh()
             if self._fast is not None and not self._trusted:
@@ -112,8 +111,6 @@ class ModelSource:
             else:
                 assert self._general is not None
                 yield PaddedReader(self._general.model, prompts, pad_id)
-        finally:
-            self.policy.train(was_training)
 
     def _check(self, prompts: Prompts) -> None:
         """Compare the fast path's logits, behind a prompt and with its last token as a step, with the model's own."""

@@ -6,6 +6,8 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from rlvr.models import without_adapters
+
 
 def plain_weights(policy: nn.Module) -> dict[str, torch.Tensor]:
     """Return the policy's parameters under the base model's names, with LoRA deltas merged in."""
@@ -33,7 +35,7 @@ class SamplingWeights:
         self.policy = policy
         self.model: nn.Module = policy
         if dtype is not None and dtype != next(policy.parameters()).dtype:
-            base = policy.get_base_model() if isinstance(policy, PeftModel) else policy
+            base = without_adapters(policy)
             device = next(policy.parameters()).device
             # Built from the config, not deep-copied: TRL binds a patched forward to the policy instance.
             self.model = AutoModelForCausalLM.from_config(base.config, dtype=dtype).to(device).eval()

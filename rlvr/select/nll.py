@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rlvr.head import can_score, score
+from rlvr.models import evaluating, without_adapters
 
 BATCH_TOKENS = 4096  # of one forward, padding included
 
@@ -25,16 +26,11 @@ def answer_nll(
     share a forward; padding stands on the right, where causal attention cannot see it. Contexts and answers must
     hold at least one token. The model's mode and random states stay as they were.
     """
-    body = model.get_base_model() if isinstance(model, PeftModel) else model
-    was_training = model.training
-    model.eval()
-    try:
-        nll_R = torch.zeros(len(contexts))
+    body, nll_R = without_adapters(model), torch.zeros(len(contexts))
+    with evaluating(model):
         for rows in batches([len(c) + len(a) for c, a in zip(contexts, answers, strict=True)], batch_tokens):
             nll_R[rows] = _forward(body, [contexts[i] for i in rows], [answers[i] for i in rows]).cpu()
-        return nll_R
-    finally:
-        model.train(was_training)
+    return nll_R
 
 
 def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
@@ -48,15 +44,24 @@ def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     return batches
 
 
+def padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return rows of token ids as one batch (B, L), zeros on the right, and its attention mask.
+
+    >>> padded([[5, 6], [7]], torch.device("cpu"))[1]
+    tensor([[1, 1],
+            [1, 0]])
+    """
+    ids_BL = torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True).to(device)
+    lengths_B1 = torch.tensor([[len(row)] for row in rows], device=device)
+    return ids_BL, (torch.arange(ids_BL.shape[1], device=device) < lengths_B1).long()
+
+
 def _forward(model: PreTrainedModel, contexts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> Tensor:
     """Return the mean negative log-likelihood of each answer of one batch, in float32, shape (B,)."""
-    rows = [torch.tensor([*c, *a]) for c, a in zip(contexts, answers, strict=True)]
-    ids_BL = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(model.device)
+    ids_BL, mask_BL = padded([[*c, *a] for c, a in zip(contexts, answers, strict=True)], model.device)
     is_answer_BL = torch.zeros_like(ids_BL, dtype=torch.bool)
     for i, (context, answer) in enumerate(zip(contexts, answers, strict=True)):
         is_answer_BL[i, len(context) : len(context) + len(answer)] = True
-    lengths_B = torch.tensor([len(r) for r in rows], device=model.device)
-    mask_BL = (torch.arange(ids_BL.shape[1], device=model.device) < lengths_B[:, None]).long()
     where, targets_N = is_answer_BL[:, 1:], ids_BL[:, 1:][is_answer_BL[:, 1:]]
     if can_score(model.config):
         hidden = model.base_model(input_ids=ids_BL, attention_mask=mask_BL, use_cache=False).last_hidden_state
@@ -65,5 +70,5 @@ def _forward(model: PreTrainedModel, contexts: Sequence[Sequence[int]], answers:
     else:  # a soft cap or a scale on the logits: the model's own head
         logits = model(input_ids=ids_BL, attention_mask=mask_BL, use_cache=False).logits
         logp_N = logits[:, :-1][where].float().log_softmax(-1).gather(1, targets_N[:, None])[:, 0]
-    total_B = torch.zeros(len(rows), device=model.device).index_add_(0, where.nonzero()[:, 0], -logp_N)
+    total_B = torch.zeros(len(ids_BL), device=model.device).index_add_(0, where.nonzero()[:, 0], -logp_N)
     return total_B / where.sum(1)
