@@ -22,7 +22,7 @@ from rlvr.models import build_tiny, lora_config
 from rlvr.runs import RunDir, read_metrics
 from rlvr.trainer import RLVRTrainer
 from tests.conftest import REPO
-from tests.test_trl_contract import make, one_batch, weights
+from tests.test_trl_contract import StopAt, make, one_batch, weights
 
 KINDS = ("shared", "separate")
 GAE = build("gae(lam=0.9)")
@@ -244,15 +244,6 @@ def test_a_gradient_that_is_not_finite_moves_nothing_of_the_critic(tmp_path, bro
     assert ("critic's gradient is not finite" in capsys.readouterr().err) == (broken == "critic")
 
 
-class _StopAt(TrainerCallback):
-    def __init__(self, step):
-        self.step = step
-
-    def on_step_end(self, args, state, control, **kwargs):
-        control.should_training_stop = state.global_step >= self.step
-        return control
-
-
 def same(one, two):
     if torch.is_tensor(one):
         return torch.equal(one, two)
@@ -277,7 +268,7 @@ def test_two_steps_and_two_are_four_to_the_bit(tmp_path, kind, windows):
     whole = trainer(tmp_path / "whole")
     whole.train()
     first = trainer(tmp_path / "cut")
-    first.add_callback(_StopAt(2))
+    first.add_callback(StopAt(2))
     first.train()
     second = trainer(tmp_path / "cut")
     second.train(resume_from_checkpoint=str(tmp_path / "cut" / "checkpoint-2"))

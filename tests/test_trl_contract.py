@@ -5,6 +5,7 @@ import inspect
 import pytest
 import torch
 from datasets import Dataset
+from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from rlvr.advantages import build
@@ -262,6 +263,15 @@ def test_old_log_probabilities_are_the_samplers(tmp_path, monkeypatch):
         assert calls
 
 
+class StopAt(TrainerCallback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        control.should_training_stop = state.global_step >= self.step
+        return control
+
+
 @pytest.mark.parametrize(("steps_per_generation", "num_iterations"), [(2, 1), (1, 2), (4, 1), (2, 2)])
 @pytest.mark.parametrize("stop", [3, 5])
 def test_resume_gives_the_weights_of_an_uninterrupted_run(tmp_path, steps_per_generation, num_iterations, stop):
@@ -278,25 +288,13 @@ def test_resume_gives_the_weights_of_an_uninterrupted_run(tmp_path, steps_per_ge
     whole.train()
     first = build_trainer(tmp_path / "cut", 8)
     first.args.max_steps = 8
-    first.add_callback(_StopAt(stop))
+    first.add_callback(StopAt(stop))
     first.train()
     second = build_trainer(tmp_path / "cut", 8)
     second.train(resume_from_checkpoint=str(tmp_path / "cut" / f"checkpoint-{stop}"))
     assert second.state.global_step == 8
     assert torch.equal(weights(second), weights(whole))
     assert second.record == whole.record
-
-
-from transformers import TrainerCallback  # noqa: E402
-
-
-class _StopAt(TrainerCallback):
-    def __init__(self, step):
-        self.step = step
-
-    def on_step_end(self, args, state, control, **kwargs):
-        control.should_training_stop = state.global_step >= self.step
-        return control
 
 
 def test_evaluating_does_not_change_training(tmp_path):
