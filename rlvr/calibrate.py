@@ -20,7 +20,7 @@ from transformers.trainer_callback import PrinterCallback
 from rlvr.callbacks import Progress, say
 from rlvr.config import TrainConfig
 from rlvr.errors import DataError, RunError, SpecError
-from rlvr.evaluate import make_engine
+from rlvr.evaluate import make_engine, sample_and_judge
 from rlvr.generate import Sampling
 from rlvr.models import load_model, lora_config
 from rlvr.problems import load_problems
@@ -102,18 +102,11 @@ def sample_slots(
     n = config.num_generations or 0
     prompts = encode(tokenizer, [messages(p, config.tags, config.system_prompt) for p in problems])
     engine = make_engine(model, tokenizer, config.sampling_precision)
-    engine.refresh()
     sampling = Sampling(config.max_completion_length or 0, config.temperature, config.top_p, config.top_k or 0)
     seed = config.seed if config.sampling_seed is None else config.sampling_seed
-    samples = engine.generate(prompts, n, sampling, seed)
-    texts = tokenizer.batch_decode(samples.ids, skip_special_tokens=True)
     with closing(Verifier(config.data, config.verify_timeout)) as verifier:
-        records = Scorer(config.tags, verifier)(
-            [p for p in problems for _ in range(n)],
-            texts,
-            [len(ids) for ids in samples.ids],
-            [ids[-1] not in engine.eos_ids for ids in samples.ids],
-        )
+        scorer = Scorer(config.tags, verifier)
+        _, records = sample_and_judge(engine, tokenizer, problems, prompts, scorer, n, sampling, seed)
     found = [
         slot(tokenizer, prompts[i // n], record.text, record.correct)
         for i, record in enumerate(records)

@@ -13,12 +13,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from rlvr.config import EvalConfig
 from rlvr.decide.proxy import load_policy
 from rlvr.eval_file import SCHEMA
-from rlvr.generate import Engine, Sampling, Steered
+from rlvr.generate import Engine, Samples, Sampling, Steered
 from rlvr.generate.precision import native_bf16
 from rlvr.models import eos_ids
 from rlvr.problems import load_problems, problem_set
 from rlvr.prompts import check_lengths, encode, messages
-from rlvr.rollouts import Problem
+from rlvr.rollouts import Completion, Problem
 from rlvr.runs import slug
 from rlvr.score import Scorer
 from rlvr.verify import Verifier
@@ -43,16 +43,7 @@ def evaluate(
     prompts = encode(tokenizer, [messages(p, scorer.tags, system_prompt) for p in problems])
     check_lengths(prompts, [p.id for p in problems], 1, engine.context)
     errors_before = sum(scorer.verifier.errors.values())
-    engine.refresh()
-    samples = engine.generate(prompts, n, sampling, seed)
-    ends = set(engine.eos_ids)
-    texts = tokenizer.batch_decode(samples.ids, skip_special_tokens=True)
-    records = scorer(
-        [p for p in problems for _ in range(n)],
-        texts,
-        [len(ids) for ids in samples.ids],
-        [ids[-1] not in ends for ids in samples.ids],
-    )
+    samples, records = sample_and_judge(engine, tokenizer, problems, prompts, scorer, n, sampling, seed)
     rows = []
     for i, problem in enumerate(problems):
         mine = range(i * n, (i + 1) * n)
@@ -91,6 +82,29 @@ def evaluate(
         "verifier_errors": sum(scorer.verifier.errors.values()) - errors_before,
         "problems": rows,
     }
+
+
+def sample_and_judge(
+    engine: Engine,
+    tokenizer: PreTrainedTokenizerBase,
+    problems: Sequence[Problem],
+    prompts: Sequence[Sequence[int]],
+    scorer: Scorer,
+    n: int,
+    sampling: Sampling,
+    seed: int,
+) -> tuple[Samples, list[Completion]]:
+    """Sample `n` completions behind each problem's prompt (token ids) and judge them; both problem by problem."""
+    engine.refresh()
+    samples = engine.generate(prompts, n, sampling, seed)
+    ends = set(engine.eos_ids)
+    records = scorer(
+        [p for p in problems for _ in range(n)],
+        tokenizer.batch_decode(samples.ids, skip_special_tokens=True),
+        [len(ids) for ids in samples.ids],
+        [ids[-1] not in ends for ids in samples.ids],
+    )
+    return samples, records
 
 
 def evaluate_config(model_spec: str, config: EvalConfig) -> Iterator[dict[str, Any]]:

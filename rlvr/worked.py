@@ -11,6 +11,7 @@ from typing import Any
 
 from rlvr.errors import DataError
 from rlvr.files import replacing
+from rlvr.json_rows import json_object
 from rlvr.parse import ordered, parse
 
 Chat = list[dict[str, str]]
@@ -29,12 +30,7 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
         if not line.strip():
             continue
         where = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{where} is not JSON: {error}.") from None
-        if not isinstance(row, dict):
-            raise DataError(f"{where} holds a {type(row).__name__}, not an object.")
+        row = json_object(line, where)
         row["id"] = str(row.get("id", number))
         if row["id"] in rows:
             raise DataError(f"{where}: the id {row['id']!r} was there before; ids must be unique.")

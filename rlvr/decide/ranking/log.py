@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rlvr.errors import DataError
 from rlvr.files import replacing
+from rlvr.json_rows import json_object
 
 Row = Mapping[str, Any]
 LABELS = {"chosen": "chosen", "correct": "correct", "format": "format_ok", "cost": "tokens"}  # objective -> column
@@ -89,7 +90,7 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
             rows = pq.read_table(file).to_pylist()
         elif file.suffix == ".jsonl":
             lines = [line for line in file.read_bytes().splitlines() if line.strip()]
-            rows = [_object(path, i, line) for i, line in enumerate(lines, 1)]
+            rows = [json_object(line, f"{path}, row {i}") for i, line in enumerate(lines, 1)]
         else:
             raise DataError(f"{path} must end in .parquet or .jsonl.")
     except OSError as error:
@@ -177,16 +178,6 @@ class _Checker:
         if value is not None and not isinstance(value, str):
             raise self.bad(number, column, "a text", value)
         return value
-
-
-def _object(path: str | Path, number: int, line: bytes) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}, row {number} is not JSON: {error}.") from None
-    if not isinstance(row, dict):
-        raise DataError(f"{path}, row {number} holds a {type(row).__name__}, not an object.")
-    return row
 
 
 def _need(path: str | Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
