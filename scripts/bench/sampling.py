@@ -31,7 +31,7 @@ import json, sys, time
 job = json.load(sys.stdin)
 from vllm import LLM, SamplingParams
 start = time.time()
-llm = LLM(job["model"], dtype=job["dtype"], max_model_len=1024, enforce_eager=True)
+llm = LLM(job["model"], dtype=job["dtype"], max_model_len=1024, enforce_eager=True, gpu_memory_utilization=0.4)
 ready = time.time() - start
 out = []
 for repeat in range(job["repeats"]):
@@ -103,7 +103,7 @@ def main() -> None:
             )
             if done.returncode:
                 sys.exit(f"vLLM failed:\n{done.stderr[-2000:]}")
-            answer = json.loads(done.stdout.split("RESULT ")[-1])
+            answer = json.loads(done.stdout.split("RESULT ")[-1].splitlines()[0])
             print(f"vLLM ready in {answer['ready']:.1f} s")
             speed["vllm"] = [tokens / seconds for seconds, tokens in answer["runs"]]
         result[str(n)] = {name: values[1:] for name, values in speed.items()}
