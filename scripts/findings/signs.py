@@ -1,0 +1,239 @@
+"""Finding: negative-only credit keeps pass@k, positive-only narrows it? (2506.01347)
+
+    python scripts/findings/signs.py            redraw from the committed results
+    python scripts/findings/signs.py --rerun    run what is missing in docs/findings/signs/runs.jsonl (about 20 minutes)
+
+The arms are in parts/signs_arms.py, the tasks in parts/same_sum.py and parts/split_sum.py. The criterion below was
+committed before the main run.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from parts import signs_arms
+from parts.signs_arms import ARMS, FIRST, KS, SEEDS
+
+from rlvr.metrics import Interval, bootstrap_mean, pass_at_k
+from rlvr.metrics.seeds import seed_difference
+from rlvr.plots.style import draw_interval, figure_svg, look, new_figure, styled
+from rlvr.report import show
+
+REPO = Path(__file__).parents[2]
+STORE = REPO / "docs" / "findings" / "signs"
+PAGE = STORE.with_suffix(".md")
+SWEEP = {"nsr": 0.0, "w_reinforce(.05)": 0.05, "w_reinforce(.1)": 0.1, "w_reinforce(.3)": 0.3, "reinforce": 1.0}
+
+CRITERION = """\
+`tiny`, seeds 0 to 4, 200 held-out problems x 128 samples at temperature 1; 95% crossed bootstrap intervals over seeds
+and problems, paired by problem (`seed_difference`); "base" is the warmed-up model before training, measured once.
+
+1. PSR narrows: pass@1 of PSR minus base has its interval above 0, and pass@128 of PSR minus base has it below 0.
+2. NSR keeps: for every k of 1, 2, 4, ..., 128 the interval of NSR minus base has its lower end above -0.01; and the
+   entropy of NSR (mean of -log p per sampled token on the held-out problems, temperature 1, mean over seeds) is at
+   least that of PSR.
+3. W-REINFORCE (0.1): its mean pass@1 is within 0.02 of the best trained arm's (of those with all 5 seeds), and its mean pass@128 is at least GRPO's.
+4. Different right answers per problem (among 128 samples): the interval of NSR minus PSR is above 0.
+5. Weak prior (base pass@16 near 0): in the mean over 5 seeds of NSR, the format rate falls by at least 0.05 or the
+   entropy rises by at least 0.1 nats a token (prediction of 2506.01347's reading in papers.md).
+
+Reproduced: 1 to 4; partly: some of them; not reproduced: none. Point 5 is a side prediction and is judged alone. If the
+base's pass@128 is above 0.99, points 1 (second half) and 2 at high k are read with the ceiling in mind, and the page
+says so; the criterion itself stays. Temperature 0.6 (base, and two seeds of PSR, NSR, W-REINFORCE and GRPO) is
+reported, not judged. The arms REINFORCE, then W-REINFORCE at 0.05 and 0.3, then Dr. GRPO run last, and may be missing
+if time runs out."""
+
+
+class Runs:
+    """The stored runs of one task at one temperature, arm by arm."""
+
+    def __init__(self, rows: list[dict[str, Any]], task: str = "main", heat: float = 1.0):
+        mine = [r for r in rows if (r["task"], r["heat"]) == (task, heat)]
+        self.by_arm = {a: {r["seed"]: r for r in mine if r["arm"] == a} for a in ("base", *ARMS)}
+        self.by_arm = {arm: seeds for arm, seeds in self.by_arm.items() if seeds}
+
+    def values(self, arm: str, seeds: list[int], k: int | None) -> NDArray[np.float64]:
+        """Return (seed, problem) values: pass@k, or the number of different right answers where k is None."""
+        found = [self.by_arm[arm][0 if arm == "base" else s] for s in seeds]
+        return np.array(
+            [np.asarray(r["distinct"], float) if k is None else pass_at_k(r["n"], r["c"], k) for r in found]
+        )
+
+    def seeds(self, *arms: str) -> list[int]:
+        """Return the seeds that all of these arms have; the base has one run, which serves every seed."""
+        sets = [set(self.by_arm[a]) for a in arms if a != "base"]
+        return sorted(set.intersection(*sets)) if sets else [0]
+
+    def mean(self, arm: str, k: int | None) -> float:
+        return float(self.values(arm, self.seeds(arm), k).mean())
+
+    def gap(self, ours: str, theirs: str, k: int | None) -> Interval:
+        """Return the difference ours - theirs, paired by problem, over seeds and problems."""
+        seeds = self.seeds(ours, theirs)
+        return seed_difference(self.values(ours, seeds, k), self.values(theirs, seeds, k))[0]
+
+    def over(self, arm: str, k: int) -> Interval:
+        """Return pass@k with an interval over seeds and problems."""
+        values = self.values(arm, self.seeds(arm), k)
+        return bootstrap_mean(values[0]) if arm == "base" else seed_difference(values, np.zeros_like(values))[0]
+
+    def scalar(self, arm: str, name: str) -> float:
+        return float(np.mean([r[name] for r in self.by_arm[arm].values()]))
+
+
+def points(main: Runs, weak: Runs) -> list[tuple[str, str, bool]]:
+    """Return (claim, numbers, held) for every point of the criterion."""
+    one, last = main.gap("psr", "base", 1), main.gap("psr", "base", KS[-1])
+    keeps = {k: main.gap("nsr", "base", k) for k in KS}
+    worst = min(keeps, key=lambda k: keeps[k].low)
+    h_nsr, h_psr = main.scalar("nsr", "entropy"), main.scalar("psr", "entropy")
+    best = max(
+        (a for a in main.by_arm if a != "base" and len(main.by_arm[a]) == len(SEEDS)), key=lambda a: main.mean(a, 1)
+    )
+    w1, w128 = (main.mean("w_reinforce(.1)", k) for k in (1, KS[-1]))
+    grpo, distinct = main.mean("grpo", KS[-1]), main.gap("nsr", "psr", None)
+    found = [
+        (f"1. PSR minus base, pass@1; pass@{KS[-1]}", f"{_signed(one)}; {_signed(last)}", one.low > 0 > last.high),
+        (
+            f"2. NSR minus base, pass@k, its lowest end (k = {worst}); entropy of NSR, PSR",
+            f"{_signed(keeps[worst])}; {h_nsr:.3f}, {h_psr:.3f} nats a token",
+            keeps[worst].low > -0.01 and h_nsr >= h_psr,
+        ),
+        (
+            f"3. W-REINFORCE(.1): pass@1 against the best arm ({best}); pass@{KS[-1]} against GRPO",
+            f"{w1:.3f}, {main.mean(best, 1):.3f}; {w128:.3f}, {grpo:.3f}",
+            w1 >= main.mean(best, 1) - 0.02 and w128 >= grpo,
+        ),
+        ("4. different right answers, NSR minus PSR", _signed(distinct), distinct.low > 0),
+    ]
+    if {"base", "nsr"} <= weak.by_arm.keys():
+        (f0, f1), (h0, h1) = ([weak.scalar(a, name) for a in ("base", "nsr")] for name in ("format", "entropy"))
+        text = f"format {f0:.3f} to {f1:.3f}; entropy {h0:.3f} to {h1:.3f}"
+        found.append(("5. weak prior, NSR: format rate or entropy", text, f1 <= f0 - 0.05 or h1 >= h0 + 0.1))
+    return found
+
+
+def _signed(found: Interval) -> str:
+    return show.interval(found, 3, signed=True)
+
+
+@styled
+def figure(main: Runs, cool: Runs) -> Figure:
+    """Draw pass@k at both temperatures, and pass@1 and pass@128 against the weight of right completions."""
+    fig = new_figure(3.4)
+    left, middle, right = fig.subplots(1, 3)
+    for ax, runs, title in ((left, main, "pass@k, T = 1"), (middle, cool, "pass@k, T = 0.6")):
+        for i, arm in enumerate(("base", *ARMS)):
+            if arm in runs.by_arm and (arm == "base" or arm in FIRST or runs is main):
+                colour, marker = look(i)
+                curve = [runs.over(arm, k) for k in KS]
+                if arm in ("base", "psr", "nsr"):
+                    low, high = [c.low for c in curve], [c.high for c in curve]
+                    ax.fill_between(KS, low, high, color=colour, alpha=0.15, linewidth=0)
+                ax.plot(KS, [c.value for c in curve], color=colour, marker=marker, markersize=3, label=arm)
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(KS[::2], [str(k) for k in KS[::2]])
+        ax.minorticks_off()
+        ax.set(title=title, xlabel="k")
+    at = {arm: weight for arm, weight in SWEEP.items() if arm in main.by_arm}
+    for i, k in enumerate((1, KS[-1])):
+        for j, arm in enumerate(at):
+            draw_interval(right, j, main.over(arm, k), look(i)[0])
+        right.plot(range(len(at)), [main.mean(a, k) for a in at], marker="os"[i], color=look(i)[0], markersize=4)
+        right.axhline(main.mean("base", k), color=look(i)[0], linewidth=1, linestyle=":")
+        right.annotate(f"pass@{k}", (0, main.mean(next(iter(at)), k)), (0, -14), textcoords="offset points", fontsize=8)
+    right.set_xticks(range(len(at)), [f"{w:g}" for w in at.values()])
+    right.set(title="weight of right answers", xlabel="weight (dotted: base)")
+    fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    return fig
+
+
+def table(runs: Runs) -> str:
+    """Return one line per arm: levels, and the differences to the base with their intervals."""
+    lines = [
+        f"| arm (seeds) | pass@1 | minus base | pass@16 | minus base | pass@{KS[-1]} | minus base | right answers "
+        "| entropy | format |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for arm, seeds in runs.by_arm.items():
+        cells = []
+        for k in (1, 16, KS[-1]):
+            cells += [f"{runs.mean(arm, k):.3f}", "" if arm == "base" else _signed(runs.gap(arm, "base", k))]
+        cells += [
+            f"{runs.mean(arm, None):.2f}",
+            f"{runs.scalar(arm, 'entropy'):.3f}",
+            f"{runs.scalar(arm, 'format'):.3f}",
+        ]
+        lines.append(f"| {arm} ({len(seeds)}) | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def weak_table(runs: Runs) -> str:
+    """Return one line per run of the weak prior."""
+    lines = ["| run | pass@1 | pass@16 | format | entropy |", "|---|---|---|---|---|"]
+    for arm, seeds in runs.by_arm.items():
+        for seed, r in seeds.items():
+            values = " | ".join(f"{pass_at_k(r['n'], r['c'], k).mean():.4f}" for k in (1, 16))
+            lines.append(f"| {arm}, {seed} | {values} | {r['format']:.3f} | {r['entropy']:.3f} |")
+    return "\n".join(lines)
+
+
+def nsr_by_k(main: Runs) -> str:
+    """Return PSR and NSR minus base at every k."""
+    lines = ["| k | PSR - base | NSR - base | W-REINFORCE(.1) - base | GRPO - base |", "|---|---|---|---|---|"]
+    for k in KS:
+        cells = [_signed(main.gap(a, "base", k)) for a in ("psr", "nsr", "w_reinforce(.1)", "grpo")]
+        lines.append(f"| {k} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def redraw() -> None:
+    """Write the page and its figure from the stored runs; say so where there are too few."""
+    rows = signs_arms.load(STORE)
+    main, cool, weak = Runs(rows), Runs(rows, heat=0.6), Runs(rows, task="weak")
+    if missing := [a for a in ("base", *FIRST) if a not in main.by_arm]:
+        print(f"No page: {STORE / 'runs.jsonl'} has no run of {', '.join(missing)}. Run with --rerun.")
+        return
+    found = points(main, weak)
+    held = [ok for *_, ok in found[:4]]
+    verdict = "reproduced" if all(held) else "partly reproduced" if any(held) else "not reproduced"
+    lacking = [f"{a} {s}" for a in ARMS for s in SEEDS if s not in main.by_arm.get(a, {})]
+    STORE.mkdir(parents=True, exist_ok=True)
+    (STORE / "curves.svg").write_text(figure_svg(figure(main, cool)), encoding="utf-8")
+    PAGE.write_text(
+        PAGE_TEXT.format(
+            verdict=verdict,
+            criterion=CRITERION,
+            rows="\n".join(f"| {claim} | {numbers} | {'yes' if ok else 'no'} |" for claim, numbers, ok in found),
+            table=table(main),
+            cool=table(cool),
+            weak=weak_table(weak),
+            by_k=nsr_by_k(main),
+            lacking=f"Not run (time was up): {', '.join(lacking)}." if lacking else "Every arm ran with every seed.",
+            minutes=sum({(r["task"], r["arm"], r["seed"]): r["seconds"] for r in rows}.values()) / 60,
+        ),
+        encoding="utf-8",
+    )
+    print(f"{PAGE.relative_to(REPO)}: {verdict}; points {[ok for *_, ok in found]}")
+
+
+PAGE_TEXT = """\
+# Signs: {verdict}
+{criterion}{rows}{table}{cool}{weak}{by_k}{lacking}{minutes}
+"""
+
+
+def main() -> None:
+    """Rerun if asked, then redraw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rerun", action="store_true", help="run what is missing first")
+    if parser.parse_args().rerun:
+        signs_arms.run(STORE)
+    redraw()
+
+
+if __name__ == "__main__":
+    main()
