@@ -35,7 +35,8 @@ and problems, paired by problem (`seed_difference`); "base" is the warmed-up mod
 2. NSR keeps: for every k of 1, 2, 4, ..., 128 the interval of NSR minus base has its lower end above -0.01; and the
    entropy of NSR (mean of -log p per sampled token on the held-out problems, temperature 1, mean over seeds) is at
    least that of PSR.
-3. W-REINFORCE (0.1): its mean pass@1 is within 0.02 of the best trained arm's (of those with all 5 seeds), and its mean pass@128 is at least GRPO's.
+3. W-REINFORCE (0.1): its mean pass@1 is within 0.02 of the best trained arm's (of those with all 5 seeds),
+   and its mean pass@128 is at least GRPO's.
 4. Different right answers per problem (among 128 samples): the interval of NSR minus PSR is above 0.
 5. Weak prior (base pass@16 near 0): in the mean over 5 seeds of NSR, the format rate falls by at least 0.05 or the
    entropy rises by at least 0.1 nats a token (prediction of 2506.01347's reading in papers.md).

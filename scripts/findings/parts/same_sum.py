@@ -7,7 +7,6 @@ answers, so that a model that learns from solutions spreads.
 import hashlib
 import itertools
 import random
-from typing import Any
 
 from rlvr.records import Problem
 
@@ -23,6 +22,7 @@ def load(split: str, size: int | None, seed: int, digits: int = 3) -> list[Probl
     """
     rows = ["".join(row) for row in itertools.product("0123456789", repeat=digits)]
     rows = [row for row in rows if 1 <= sum(map(int, row)) <= 17 and _part(row) in _SPLITS[split]]
+    random.Random(f"same_sum/{VERSION}/{split}").shuffle(rows)
     found: list[Problem] = []
     for turn in itertools.count():
         random.Random(f"same_sum/{VERSION}/{seed}/{split}/{turn}").shuffle(rows)

@@ -7,7 +7,6 @@ among the right answers, so that a model that learns from solutions spreads.
 import hashlib
 import itertools
 import random
-from typing import Any
 
 from rlvr.records import Problem
 
