@@ -102,7 +102,7 @@ def run(store: Path) -> None:
             out = train_arm(model, data, arm, seed, length, folder / "run")
             model = f"{out}/model"
             rows = read_metrics(Path(out) / "metrics.jsonl")
-            path = {k: [round(r[k] or 0, 3) for r in rows] for k in ("accuracy", "format_rate", "entropy")}
+            path = {f"train_{k}": [round(r[k] or 0, 3) for r in rows] for k in ("accuracy", "format_rate", "entropy")}
         for heat in heats:
             found = measure(model, data, length, *(() if main else (16, 100)), heat=heat)
             row = {"task": task, "arm": arm, "seed": seed, "heat": heat, **found}
