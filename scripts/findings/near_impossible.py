@@ -33,25 +33,27 @@ BEHAVIOURS = ("repetition", "skipping", "unfaithful")
 RESTORERS = ("drop_near_impossible", "band", "rewritten")
 
 CRITERION = """\
-Five seeds (0 to 4). Values are pass@1 on held-out problems (8 samples each, the same noise for every model); "easy" ones
-are those that the warmed-up model ("base") solved 13 times or more of 16 in the profile, measured afresh. Intervals are
-95% bootstraps over seeds and problems (`rlvr.metrics.seeds.seed_difference`), of behaviours over seeds. H0: 0 of 16
-right in the profile, Hlow: 1 or 2, M: 3 to 12, E: 13 to 16. GRPO scales by the group's standard deviation unless said.
+Five seeds (0 to 4). Values are pass@1 on held-out problems (8 samples each, the same noise for every model); "easy"
+ones are those that the warmed-up model ("base") solved 13 times or more of 16 in the profile, measured afresh.
+Intervals are 95% bootstraps over seeds and problems (`rlvr.metrics.seeds.seed_difference`), of behaviours over seeds.
+H0: 0 of 16 right in the profile, Hlow: 1 or 2, M: 3 to 12, E: 13 to 16. GRPO scales by the group's standard deviation
+unless said.
 
 1. M is best: on the mixed held-out problems, M minus each of H0, Hlow and E has an interval above 0. Judged for the
    small and the large answer space; held only if it holds in both.
 2. Harm: in the small space the easy problems fall to 2 points or more below the base after training on H0 or on Hlow,
    with an interval below 0.
-3. Behaviour first: in that one of H0 and Hlow (small space) that keeps less of the easy problems, at least one of answer
-   repetition, computation skipping and unfaithful success has risen by 0.03 or more over the base (mean over seeds,
-   interval above 0) at an earlier measured update (3, 6, 9, 12) than the first at which the easy problems have lost 2
-   points. Not held if they never lose 2 points.
-4. Dr. GRPO harms less: for that cell, the easy problems with Dr. GRPO minus GRPO: interval above 0 (and point 2 holds).
+3. Behaviour first: in that one of H0 and Hlow (small space) that keeps less of the easy problems, at least one of
+   answer repetition, computation skipping and unfaithful success has risen by 0.03 or more over the base (mean over
+   seeds, interval above 0) at an earlier measured update (3, 6, 9, 12) than the first at which the easy problems have
+   lost 2 points. Not held if they never lose 2 points.
+4. Dr. GRPO harms less: for that cell, the easy problems with Dr. GRPO minus GRPO: interval above 0 (and point 2
+   holds).
 5. Restoration: the gap is M minus the unfiltered mixture (half H0 and Hlow, half M and E) in the small space, mixed
-   held-out. At least one of drop_near_impossible, the band [0.2, 0.8] and the rewrites restores half of it or more. If
-   the gap's interval is not above 0, there is no gap to restore, and the point is not held.
-6. No signal: H0 in the large space has gradient 0 in at least half of its updates and moves the mixed held-out problems
-   by less than 2 points. This names a regime and does not count in the verdict.
+   held-out. At least one of drop_near_impossible, the band [0.2, 0.8] and the rewrites restores half of it or more.
+   If the gap's interval is not above 0, there is no gap to restore, and the point is not held.
+6. No signal: H0 in the large space has gradient 0 in at least half of its updates and moves the mixed held-out
+   problems by less than 2 points. This names a regime and does not count in the verdict.
 
 Reproduced: 1 to 5. Partly: some of them. Not: none."""
 
@@ -176,6 +178,11 @@ def _signed(found: Interval) -> str:
     return show.interval(found, 3, signed=True)
 
 
+def _levels(found: list[int]) -> str:
+    """Return how many problems of a cell there are, and how many of each level."""
+    return f"{len(found)} ({', '.join(str(found.count(level)) for level in range(4))})"
+
+
 def _cell(arm: str) -> str:
     return arm.split("/")[1]
 
@@ -195,7 +202,8 @@ def table(results: Results) -> str:
         training = "" if start else f"{np.mean(results.training(arm, 'groups/mixed')):.2f}"
         silent = "" if start else f"{np.mean(results.training(arm, 'grad_norm') == 0):.2f}"
         cells = (
-            arm, len(rows), f"{results.right(arm).mean():.3f}", change, easy or f"{results.right(arm, True).mean():.3f}",
+            arm, len(rows), f"{results.right(arm).mean():.3f}", change,
+            easy or f"{results.right(arm, True).mean():.3f}",
             *(f"{after[name]:.3f}" for name in BEHAVIOURS), f"{after['length'] / base['length']:.2f}",
             f"{after['four_grams']:.3f}", training, silent,
         )  # fmt: skip
@@ -264,7 +272,7 @@ def redraw() -> None:
     (STORE / "cells.svg").write_text(figure_svg(figure(results)), encoding="utf-8")
     cells = "\n".join(
         f"| {space}, {split} | "
-        + " | ".join(str(sum(low <= c <= high for c in counts)) for low, high in CELLS.values())
+        + " | ".join(_levels([i % 4 for i, c in enumerate(counts) if low <= c <= high]) for low, high in CELLS.values())
         + f" | {np.mean(counts) / 16:.3f} |"
         for space, splits in results.profile.items()
         for split, counts in splits.items()
@@ -280,6 +288,59 @@ def redraw() -> None:
 
 PAGE_TEXT = """\
 # Near-impossible problems: {verdict}
+
+**Claim** (2605.28388; section 3 of the notes). With group-relative advantages, problems that the model almost never
+solves harm: what gets rewarded is the lucky shortcut, which shows in repeated answers and skipped steps before accuracy
+falls. Problems of medium difficulty are best. Filtering, or rewriting the hard problems backwards, restores.
+
+**Design.** `tiny` (1M parameters), one warm-up of 400 steps shared by all runs, then {runs} runs of 12 updates of 8
+problems x 8 completions, reward 1 for a right answer, learning rate 5e-5, 64 training problems per run. The problems
+([difficulty_cells.py](../../scripts/findings/parts/difficulty_cells.py)) are sums of two, three and five small terms
+and, as level 3, products such as 63 * 7, which the warm-up shows but does not teach. Worked steps stand in think tags.
+In the *small* answer space the remainder modulo 7 is asked for (a blind guess is right one time in seven); in the
+*large* one every running total in order. The base answers every problem 16 times at temperature 1, once; that profile cuts four
+cells, and a run trains on one of them. Problems per cell, in brackets for levels 0 to 3:
+
+| space, split | H0 (0 of 16) | Hlow (1-2) | M (3-12) | E (13-16) | pass rate |
+|---|---|---|---|---|---|
+{cells}
+
+Where a cell has fewer than 64 training problems, its problems are used more than once. Measured: the first 80 held-out
+problems (all levels alike, "mixed"), and for the easy ones all held-out problems of cell E; 8 samples each.
+Restoration: mixtures of half H0 and Hlow, half M and E, small space, GRPO. The filter is
+`drop_near_impossible(threshold=0.15)`, the threshold that covers 2 of 16; the default of 0.05 covers 0 of 16 only.
+Filter and band read a profile of 16 samples of their own. The rewrites turn the near-impossible sums round: the value
+itself is stated, not its remainder, and the first term asked for (63*7%7 becomes x*7=441). So x is unique, but the
+rewritten half leaves the modulo space. The warm-up holds a fifth of such problems, for all arms.
+
+Behaviour, on the mixed problems: *repetition*: two completions of problems with different answers give the same one
+([metrics](../metrics.md)); *skipping*: no `a op b = c` step at all; *unfaithful*: share of the right answers with a
+false step; *length ratio*: median tokens over those of the base; *4-grams*: share of a completion's 4-grams of
+characters that stood in it before.
+
+**Criterion, committed before the run** (9dec948).
+
+{criterion}
+
+**Result.**
+
+| point | numbers [95%] | held |
+|---|---|---|
+{rows}
+
+![held-out change per cell, and behaviour over updates](near_impossible/cells.svg)
+
+Bars: 95% over seeds and problems; small dots: seeds.
+
+{table}
+
+"mixed groups": share of the training groups with right and wrong completions; "gradient 0": share of the updates.
+Changes are against the base of the same space.
+
+@DISCUSSION@
+
+Redraw: `python scripts/findings/near_impossible.py`. Run again: remove `docs/findings/near_impossible/`, then the same
+with `--rerun`. Measured: {minutes:.0f} minutes of one core for the runs, 3 for the warm-up, 2 for the profile.
 """
 
 

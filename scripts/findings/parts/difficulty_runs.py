@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import multiprocessing
 import shutil
 import tempfile
 import time
@@ -90,15 +91,26 @@ def run(path: Path, names: Sequence[str], seeds: Sequence[int]) -> None:
     for arm, seed in todo:
         if (arm, seed) in done:
             continue
-        began = time.perf_counter()
-        if arm.startswith("base/"):
-            row = {"arm": arm, "seed": seed, "after": measure(str(warmup(WARM)), arm.removeprefix("base/"))}
-        else:
-            row = {"arm": arm, "seed": seed} | _train(arm, seed)
-        row["seconds"] = round(time.perf_counter() - began, 1)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, separators=(",", ":")) + "\n")
-        print(f"{arm} {seed}: {row['seconds']} s", flush=True)
+        # In a fork: every further trainer in one process is slower than the last, and a new process loads for seconds.
+        child = multiprocessing.get_context("fork").Process(target=_one, args=(path, arm, seed))
+        child.start()
+        child.join()
+        if child.exitcode:
+            raise RuntimeError(f"{arm}, seed {seed}, failed; its message stands above.")
+
+
+def _one(path: Path, arm: str, seed: int) -> None:
+    """Train and measure one arm with one seed and append its line."""
+    torch.set_num_threads(1)
+    began = time.perf_counter()
+    if arm.startswith("base/"):
+        row = {"arm": arm, "seed": seed, "after": measure(str(warmup(WARM)), arm.removeprefix("base/"))}
+    else:
+        row = {"arm": arm, "seed": seed} | _train(arm, seed)
+    row["seconds"] = round(time.perf_counter() - began, 1)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row, separators=(",", ":")) + "\n")
+    print(f"{arm} {seed}: {row['seconds']} s", flush=True)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -121,7 +133,7 @@ def _train(arm: str, seed: int) -> dict[str, Any]:
         lines = [json.loads(line) for line in done.metrics.read_text(encoding="utf-8").splitlines()]
         row = {"after": measure(str(done.model), space), "train": _curves(lines)}
         if stepwise:
-            at = [step for step in range(EVERY, STEPS, EVERY)]
+            at = range(EVERY, STEPS, EVERY)
             row["steps"] = {str(s): measure(str(done.checkpoints / f"checkpoint-{s}"), space) for s in at}
         return row
     finally:
