@@ -156,7 +156,10 @@ def points(results: Results) -> list[tuple[str, str, str]]:
     )
     total = results.gap("small/M/grpo", "mixture/none")
     gains = {name: results.gap(f"mixture/{name}", "mixture/none") for name in RESTORERS}
-    numbers = f"gap {_signed(total)}; " + "; ".join(f"{name} {_signed(g)}" for name, g in gains.items())
+    zero = results.gap("mixture/drop_zero_signal", "mixture/none")
+    numbers = f"gap {_signed(total)}; drop_zero_signal {_signed(zero)}; " + "; ".join(
+        f"{name} {_signed(g)}" for name, g in gains.items()
+    )
     restored = any(g.value >= total.value / 2 for g in gains.values())
     rows.append(("5. half of the gap restored", numbers, _held(restored) if total.low > 0 else "no gap to restore"))
     if results.has("large/H0/grpo"):
@@ -190,9 +193,9 @@ def _cell(arm: str) -> str:
 def table(results: Results) -> str:
     """Return every arm: held-out and easy problems against the base, behaviour, and the training groups."""
     lines = [
-        "| arm | seeds | held-out | change | easy, change | repetition | skipping | unfaithful | length ratio | "
-        "4-grams | mixed groups | gradient 0 |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| arm | seeds | held-out | change | easy, change | repetition | skipping | unfaithful | lucky | "
+        "length ratio | 4-grams | mixed groups | gradient 0 |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for arm, rows in results.rows.items():
         base = results.rows["base/large" if "large" in arm else "base/small"][0]["after"]
@@ -204,11 +207,17 @@ def table(results: Results) -> str:
         cells = (
             arm, len(rows), f"{results.right(arm).mean():.3f}", change,
             easy or f"{results.right(arm, True).mean():.3f}",
-            *(f"{after[name]:.3f}" for name in BEHAVIOURS), f"{after['length'] / base['length']:.2f}",
+            *(f"{after[name]:.3f}" for name in BEHAVIOURS),
+            f"{np.mean(lucky(rows, results.right(arm))):.3f}", f"{after['length'] / base['length']:.2f}",
             f"{after['four_grams']:.3f}", training, silent,
         )  # fmt: skip
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
+
+
+def lucky(rows: list[dict[str, Any]], right_SP: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return for each seed the share of all completions that are right with a false step."""
+    return np.array([row["after"]["unfaithful"] for row in rows]) * right_SP.mean(1)
 
 
 def _base(arm: str) -> str:
@@ -298,8 +307,8 @@ problems x 8 completions, reward 1 for a right answer, learning rate 5e-5, 64 tr
 ([difficulty_cells.py](../../scripts/findings/parts/difficulty_cells.py)) are sums of two, three and five small terms
 and, as level 3, products such as 63 * 7, which the warm-up shows but does not teach. Worked steps stand in think tags.
 In the *small* answer space the remainder modulo 7 is asked for (a blind guess is right one time in seven); in the
-*large* one every running total in order. The base answers every problem 16 times at temperature 1, once; that profile cuts four
-cells, and a run trains on one of them. Problems per cell, in brackets for levels 0 to 3:
+*large* one every running total in order. The base answers every problem 16 times at temperature 1, once; that profile
+cuts four cells, and a run trains on one of them. Problems per cell, in brackets for levels 0 to 3:
 
 | space, split | H0 (0 of 16) | Hlow (1-2) | M (3-12) | E (13-16) | pass rate |
 |---|---|---|---|---|---|
@@ -315,8 +324,8 @@ rewritten half leaves the modulo space. The warm-up holds a fifth of such proble
 
 Behaviour, on the mixed problems: *repetition*: two completions of problems with different answers give the same one
 ([metrics](../metrics.md)); *skipping*: no `a op b = c` step at all; *unfaithful*: share of the right answers with a
-false step; *length ratio*: median tokens over those of the base; *4-grams*: share of a completion's 4-grams of
-characters that stood in it before.
+false step; *lucky*: share of all completions that are right with one; *length ratio*: median tokens over those of the
+base; *4-grams*: share of a completion's 4-grams of characters that stood in it before.
 
 **Criterion, committed before the run** (9dec948).
 
@@ -338,6 +347,14 @@ Bars: 95% over seeds and problems; small dots: seeds.
 Changes are against the base of the same space.
 
 @DISCUSSION@
+
+**What the pilots chose.** A first task (all of `arithmetic` up to two digits x one digit, 700 warm-up steps) left a base
+that solved 3 to 14% of the held-out problems, and hardly any easily; it was dropped before any training. On this task
+the unfiltered mixture was tried (seeds 900 and 901): a learning rate of 2e-4 with 32 completions per update cut the
+held-out pass rate from 0.33 to 0.11 in 20 updates, 1e-4 with 64 to 0.17 in 12; 5e-5, the default of the `tiny` recipe,
+to 0.27 and 0.31, and was taken. So learning was not healthy in the sense of rising: no rate tried made this mixture
+gain.
+Cut for time before the main run: Dr. GRPO in the large space, and updates 3 to 9 of all arms but two.
 
 Redraw: `python scripts/findings/near_impossible.py`. Run again: remove `docs/findings/near_impossible/`, then the same
 with `--rerun`. Measured: {minutes:.0f} minutes of one core for the runs, 3 for the warm-up, 2 for the profile.

@@ -91,7 +91,7 @@ def run(path: Path, names: Sequence[str], seeds: Sequence[int]) -> None:
     for arm, seed in todo:
         if (arm, seed) in done:
             continue
-        # In a fork: every further trainer in one process is slower than the last, and a new process loads for seconds.
+        # In a fork: nothing of one run is left for the next, and a fresh process would load for seconds.
         child = multiprocessing.get_context("fork").Process(target=_one, args=(path, arm, seed))
         child.start()
         child.join()
