@@ -18,6 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from parts.difficulty_cells import CELLS, MIXED, measured
+from parts.difficulty_page import PAGE_TEXT
 
 from rlvr.metrics import Interval, bootstrap_mean
 from rlvr.metrics.seeds import seed_difference
@@ -293,72 +294,6 @@ def redraw() -> None:
     )  # fmt: skip
     PAGE.write_text(text, encoding="utf-8")
     print(f"{PAGE.relative_to(REPO)}: {verdict}")
-
-
-PAGE_TEXT = """\
-# Near-impossible problems: {verdict}
-
-**Claim** (2605.28388; section 3 of the notes). With group-relative advantages, problems that the model almost never
-solves harm: what gets rewarded is the lucky shortcut, which shows in repeated answers and skipped steps before accuracy
-falls. Problems of medium difficulty are best. Filtering, or rewriting the hard problems backwards, restores.
-
-**Design.** `tiny` (1M parameters), one warm-up of 400 steps shared by all runs, then {runs} runs of 12 updates of 8
-problems x 8 completions, reward 1 for a right answer, learning rate 5e-5, 64 training problems per run. The problems
-([difficulty_cells.py](../../scripts/findings/parts/difficulty_cells.py)) are sums of two, three and five small terms
-and, as level 3, products such as 63 * 7, which the warm-up shows but does not teach. Worked steps stand in think tags.
-In the *small* answer space the remainder modulo 7 is asked for (a blind guess is right one time in seven); in the
-*large* one every running total in order. The base answers every problem 16 times at temperature 1, once; that profile
-cuts four cells, and a run trains on one of them. Problems per cell, in brackets for levels 0 to 3:
-
-| space, split | H0 (0 of 16) | Hlow (1-2) | M (3-12) | E (13-16) | pass rate |
-|---|---|---|---|---|---|
-{cells}
-
-Where a cell has fewer than 64 training problems, its problems are used more than once. Measured: the first 80 held-out
-problems (all levels alike, "mixed"), and for the easy ones all held-out problems of cell E; 8 samples each.
-Restoration: mixtures of half H0 and Hlow, half M and E, small space, GRPO. The filter is
-`drop_near_impossible(threshold=0.15)`, the threshold that covers 2 of 16; the default of 0.05 covers 0 of 16 only.
-Filter and band read a profile of 16 samples of their own. The rewrites turn the near-impossible sums round: the value
-itself is stated, not its remainder, and the first term asked for (63*7%7 becomes x*7=441). So x is unique, but the
-rewritten half leaves the modulo space. The warm-up holds a fifth of such problems, for all arms.
-
-Behaviour, on the mixed problems: *repetition*: two completions of problems with different answers give the same one
-([metrics](../metrics.md)); *skipping*: no `a op b = c` step at all; *unfaithful*: share of the right answers with a
-false step; *lucky*: share of all completions that are right with one; *length ratio*: median tokens over those of the
-base; *4-grams*: share of a completion's 4-grams of characters that stood in it before.
-
-**Criterion, committed before the run** (9dec948).
-
-{criterion}
-
-**Result.**
-
-| point | numbers [95%] | held |
-|---|---|---|
-{rows}
-
-![held-out change per cell, and behaviour over updates](near_impossible/cells.svg)
-
-Bars: 95% over seeds and problems; small dots: seeds.
-
-{table}
-
-"mixed groups": share of the training groups with right and wrong completions; "gradient 0": share of the updates.
-Changes are against the base of the same space.
-
-@DISCUSSION@
-
-**What the pilots chose.** A first task (all of `arithmetic` up to two digits x one digit, 700 warm-up steps) left a base
-that solved 3 to 14% of the held-out problems, and hardly any easily; it was dropped before any training. On this task
-the unfiltered mixture was tried (seeds 900 and 901): a learning rate of 2e-4 with 32 completions per update cut the
-held-out pass rate from 0.33 to 0.11 in 20 updates, 1e-4 with 64 to 0.17 in 12; 5e-5, the default of the `tiny` recipe,
-to 0.27 and 0.31, and was taken. So learning was not healthy in the sense of rising: no rate tried made this mixture
-gain.
-Cut for time before the main run: Dr. GRPO in the large space, and updates 3 to 9 of all arms but two.
-
-Redraw: `python scripts/findings/near_impossible.py`. Run again: remove `docs/findings/near_impossible/`, then the same
-with `--rerun`. Measured: {minutes:.0f} minutes of one core for the runs, 3 for the warm-up, 2 for the profile.
-"""
 
 
 def main() -> None:
