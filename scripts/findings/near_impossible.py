@@ -288,7 +288,7 @@ def redraw() -> None:
         for split, counts in splits.items()
     )
     text = PAGE_TEXT.format(
-        verdict=verdict, criterion=CRITERION, cells=cells, table=table(results),
+        verdict=verdict, held=main.count("yes"), criterion=CRITERION, cells=cells, table=table(results),
         rows="\n".join(f"| {claim} | {numbers} | {held} |" for claim, numbers, held in found),
         minutes=results.seconds / 60, runs=sum(len(r) for a, r in results.rows.items() if not a.startswith("base/")),
     )  # fmt: skip

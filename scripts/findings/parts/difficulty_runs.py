@@ -72,6 +72,7 @@ def arms() -> dict[str, dict[str, Any]]:
 
 def profile(path: Path) -> None:
     """Store right answers of 16 for each training and held-out problem of both spaces, by the warmed-up model."""
+    torch.set_num_threads(1)  # the runs are forks of this process
     stored: dict[str, dict[str, dict[str, int]]] = {}
     for space in SPACES:
         stored[space] = {}
