@@ -11,13 +11,14 @@ problems were not best, and there was no gap for a filter or rewrites to restore
 solves harm: what gets rewarded is the lucky shortcut, which shows in repeated answers and skipped steps before accuracy
 falls. Problems of medium difficulty are best. Filtering, or rewriting the hard problems backwards, restores.
 
-**Design.** `tiny` (1M parameters), one warm-up of 400 steps shared by all runs, then {runs} runs of 12 updates of 8
-problems x 8 completions, reward 1 for a right answer, learning rate 5e-5, 64 training problems per run. The problems
-([difficulty_cells.py](../../scripts/findings/parts/difficulty_cells.py)) are sums of two, three and five small terms
-and, as level 3, products such as 63 * 7, which the warm-up shows but does not teach. Worked steps stand in think tags.
-In the *small* answer space the remainder modulo 7 is asked for (a blind guess is right one time in seven); in the
-*large* one every running total in order. The base answers every problem 16 times at temperature 1, once; that profile
-cuts four cells, and a run trains on one of them. Problems per cell, in brackets for levels 0 to 3:
+**Design.** `tiny` (1M parameters), one warm-up of 400 steps shared by all runs, then {runs} runs (five of them an
+afterthought) of 12 updates of 8 problems x 8 completions, reward 1 for a right answer, learning rate 5e-5, 64
+training problems per run. The problems ([difficulty_cells.py](../../scripts/findings/parts/difficulty_cells.py)) are
+sums of two, three and five small terms and, as level 3, products such as 63 * 7, which the warm-up shows but does not
+teach. Worked steps stand in think tags. In the *small* answer space the remainder modulo 7 is asked for (a blind
+guess is right one time in seven); in the *large* one every running total in order. The base answers every problem 16
+times at temperature 1, once; that profile cuts four cells, and a run trains on one of them. Problems per cell, in
+brackets for levels 0 to 3:
 
 | space, split | H0 (0 of 16) | Hlow (1-2) | M (3-12) | E (13-16) | pass rate |
 |---|---|---|---|---|---|
@@ -74,11 +75,16 @@ Changes are against the base of the same space.
 
 **How to read it.** The harm of point 2 is real, but the claim's cause is not shown. In the large space luck is next
 to nothing (*lucky* stays below 1%), and the fall is of the same size. So lucky shortcuts are not needed for it. A
-likely cause, not tested: with few successes the gradient comes from one or two completions, and Adam makes steps of
-about the learning rate of whatever it is given, and goes on by momentum through updates without any gradient. Seen
-that way, the cells differ in how noisy their gradient is. Unfaithful success does rise in the small space (right
-answers with a false step from 23% to 45% after H0), but mostly because the faithful ones vanish: as a share of all
-completions, lucky ones go from 7.7% to 10.9%, faithful ones from 25.7% to 14.1%.
+likely cause, tested only in part below: with few successes the gradient comes from one or two completions, and Adam
+makes steps of about the learning rate of whatever it is given, and goes on by momentum through updates without any
+gradient. Seen that way, the cells differ in how noisy their gradient is. Unfaithful success does rise in the small
+space (right answers with a false step from 23% to 45% after H0), but mostly because the faithful ones vanish: as a
+share of all completions, lucky ones go from 7.7% to 10.9%, faithful ones from 25.7% to 14.1%.
+
+**Not in the criterion, run after the results were seen.** H0 in the large space again with Adam's momentum off
+(`adam_beta1` 0, so that an update without a gradient changes nothing; row `large/H0/no_momentum`): the easy problems
+still fall, by 10.5 points instead of 23.7. The two are not told apart (+0.133 [-0.05, +0.32]). Momentum may be part
+of it; it is not all.
 
 **Limits.** Twelve updates of a model of 1M parameters, one learning rate at which even medium problems teach nothing
 that shows, one warm-up and one profile for all seeds. In the small space cell M holds luck itself: products and five
@@ -92,8 +98,8 @@ as it takes M to gain; without that, point 5 has nothing to restore. A base that
 
 **What happened on the way.** The main run was stopped after nine trainings, because each seemed slower than the last
 in one process, and went on with a fork for each; the training broken off (small/Hlow/grpo, seed 4) was repeated, its
-outcome unseen. Outcomes were read while the rest ran; nothing but the page and the *lucky* column was changed after
-that.
+outcome unseen. Outcomes were read while the rest ran; nothing but the page, the *lucky* column and the afterthought
+was changed after that.
 
 **What the pilots chose.** A first task (all of `arithmetic` up to two digits x one digit, 700 warm-up steps) left a
 base that solved 3 to 14% of the held-out problems, and hardly any easily; it was dropped before any training. On this

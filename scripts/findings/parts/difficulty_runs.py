@@ -67,6 +67,8 @@ def arms() -> dict[str, dict[str, Any]]:
         cell = "rewritten" if name == "rewritten" else "mixture"
         found[f"mixture/{name}"] = {"data": f"{TASK}(space='small', cell='{cell}')", "advantage": "grpo"} | settings
     cells("large", norms=("grpo",))  # Dr. GRPO in the large space was cut for time before the main run
+    # Added after the results were seen, to ask whether momentum alone explains the harm where luck is next to nothing.
+    found["large/H0/no_momentum"] = found["large/H0/grpo"] | {"adam_beta1": 0.0}
     return found
 
 
