@@ -66,7 +66,7 @@ class SamplingPass(ExactResume):
     def _engine_fits(self, images, multimodal_fields) -> bool:
         """Whether the in-process engine can sample this batch exactly as asked; else TRL does."""
         args = self.args
-        sharded = args.deepspeed is not None or bool(args.fsdp)  # weights must be gathered first, as TRL does
+        sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled  # weights must be gathered first, as TRL does
         return (
             isinstance(args, TrainConfig)
             and args.engine == "rlvr"

@@ -35,7 +35,7 @@ llm = LLM(job["model"], dtype=job["dtype"], max_model_len=1024, enforce_eager=Tr
 ready = time.time() - start
 out = []
 for repeat in range(job["repeats"]):
-    params = SamplingParams(n=job["group"], temperature=1.0, max_tokens=job["tokens"], seed=repeat)
+    params = SamplingParams(n=job["group"], temperature=1.0, max_tokens=job["tokens"])
     start = time.time()
     done = llm.generate([{"prompt_token_ids": p} for p in job["prompts"]], params, use_tqdm=False)
     out.append([time.time() - start, sum(len(c.token_ids) for r in done for c in r.outputs)])
