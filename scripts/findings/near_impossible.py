@@ -84,7 +84,7 @@ class Results:
         values = np.array([[int(c) for c in found["right"]] for found in taken]) / N
         if not easy:
             return values[:, :MIXED]
-        space = "large" if "large" in arm else "small"
+        space = _space(arm)
         return values[:, np.array(self.profile[space]["test"])[measured(space)] >= CELLS["E"][0]]
 
     def gap(self, arm: str, other: str, easy: bool = False, step: int | None = None) -> Interval:
@@ -96,8 +96,7 @@ class Results:
 
     def behaviour(self, arm: str, name: str, step: int | None = None) -> NDArray[np.float64]:
         """Return a behaviour of each seed, minus that of the warmed-up model."""
-        space = "large" if "large" in arm else "small"
-        base = self.rows[f"base/{space}"][0]["after"][name]
+        base = self.rows[_base(arm)][0]["after"][name]
         rows = self.rows[arm]
         return np.array([(r["after"] if step is None else r["steps"][str(step)])[name] - base for r in rows])
 
@@ -199,7 +198,7 @@ def table(results: Results) -> str:
         "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for arm, rows in results.rows.items():
-        base = results.rows["base/large" if "large" in arm else "base/small"][0]["after"]
+        base = results.rows[_base(arm)][0]["after"]
         after = {name: np.mean([row["after"][name] for row in rows]) for name in base if name != "right"}
         start = arm.startswith("base/")
         change, easy = ("", "") if start else (_signed(results.gap(arm, _base(arm), e)) for e in (False, True))
@@ -221,8 +220,12 @@ def lucky(rows: list[dict[str, Any]], right_SP: NDArray[np.float64]) -> NDArray[
     return np.array([row["after"]["unfaithful"] for row in rows]) * right_SP.mean(1)
 
 
+def _space(arm: str) -> str:
+    return "large" if "large" in arm else "small"
+
+
 def _base(arm: str) -> str:
-    return "base/large" if "large" in arm else "base/small"
+    return f"base/{_space(arm)}"
 
 
 @styled

@@ -23,6 +23,7 @@ from rlvr.plan import plan
 from rlvr.problems import load_problems
 from rlvr.prompts import encode, messages
 from rlvr.records import Completion, Problem
+from rlvr.runs import read_metrics
 from rlvr.score import Scorer
 from rlvr.train import train
 from rlvr.verify import Verifier
@@ -133,8 +134,7 @@ def _train(arm: str, seed: int) -> dict[str, Any]:
         settings["output_dir"] = str(folder / "run")
         with (folder / "log").open("w") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
             done = train(plan(build_config(TrainConfig, settings)), [], ["near_impossible.py", arm])
-        lines = [json.loads(line) for line in done.metrics.read_text(encoding="utf-8").splitlines()]
-        row = {"after": measure(str(done.model), space), "train": _curves(lines)}
+        row = {"after": measure(str(done.model), space), "train": _curves(read_metrics(done.metrics))}
         if stepwise:
             at = range(EVERY, STEPS, EVERY)
             row["steps"] = {str(s): measure(str(done.checkpoints / f"checkpoint-{s}"), space) for s in at}

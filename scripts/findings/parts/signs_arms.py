@@ -49,12 +49,12 @@ def warm(data: str, steps: int) -> str:
     return str(warmup(settings))
 
 
-def train_arm(model: str, data: str, arm: str, seed: int, length: int, out: Path, rate: float = LEARNING_RATE) -> str:
+def train_arm(model: str, data: str, arm: str, seed: int, length: int, out: Path) -> str:
     """Train one arm as `rlvr train` does and return its run directory."""
     recipe, advantage = ARMS[arm]
     settings = read_recipes([recipe, "tiny"]) | {
         "advantage": advantage, "model": model, "data": data, "tags": TAGS, "sft_steps": 0, "train_size": 400,
-        "eval_size": 0, "max_steps": UPDATES, "learning_rate": rate, "per_device_train_batch_size": 128,
+        "eval_size": 0, "max_steps": UPDATES, "learning_rate": LEARNING_RATE, "per_device_train_batch_size": 128,
         "max_completion_length": length, "log_rollouts": False, "seed": seed, "output_dir": str(out), "beta": 0.0,
     }  # fmt: skip
     train(plan(build_config(TrainConfig, settings)), [recipe, "tiny"], ["rlvr", "train", "(signs.py)"])
