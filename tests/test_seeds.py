@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from rlvr.errors import DataError
-from rlvr.metrics.seeds import holm, interquartile_mean, seed_difference
+from rlvr.metrics import Records, auroc, ece
+from rlvr.metrics.seeds import holm, interquartile_mean, seed_calibration, seed_difference
 
 
 @given(st.lists(st.floats(-5, 5), min_size=4, max_size=20).filter(lambda v: len(v) % 4 == 0))
@@ -78,3 +79,46 @@ def test_holm_keeps_the_order_and_lies_between_plain_and_bonferroni(values):
     assert min(found.values()) == pytest.approx(min(1.0, len(values) * min(values)), abs=1e-9)
     for name, adjusted in found.items():
         assert named[name] - 1e-9 <= adjusted <= 1.0
+
+
+def some_records(rng, n_problems=40, n=6, shift=0.0):
+    """Return (S,) records of one seed: confidences in tenths, right with that chance, plus `shift` over-confidence."""
+    problems = []
+    for _ in range(n_problems):
+        chances = rng.integers(1, 10, n) / 10
+        samples = [
+            {"confidence": float(min(1.0, q + shift)), "correct": bool(rng.random() < q), "answer": "1", "tokens": 1,
+             "logp": -1.0, "format_ok": True, "truncated": False}
+            for q in chances
+        ]  # fmt: skip
+        problems.append({"task": "t", "samples": samples})
+    return Records.of({"problems": problems})
+
+
+def test_calibration_over_seeds_is_the_crossed_bootstrap_where_a_metric_is_a_mean():
+    """With as many pairs in every problem the Brier score is a mean over problems: `seed_difference` must agree."""
+    rng = np.random.default_rng(5)
+    sides = [[some_records(rng, shift=s) for _ in range(4)] for s in (0.0, 0.3)]
+    found = seed_calibration(*sides, seed=3)
+
+    def brier_P(r):
+        return np.bincount(r.problem_S, weights=(r.confidence_S - r.correct_S) ** 2) / 6
+
+    gap, _ = seed_difference(*(np.stack([brier_P(r) for r in side]) for side in sides), seed=3)
+    assert found["brier"].value == pytest.approx(gap.value)
+    assert (found["brier"].low, found["brier"].high) == pytest.approx((gap.low, gap.high))
+    eces = [np.mean([ece(*r.pairs()[:2]) for r in side]) for side in sides]
+    assert found["ece"].value == pytest.approx(eces[0] - eces[1])
+    assert found["ece"].high < 0  # the shifted side is worse, and 40 problems x 4 seeds show it
+
+
+def test_calibration_over_seeds_without_another_side_and_its_refusals():
+    rng = np.random.default_rng(6)
+    ours = [some_records(rng) for _ in range(3)]
+    found = seed_calibration(ours)["auroc"]
+    assert found.value == pytest.approx(np.mean([auroc(*r.pairs()[:2]) for r in ours]))
+    assert found.low < found.value < found.high
+    with pytest.raises(DataError, match="same seeds"):
+        seed_calibration(ours, ours[:2])
+    with pytest.raises(DataError, match="same problems"):
+        seed_calibration(ours, [some_records(rng, n_problems=39) for _ in range(3)])

@@ -80,12 +80,15 @@ def bootstrap_counts(
     sizes = [min(chunk, n_resamples - start) for start in range(0, n_resamples, chunk)]
     parts = [statistics(rng.multinomial(n_problems, p, size=size).astype(float)) for size in sizes]
     return {
-        name: _interval(value, np.concatenate([part[name] for part in parts]), n_problems, level, name in basic)
+        name: resampled_interval(
+            value, np.concatenate([part[name] for part in parts]), n_problems, level, name in basic
+        )
         for name, value in values.items()
     }
 
 
-def _interval(value: float, resampled_R: NDArray[np.float64], n: int, level: float, basic: bool) -> Interval:
+def resampled_interval(value: float, resampled_R: NDArray[np.float64], n: int, level: float, basic: bool) -> Interval:
+    """Return the percentile interval of a value from its resamples, NaN ones left out; basic: turned round."""
     resampled_R = resampled_R[~np.isnan(resampled_R)]
     if math.isnan(value) or not resampled_R.size:
         return Interval(value, np.nan, np.nan, n)

@@ -1,13 +1,16 @@
 """Runs over seeds: a robust mean, paired differences over seeds and problems, and many comparisons at once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import trim_mean
 
 from rlvr.errors import DataError
-from rlvr.metrics.bootstrap import Interval
+from rlvr.metrics.bootstrap import Interval, mean_defined, resampled_interval
+from rlvr.metrics.pairs import ratio
+from rlvr.metrics.records import Records
+from rlvr.metrics.statistics import UPWARD_BIASED, calibration
 
 
 def interquartile_mean(values: ArrayLike) -> float:
@@ -55,6 +58,65 @@ def seed_difference(
     tail = min((found_R <= 0).sum(), (found_R >= 0).sum())
     p = min(1.0, 2 * (int(tail) + 1) / (len(found_R) + 1))
     return Interval(value, float(low), float(high), n=P), p
+
+
+def seed_calibration(
+    ours: Sequence[Records],
+    theirs: Sequence[Records] = (),
+    n_resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Return ECE, Brier, AUROC and the rest of `statistics.calibration`, averaged over seeds, minus those of others.
+
+    For metrics that are no mean over problems, and so have no values for `seed_difference`: one `Records` per seed, all
+    of the same problems in the same order. Each resample draws S seeds and P problems with replacement, crossed; a
+    metric is taken within each seed and then averaged. Without `theirs` the averages themselves. Intervals as in
+    `bootstrap_counts`: basic where noise pushes one way. A seed where a metric does not exist is left out of it.
+
+    Raises DataError when the two sides differ in seeds, or any in problems. Source: crossed bootstrap, Owen 2007.
+
+    >>> sample = {"answer": "4", "tokens": 9, "logp": -1.0, "format_ok": True, "truncated": False, "correct": True}
+    >>> sure, unsure = (Records.of({"problems": [{"task": "t", "samples": [{**sample, "confidence": q}]}]})
+    ...                 for q in (1.0, 0.5))
+    >>> seed_calibration([sure], [unsure])["brier"].value
+    -0.25
+    """
+    sides = [list(ours), list(theirs)] if theirs else [list(ours)]
+    if not ours or any(len(side) != len(ours) for side in sides):
+        raise DataError(f"Both sides need the same seeds, at least one; got {len(ours)} and {len(theirs)}.")
+    P, S = ours[0].n_problems, len(ours)
+    if any(records.tasks != ours[0].tasks for side in sides for records in side):
+        raise DataError("Every seed of both sides must be measured on the same problems in the same order.")
+    draw = np.random.default_rng(seed)
+    seeds_RS = draw.multinomial(S, np.full(S, 1 / S), n_resamples)
+    problems_RP = draw.multinomial(P, np.full(P, 1 / P), n_resamples)
+
+    def gaps(counts_RP: NDArray) -> dict[str, NDArray[np.float64]]:
+        """Return name -> values (S, R): the metric of each seed at each resample of the problems."""
+        found = [[_in_chunks(records, counts_RP) for records in side] for side in sides]
+        names = found[0][0]
+        stacked = [{k: np.stack([of_seed[k] for of_seed in side]) for k in names} for side in found]
+        return {k: stacked[0][k] - (stacked[1][k] if theirs else 0.0) for k in names}
+
+    values, resampled = gaps(np.ones((1, P))), gaps(problems_RP)
+    return {
+        name: _crossed(values[name][:, 0], gap_SR, seeds_RS, level, name in UPWARD_BIASED, P)
+        for name, gap_SR in resampled.items()
+    }
+
+
+def _in_chunks(records: Records, counts_RP: NDArray) -> dict[str, NDArray[np.float64]]:
+    parts = [calibration(records, counts_RP[i : i + 100].astype(float)) for i in range(0, len(counts_RP), 100)]
+    return {name: np.concatenate([np.atleast_1d(part[name]) for part in parts]) for name in parts[0]}
+
+
+def _crossed(value_S: NDArray, gap_SR: NDArray, seeds_RS: NDArray, level: float, basic: bool, n: int) -> Interval:
+    """Return the interval of a metric from its values per seed and resample of problems, and the resampled seeds."""
+    known_RS = seeds_RS * ~np.isnan(gap_SR.T)
+    found_R = ratio((known_RS * np.nan_to_num(gap_SR.T)).sum(1), known_RS.sum(1))
+    value = float(mean_defined(value_S, np.ones((1, len(value_S))))[0])
+    return resampled_interval(value, found_R, n, level, basic)
 
 
 def _weighted(seeds_RS: NDArray, values_SP: NDArray, problems_RP: NDArray) -> NDArray[np.float64]:

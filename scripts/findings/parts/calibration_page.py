@@ -1,0 +1,3 @@
+"""The words of docs/findings/calibration.md."""
+
+PAGE_TEXT = ""

@@ -1,0 +1,133 @@
+"""The runs of calibration.py, and its results in compact form: one .npz with what the metrics read of every sample.
+
+Every arm is trained by `rlvr ablate` (calibration.yaml beside this file); validation, on which the post-hoc arms are
+fitted, by `rlvr evaluate`. What is there is not run again.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from parts import chains
+
+from rlvr.eval_file import load_eval
+from rlvr.parse import render
+from rlvr.runs import read_metrics, slug
+from rlvr.warmup import Warmup, warmup
+
+HERE = Path(__file__).parent
+GRID = HERE / "calibration.yaml"
+SETTINGS = yaml.safe_load(GRID.read_text(encoding="utf-8"))
+INSIDE, OUTSIDE = SETTINGS["set"]["eval_data"]
+SETS = {"in": INSIDE, "out": OUTSIDE}
+SEEDS: list[int] = SETTINGS["seeds"]
+ARMS = list(SETTINGS["arms"]) + [c for c in SETTINGS["controls"] if c != "untrained"]
+FITTED = ("rlvr", "rlcr")  # the arms that are recalibrated, on validation problems
+NONE = 255  # a confidence that is not there
+
+
+def warm(out: Path) -> None:
+    """Put the model that all arms start from into `out`/warm: 600 steps on chains of 2 to 6 terms, worked."""
+    if (out / "warm").is_dir():
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    rows = out / "warm.jsonl"
+    with rows.open("w", encoding="utf-8") as file:
+        for problem in chains.load("train", 600 * 32, 7919, terms=(2, 3, 4, 5, 6)):
+            reply = render(chains.solution(problem), problem.answer, tags=("think", "answer"))
+            file.write(json.dumps({"prompt": problem.prompt[0]["content"], "completion": reply}) + "\n")
+    made = warmup(
+        Warmup(
+            "tiny", "scripts/findings/parts/chains.py", 600, 32, 3e-3, 900, system_prompt="", bf16=False, rows=str(rows)
+        )
+    )
+    shutil.copytree(made, out / "warm")
+
+
+def run(out: Path, store: Path, jobs: int) -> None:
+    """Train and measure whatever `out` lacks, then write `store`."""
+    warm(out)
+    _rlvr("ablate", "--config", str(GRID), "--out", str(out), "--jobs", str(jobs))
+    for arm in FITTED:
+        for seed in SEEDS:
+            path = out / "runs" / f"{arm}-s{seed}"
+            if not (path / "validation.json").is_file():
+                _rlvr(
+                    "evaluate", str(path / "model"), "--set", INSIDE, "--split", "validation",
+                    "--size", str(SETTINGS["set"]["eval_size"]), "--n", str(SETTINGS["set"]["eval_n"]),
+                    "--max_completion_length", str(SETTINGS["set"]["max_completion_length"]),
+                    "--system_prompt", "", "--dtype", "float32", "--out", str(path / "validation.json"),
+                )  # fmt: skip
+    collect(out, store)
+
+
+def collect(out: Path, store: Path) -> None:
+    """Write the evaluations of every run into one compressed file, and what each run cost beside it."""
+    arrays: dict[str, np.ndarray] = {}
+    costs: dict[str, dict[str, float]] = {}
+    for arm in ARMS:
+        for seed in SEEDS:
+            path = out / "runs" / f"{arm}-s{seed}"
+            for name, spec in SETS.items():
+                arrays |= pack(f"{arm}/{seed}/{name}", load_eval(path / "eval" / "after" / f"{slug(spec)}.json"))
+                if arm == ARMS[0]:
+                    before = load_eval(path / "eval" / "before" / f"{slug(spec)}.json")
+                    arrays |= pack(f"untrained/{seed}/{name}", before)
+            if arm in FITTED:
+                arrays |= pack(f"{arm}/{seed}/validation", load_eval(path / "validation.json"))
+            last = read_metrics(path / "metrics.jsonl")[-1]
+            costs[f"{arm}/{seed}"] = {k: round(last[k], 1) for k in ("seconds", "num_tokens")}
+    store.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(store / "samples.npz", **arrays)
+    (store / "costs.json").write_text(json.dumps(costs, indent=0) + "\n", encoding="utf-8")
+
+
+def pack(key: str, record: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Return the arrays of one evaluation, (P, n): confidence in hundredths, correct, answer's number, mean logp."""
+    problems = record["problems"]
+    samples = [p["samples"] for p in problems]
+    numbers = []
+    for mine in samples:
+        order = sorted({s["answer"] for s in mine if s["answer"] is not None})
+        numbers.append([NONE if s["answer"] is None else order.index(s["answer"]) for s in mine])
+
+    def table(value: Any, dtype: type) -> np.ndarray:
+        return np.array([[value(s) for s in mine] for mine in samples], dtype)
+
+    return {
+        f"{key}/q": table(lambda s: NONE if s["confidence"] is None else round(100 * s["confidence"]), np.uint8),
+        f"{key}/correct": table(lambda s: s["correct"] is True, np.bool_),
+        f"{key}/format": table(lambda s: s["format_ok"], np.bool_),
+        f"{key}/answer": np.array(numbers, np.uint8),
+        f"{key}/mean_logp": table(lambda s: s["logp"] / max(1, s["tokens"]), np.float16),
+        f"{key}/task": np.array([p["task"] for p in problems]),
+    }
+
+
+def unpack(arrays: Any, key: str) -> dict[str, Any]:
+    """Return an evaluation record with what `Records.of` reads; `tokens` is 1, so `sequence_mean` is exp(logp)."""
+    q, correct, fine, answer, logp, task = (
+        arrays[f"{key}/{name}"] for name in ("q", "correct", "format", "answer", "mean_logp", "task")
+    )
+    problems = []
+    for i in range(len(task)):
+        samples = [
+            {
+                "confidence": None if q[i, j] == NONE else q[i, j] / 100,
+                "correct": bool(correct[i, j]),
+                "answer": None if answer[i, j] == NONE else int(answer[i, j]),
+                "tokens": 1, "logp": float(logp[i, j]), "format_ok": bool(fine[i, j]), "truncated": False,
+            }
+            for j in range(q.shape[1])
+        ]  # fmt: skip
+        problems.append({"id": str(i), "task": str(task[i]), "gold": "", "samples": samples})
+    return {"problems": problems}
+
+
+def _rlvr(*argv: str) -> None:
+    subprocess.run([sys.executable, "-m", "rlvr", *argv], check=True)
