@@ -221,12 +221,12 @@ def redraw() -> None:
     held = sum(ok for *_, ok in found[:6])
     verdict = {6: "reproduced", 0: "not reproduced"}.get(held, "partly reproduced")
     (STORE / "calibration.svg").write_text(figure_svg(figure(results)), encoding="utf-8")
-    split = {w: seed_calibration(results.records("split", w), results.records("rlcr", w)) for w in SETS}
+    gaps = {w: seed_calibration(results.records("split", w), results.records("rlcr", w)) for w in SETS}
     values: dict[str, Any] = {
         "verdict": verdict, "held": held, "criterion": CRITERION,
         "rows": "\n".join(f"| {claim} | {numbers} | {'yes' if ok else 'no'} |" for claim, numbers, ok in found),
         "inside": table(results, "in"), "outside": table(results, "out"), "tasks": by_task(results),
-        "split": "; ".join(f"{WHERE[w]} Brier {_signed(g['brier'])}, ECE {_signed(g['ece'])}" for w, g in split.items()),
+        "split": "; ".join(f"{WHERE[w]} Brier {_signed(g['brier'])}, ECE {_signed(g['ece'])}" for w, g in gaps.items()),
         "minutes": sum(c["seconds"] for c in results.costs.values()) / 60, "runs": len(results.costs),
         "tokens": sum(c["num_tokens"] for c in results.costs.values()) / 1e6,
     }  # fmt: skip
