@@ -184,11 +184,11 @@ def figure(results: Results) -> Figure:
     shown = ("untrained", *ARMS)
     for ax, where in zip(top.subplots(1, 2, sharey=True), SETS, strict=True):
         ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
-        for i, arm in enumerate(("rlvr", "rlcr", "split")):
+        for arm in ("rlvr", "rlcr", "split"):
             pairs = [r.pairs()[:2] for r in results.records(arm, where)]
             found = reliability_table(*(np.concatenate(side) for side in zip(*pairs, strict=True)))
             used = found.n > 0
-            colour, marker = look(i)
+            colour, marker = look(shown.index(arm))
             ax.plot(found.confidence[used], found.accuracy[used], color=colour, marker=marker, markersize=4, label=arm)
         ax.set(title=WHERE[where], xlabel="stated confidence", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     top.axes[0].set_ylabel("accuracy")

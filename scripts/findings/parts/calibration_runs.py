@@ -99,21 +99,22 @@ def pack(key: str, record: dict[str, Any]) -> dict[str, np.ndarray]:
     def table(value: Any, dtype: type) -> np.ndarray:
         return np.array([[value(s) for s in mine] for mine in samples], dtype)
 
-    return {
+    found = {
         f"{key}/q": table(lambda s: NONE if s["confidence"] is None else round(100 * s["confidence"]), np.uint8),
         f"{key}/correct": table(lambda s: s["correct"] is True, np.bool_),
         f"{key}/format": table(lambda s: s["format_ok"], np.bool_),
         f"{key}/answer": np.array(numbers, np.uint8),
-        f"{key}/mean_logp": table(lambda s: s["logp"] / max(1, s["tokens"]), np.float16),
         f"{key}/task": np.array([p["task"] for p in problems]),
     }
+    if key.split("/")[0] in FITTED:
+        found[f"{key}/mean_logp"] = table(lambda s: s["logp"] / max(1, s["tokens"]), np.float16)
+    return found
 
 
 def unpack(arrays: Any, key: str) -> dict[str, Any]:
     """Return an evaluation record with what `Records.of` reads; `tokens` is 1, so `sequence_mean` is exp(logp)."""
-    q, correct, fine, answer, logp, task = (
-        arrays[f"{key}/{name}"] for name in ("q", "correct", "format", "answer", "mean_logp", "task")
-    )
+    q, correct, fine, answer, task = (arrays[f"{key}/{name}"] for name in ("q", "correct", "format", "answer", "task"))
+    logp = arrays.get(f"{key}/mean_logp")
     problems = []
     for i in range(len(task)):
         samples = [
@@ -121,7 +122,8 @@ def unpack(arrays: Any, key: str) -> dict[str, Any]:
                 "confidence": None if q[i, j] == NONE else q[i, j] / 100,
                 "correct": bool(correct[i, j]),
                 "answer": None if answer[i, j] == NONE else int(answer[i, j]),
-                "tokens": 1, "logp": float(logp[i, j]), "format_ok": bool(fine[i, j]), "truncated": False,
+                "logp": None if logp is None else float(logp[i, j]),
+                "tokens": 1, "format_ok": bool(fine[i, j]), "truncated": False,
             }
             for j in range(q.shape[1])
         ]  # fmt: skip
