@@ -63,15 +63,16 @@ table), for two terms as for five: a constant that was learned. That is why it w
 constant (point 6), why out of distribution, where accuracy is lower, it gains less, why weighting votes by it changes
 nothing (point 5: the mean is below 0 by less than its interval's width), and why temperature scaling, which can only
 flatten a confidence that knows nothing to 0.5, comes as close (point 7). Platt scaling of *rlvr*, which has a bias
-term, beats it. What the model knows is there: the mean probability of its own tokens has an AUROC above one half
-without any training for it, and put through a map it beats every stated confidence in Brier score in distribution.
-*split* alone made the stated confidence tell easy from hard (AUROC and resolution), because every group, also an
-all-right one, teaches its confidence token by itself; its target mixes the group's accuracy with the own outcome
-under an absolute distance, whose best answer is a median and not a mean, which probably is why it claims far too
-much. Of the hackable rewards *brier_only* lost accuracy, as it should; *log_1* lost too, but not so that its interval
-excludes 0: at an accuracy of two thirds most problems lie above the threshold of 0.648 below which giving up pays.
-*format_only* lost 0.27 of 0.67: a drift this large needs no reward for it. In this set-up *rlvr*'s confidence is the
-warm-up's random one and not a constant 1, so its ECE is not 1 - accuracy as in the paper.
+term, beats it. What the model knows is there: the mean probability of its own tokens tells right from wrong without
+any training for it (AUROC 0.61 for *rlcr*; 0.54 for *rlvr*, whose interval holds 0.5), and put through a map it has
+the best Brier scores in distribution. *split* alone made the stated confidence tell easy from hard (AUROC and
+resolution), because every group, also an all-right one, teaches its confidence token by itself; its target mixes the
+group's accuracy with the own outcome under an absolute distance, whose best answer is a median and not a mean, which
+probably is why it claims far too much. Of the hackable rewards *brier_only* lost accuracy, as it should; *log_1* lost
+too, but not so that its interval excludes 0: at an accuracy of two thirds most problems lie above the threshold of
+0.648 below which giving up pays. *format_only* lost 0.27 of 0.67: a drift this large needs no reward for it. In this
+set-up *rlvr*'s confidence is the warm-up's random one and not a constant 1, so its ECE is not 1 - accuracy as in the
+paper.
 
 **What would change it.** More updates (the confidence is one token of thirty, and learns slowly); a larger model,
 which can look its chances up in its own working; another seed for the warm-up (all arms share one, so the intervals
