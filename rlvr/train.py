@@ -58,9 +58,9 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
     scorer = Scorer(config.tags, Verifier(config.data, config.verify_timeout))
 
     def measure(policy, when: str) -> None:
-        """Evaluate on every set; nothing here touches the random states of training."""
+        """Evaluate on every set, all processes together; nothing here touches the random states of training."""
         engine = make_engine(policy, tokenizer, config.sampling_precision)
-        for spec, problems in plan.eval_problems.items() if state.is_main_process else ():
+        for spec, problems in plan.eval_problems.items():
             say(f"evaluating {when} training: {len(problems)} problems of {spec}, {config.eval_n} samples each")
             with closing(Verifier(spec, config.verify_timeout)) as verifier:
                 record = evaluate(
@@ -74,7 +74,8 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
                     system_prompt=config.system_prompt,
                 )
             record |= describe(spec, "test", source if when == "before" else str(run.model))
-            save_eval(record, run.evaluation(when, spec))
+            if state.is_main_process:
+                save_eval(record, run.evaluation(when, spec))
         state.wait_for_everyone()
 
     if not all(run.evaluation("before", spec).is_file() for spec in plan.eval_problems):
@@ -137,5 +138,9 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
         raise Stopped(f"saved at step {trainer.state.global_step}. Go on with: rlvr train --resume {run.path}")
     trainer.save_model(str(run.model))
 
-    measure(trainer.accelerator.unwrap_model(trainer.model), "after")
+    state.wait_for_everyone()
+    # Sharded weights are whole only in what was saved.
+    measure(
+        load_model(str(run.model))[0] if trainer.sharded else trainer.accelerator.unwrap_model(trainer.model), "after"
+    )
     return run
