@@ -38,9 +38,13 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
     `resume` goes on with an existing run from its newest whole checkpoint. SIGTERM and Ctrl-C finish the step, save and
     raise Stopped.
     """
-    config, state = plan.config, PartialState()
+    with open_run(plan.config, recipes, argv, resume) as (run, checkpoint):
+        _train(plan, run, checkpoint)
+    return run
 
-    run, checkpoint = open_run(config, recipes, argv, resume)
+
+def _train(plan: Plan, run: runs.RunDir, checkpoint: Path | None) -> None:
+    config, state = plan.config, PartialState()
 
     # The model: warmed up on worked solutions, so that it knows the tags.
     source = config.model
@@ -132,15 +136,13 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
     finally:
         stop.restore()
         scorer.verifier.close()
+        trainer.term_worker.close()
         if state.is_main_process:
             trainer.record.to_parquet(run.difficulty)
     if stop.caught:
         raise Stopped(f"saved at step {trainer.state.global_step}. Go on with: rlvr train --resume {run.path}")
     trainer.save_model(str(run.model))
-
     state.wait_for_everyone()
     # Sharded weights are whole only in what was saved.
-    measure(
-        load_model(str(run.model))[0] if trainer.sharded else trainer.accelerator.unwrap_model(trainer.model), "after"
-    )
-    return run
+    whole = load_model(str(run.model))[0] if trainer.sharded else trainer.accelerator.unwrap_model(trainer.model)
+    measure(whole, "after")
