@@ -96,6 +96,7 @@ class TrainConfig(GRPOConfig):
     pack_prompts: bool = _setting(True, "Compute each prompt once for its group in the training pass, where exact.")
     skip_silent_rows: bool = _setting(True, "Leave rows that add exactly zero to the gradient out of the forward.")
     verify_timeout: float = _setting(2.0, "Wall-clock limit of one verification, in seconds.")
+    reward_timeout: float = _setting(10.0, "Wall-clock limit of one call of a reward term of your own, in seconds.")
     max_bad_updates: int = _setting(3, "End the run after so many updates in a row whose gradient is not finite.")
     log_rollouts: bool = _setting(True, "Write every completion to rollouts/*.parquet.")
     bf16: bool | None = _setting(None, "bfloat16 autocast in training; None takes it where it is fast.")
@@ -122,7 +123,7 @@ class TrainConfig(GRPOConfig):
         )
         _check_choice(self, "engine", ("rlvr", "trl"))
         _check_choice(self, "sampling_dtype", ("auto", "float32", "bfloat16"))
-        _check_timeout(self.verify_timeout)
+        _check_timeout(self, "verify_timeout", "reward_timeout")
         if self.sft_data and not self.sft_steps:
             raise SpecError(f"sft_data is {self.sft_data!r}, but sft_steps is 0: nothing would read it. Set sft_steps.")
 
@@ -169,7 +170,7 @@ class EvalConfig:
         if not 0 < self.top_p <= 1:
             raise SpecError(f"top_p must lie in (0, 1], got {self.top_p}.")
         _check_choice(self, "dtype", ("auto", "float32", "bfloat16"))
-        _check_timeout(self.verify_timeout)
+        _check_timeout(self, "verify_timeout")
 
 
 def _check_tags(tags: list[str]) -> None:
@@ -189,9 +190,11 @@ def _check_choice(config: Any, name: str, allowed: tuple[str, ...]) -> None:
         raise SpecError(did_you_mean(name, getattr(config, name), allowed))
 
 
-def _check_timeout(seconds: float) -> None:
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise SpecError(f"verify_timeout must be a positive number of seconds, got {seconds}.")
+def _check_timeout(config: Any, *names: str) -> None:
+    for name in names:
+        seconds = getattr(config, name)
+        if not (math.isfinite(seconds) and seconds > 0):
+            raise SpecError(f"{name} must be a positive number of seconds, got {seconds}.")
 
 
 def recipe_path(name: str, what: str = "recipe", folder: Path = RECIPES) -> Path:

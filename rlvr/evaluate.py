@@ -7,7 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
+import numpy as np
 import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlvr.config import EvalConfig
@@ -39,11 +42,54 @@ def evaluate(
 
     The same seed draws the same noise for problem i and sample j whatever the model, so two models are
     compared under common random numbers. The training state and every global RNG stay as they were.
+    Every process of a launch must call this: each samples its share of the problems, all get the whole record.
     """
     prompts = encode(tokenizer, [messages(p, scorer.tags, system_prompt) for p in problems])
     check_lengths(prompts, [p.id for p in problems], 1, engine.context)
+    mine = share(len(problems))
+    part = _measure(engine, tokenizer, problems[mine], prompts[mine], scorer, n, sampling, seed, mine.start * n)
+    parts = gather_object([part])  # by rank, so the problems come in order
+    return {
+        "schema": SCHEMA,
+        "n": n,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "max_completion_length": sampling.max_tokens,
+        "seed": seed,
+        "tags": list(scorer.tags),
+        "seconds": max(part["seconds"] for part in parts),
+        "sampled_tokens": sum(part["sampled_tokens"] for part in parts),
+        "verifier_errors": sum(part["verifier_errors"] for part in parts),
+        "problems": [row for part in parts for row in part["problems"]],
+    }
+
+
+def share(total: int) -> slice:
+    """Return which of `total` problems this process measures: a run of them, as long as the others' or one more.
+
+    >>> share(5)
+    slice(0, 5, None)
+    """
+    state = PartialState()
+    bounds = np.linspace(0, total, state.num_processes + 1).round().astype(int).tolist()
+    return slice(bounds[state.process_index], bounds[state.process_index + 1])
+
+
+def _measure(
+    engine: Engine,
+    tokenizer: PreTrainedTokenizerBase,
+    problems: Sequence[Problem],
+    prompts: Sequence[Sequence[int]],
+    scorer: Scorer,
+    n: int,
+    sampling: Sampling,
+    seed: int,
+    first_row: int,
+) -> dict[str, Any]:
+    """Return one process's part of an evaluation record."""
     errors_before = sum(scorer.verifier.errors.values())
-    samples, records = sample_and_judge(engine, tokenizer, problems, prompts, scorer, n, sampling, seed)
+    samples, records = sample_and_judge(engine, tokenizer, problems, prompts, scorer, n, sampling, seed, first_row)
     rows = []
     for i, problem in enumerate(problems):
         mine = range(i * n, (i + 1) * n)
@@ -69,14 +115,6 @@ def evaluate(
             }
         )
     return {
-        "schema": SCHEMA,
-        "n": n,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "top_k": sampling.top_k,
-        "max_completion_length": sampling.max_tokens,
-        "seed": seed,
-        "tags": list(scorer.tags),
         "seconds": round(samples.seconds, 3),
         "sampled_tokens": samples.tokens,
         "verifier_errors": sum(scorer.verifier.errors.values()) - errors_before,
@@ -93,14 +131,15 @@ def sample_and_judge(
     n: int,
     sampling: Sampling,
     seed: int,
+    first_row: int = 0,
 ) -> tuple[Samples, list[Completion]]:
     """Sample `n` completions behind each problem's prompt (token ids) and judge them; both problem by problem."""
     engine.refresh()
-    samples = engine.generate(prompts, n, sampling, seed)
+    samples = engine.generate(prompts, n, sampling, seed, first_row=first_row)
     ends = set(engine.eos_ids)
     records = scorer(
         [p for p in problems for _ in range(n)],
-        tokenizer.batch_decode(samples.ids, skip_special_tokens=True),
+        [tokenizer.decode(ids, skip_special_tokens=True) for ids in samples.ids],  # batch_decode makes a text of none
         [len(ids) for ids in samples.ids],
         [ids[-1] not in ends for ids in samples.ids],
     )

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock
+from huggingface_hub import constants, model_info
+from huggingface_hub.errors import HfHubHTTPError
 from peft import LoraConfig, PeftModel
 from platformdirs import user_cache_path
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
@@ -157,6 +159,20 @@ def resolve(spec: str) -> str:
     return spec
 
 
+def hub_answers(name: str, seconds: float = 10.0) -> bool:
+    """Whether the hub says anything about a model within so many seconds, if only that there is none.
+
+    transformers asks without a limit and would wait for ever; where this is False it is told to look in the cache.
+    """
+    try:
+        model_info(name, timeout=seconds)
+    except HfHubHTTPError:
+        return True
+    except Exception:  # no connection, no answer in time, offline mode
+        return False
+    return True
+
+
 def load_model(
     spec: str,
     *,
@@ -187,17 +203,18 @@ def load_model(
     adapter = path.is_dir() and (path / "adapter_config.json").is_file()
     if path.is_dir():  # a bar for two seconds of reading is noise; a download keeps its bar
         disable_progress_bar()
+    offline = not path.is_dir() and not hub_answers(source)
+    found = {"trust_remote_code": trust_remote_code, "revision": revision, "local_files_only": offline}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code, revision=revision)
+        tokenizer = AutoTokenizer.from_pretrained(source, **found)
         if adapter:
             base, _ = load_model(LoraConfig.from_pretrained(source).base_model_name_or_path, dtype=dtype)
             return PeftModel.from_pretrained(base, source, is_trainable=True).eval(), tokenizer
-        model = AutoModelForCausalLM.from_pretrained(
-            source, dtype=dtype, trust_remote_code=trust_remote_code, revision=revision
-        )
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **found)
     except (OSError, ValueError, ImportError) as error:
-        offline = "" if path.is_dir() else " If this machine cannot reach the hub, use a local folder."
-        raise ModelError(f"Cannot load the model {spec!r}: {str(error).splitlines()[0]}{offline}") from error
+        reason = f"{constants.ENDPOINT} does not answer and the model is not in the cache." if offline else str(error)
+        hint = "" if path.is_dir() else " If this machine cannot reach the hub, use a local folder."
+        raise ModelError(f"Cannot load the model {spec!r}: {reason.splitlines()[0]}{hint}") from error
     if needs_chat and tokenizer.chat_template is None:
         raise ModelError(f"The tokenizer of {spec!r} has no chat template; rlvr prompts are chat messages.")
     if tokenizer.pad_token is None:

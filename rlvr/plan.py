@@ -9,7 +9,7 @@ from rlvr.errors import RlvrError, SpecError
 from rlvr.models import resolve
 from rlvr.problems import check, load_problems
 from rlvr.records import Problem
-from rlvr.safety import assert_safe
+from rlvr.term_calls import audit_within
 from rlvr.terms import Term, load_terms
 from rlvr.worked import lessons, read_rows
 
@@ -43,7 +43,7 @@ def plan(config: TrainConfig) -> Plan:
     if config.sft_data:
         lessons(read_rows(config.sft_data), config.tags, config.seed)
     terms = load_terms(config.rewards)
-    assert_safe(terms, config.tags, config.allow_hackable)
+    audit_within(terms, config.tags, config.allow_hackable, config.reward_timeout)
     advantage = advantages.build(config.advantage)
     check_critic(config, advantage)
     for spec in {config.data, *config.eval_specs}:

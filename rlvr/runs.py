@@ -17,10 +17,13 @@ import re
 import shlex
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from rlvr.errors import RunError
 from rlvr.files import replacing
@@ -88,11 +91,35 @@ def run_name(recipes: Sequence[str], model: str, seed: int) -> str:
     return f"{slug(recipe)}-{slug(Path(model).name)}-s{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
+LOCK = ".lock"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a run directory, which is made if it is not there; RunError when another process holds it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path / LOCK)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunError(
+            f"Another process is writing {path}. Wait until it has ended, or choose another --output_dir."
+        ) from None
+    except OSError as error:
+        raise RunError(
+            f"Cannot write the run directory {path}: {error.strerror}. Choose another --output_dir."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def create(path: Path, config_yaml: str, argv: Sequence[str]) -> RunDir:
     """Create and describe a run directory; raises RunError when it already holds something or cannot be written."""
     run = RunDir(path)
     try:
-        if path.exists() and any(path.iterdir()):
+        if path.exists() and any(file.name != LOCK for file in path.iterdir()):
             raise RunError(
                 f"{path} already holds a run. Choose another --output_dir, or go on with: rlvr train --resume {path}"
             )
@@ -103,10 +130,12 @@ def create(path: Path, config_yaml: str, argv: Sequence[str]) -> RunDir:
         (path / "env.json").write_text(json.dumps(environment(), indent=2) + "\n", encoding="utf-8")
         (path / "code.diff").write_text(code_diff(), encoding="utf-8")
     except OSError as error:
-        raise RunError(
-            f"Cannot create the run directory {path}: {error.strerror}. Choose another --output_dir."
-        ) from error
+        raise _unwritable(path, error) from error
     return run
+
+
+def _unwritable(path: Path, error: OSError) -> RunError:
+    return RunError(f"Cannot create the run directory {path}: {error.strerror}. Choose another --output_dir.")
 
 
 def reopen(path: Path) -> RunDir:

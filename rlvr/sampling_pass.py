@@ -63,14 +63,18 @@ class SamplingPass(ExactResume):
             self._sampled_logps = samples.logps
         return samples.ids, None
 
+    @property
+    def sharded(self) -> bool:
+        """Whether no process holds the whole model, so that weights must be gathered first, as TRL does to sample."""
+        return self.is_deepspeed_enabled or self.is_fsdp_enabled
+
     def _engine_fits(self, images, multimodal_fields) -> bool:
         """Whether the in-process engine can sample this batch exactly as asked; else TRL does."""
         args = self.args
-        sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled  # weights must be gathered first, as TRL does
         return (
             isinstance(args, TrainConfig)
             and args.engine == "rlvr"
-            and not (self.use_vllm or self.use_transformers_continuous_batching or self._is_vlm or sharded)
+            and not (self.use_vllm or self.use_transformers_continuous_batching or self._is_vlm or self.sharded)
             and not (images or multimodal_fields or args.generation_kwargs or args.min_p)
             and args.repetition_penalty == 1.0
         )

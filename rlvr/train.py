@@ -38,9 +38,13 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
     `resume` goes on with an existing run from its newest whole checkpoint. SIGTERM and Ctrl-C finish the step, save and
     raise Stopped.
     """
-    config, state = plan.config, PartialState()
+    with open_run(plan.config, recipes, argv, resume) as (run, checkpoint):
+        _train(plan, run, checkpoint)
+    return run
 
-    run, checkpoint = open_run(config, recipes, argv, resume)
+
+def _train(plan: Plan, run: runs.RunDir, checkpoint: Path | None) -> None:
+    config, state = plan.config, PartialState()
 
     # The model: warmed up on worked solutions, so that it knows the tags.
     source = config.model
@@ -58,9 +62,9 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
     scorer = Scorer(config.tags, Verifier(config.data, config.verify_timeout))
 
     def measure(policy, when: str) -> None:
-        """Evaluate on every set; nothing here touches the random states of training."""
+        """Evaluate on every set, all processes together; nothing here touches the random states of training."""
         engine = make_engine(policy, tokenizer, config.sampling_precision)
-        for spec, problems in plan.eval_problems.items() if state.is_main_process else ():
+        for spec, problems in plan.eval_problems.items():
             say(f"evaluating {when} training: {len(problems)} problems of {spec}, {config.eval_n} samples each")
             with closing(Verifier(spec, config.verify_timeout)) as verifier:
                 record = evaluate(
@@ -74,7 +78,8 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
                     system_prompt=config.system_prompt,
                 )
             record |= describe(spec, "test", source if when == "before" else str(run.model))
-            save_eval(record, run.evaluation(when, spec))
+            if state.is_main_process:
+                save_eval(record, run.evaluation(when, spec))
         state.wait_for_everyone()
 
     if not all(run.evaluation("before", spec).is_file() for spec in plan.eval_problems):
@@ -131,11 +136,13 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
     finally:
         stop.restore()
         scorer.verifier.close()
+        trainer.term_worker.close()
         if state.is_main_process:
             trainer.record.to_parquet(run.difficulty)
     if stop.caught:
         raise Stopped(f"saved at step {trainer.state.global_step}. Go on with: rlvr train --resume {run.path}")
     trainer.save_model(str(run.model))
-
-    measure(trainer.accelerator.unwrap_model(trainer.model), "after")
-    return run
+    state.wait_for_everyone()
+    # Sharded weights are whole only in what was saved.
+    whole = load_model(str(run.model))[0] if trainer.sharded else trainer.accelerator.unwrap_model(trainer.model)
+    measure(whole, "after")

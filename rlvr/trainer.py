@@ -36,20 +36,11 @@ from rlvr.select.pass_rate import PassRate
 from rlvr.select.propensity import ipw_mean, self_normalised_mean
 from rlvr.signal_metrics import signal_metrics
 from rlvr.spans import confidence_start
+from rlvr.term_calls import term_function, term_worker
 from rlvr.terms import Term
 
 # Losses whose divisor counts rows, so a dropped row would still weigh in it (design.md, settled semantics 3).
 ROW_MEAN_LOSSES = ("grpo", "sapo", "dr_grpo", "luspo")
-
-
-def term_function(term: Term):
-    """Return the TRL reward function of a term: it reads the records that the trainer made."""
-
-    def reward(record: list[Completion], **kwargs) -> list[float | None]:
-        return [term(c) for c in record]
-
-    reward.__name__ = term.name
-    return reward
 
 
 class RLVRTrainer(SamplingPass):
@@ -78,8 +69,9 @@ class RLVRTrainer(SamplingPass):
         **kwargs: Any,
     ):
         config = kwargs.get("args") or next((a for a in args if hasattr(a, "num_generations")), None)
+        self.term_worker = term_worker(terms or (), getattr(config, "reward_timeout", 10.0))
         if terms and not kwargs.get("reward_funcs"):
-            kwargs["reward_funcs"] = [term_function(term) for term in terms]
+            kwargs["reward_funcs"] = [term_function(term, self.term_worker) for term in terms]
             config.reward_weights = list(terms.values())  # type: ignore[union-attr]
         if advantage is not None and config is not None and config.beta and config.loss_type in ROW_MEAN_LOSSES:
             raise SpecError(

@@ -1,17 +1,14 @@
 """Judges answers under a wall-clock limit; failures are counted and named, never a silent zero."""
 
-import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError
 from functools import partial
-from multiprocessing import get_context
 from typing import Any
-
-from pebble import ProcessPool
 
 from rlvr import content
 from rlvr.problems import problem_set
+from rlvr.worker import Worker
 
 
 def _judge(file: str, answer: str, gold: Any) -> bool | str:
@@ -31,12 +28,6 @@ def _judge(file: str, answer: str, gold: Any) -> bool | str:
             return type(error).__name__
 
 
-def _start(file: str) -> None:
-    """Prepare a worker: its imports happen before any answer's clock starts, and it can be killed inside C code."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a handler in Python would wait for the C call to return
-    content.load("data", file)
-
-
 class Verifier:
     """Judges answers of one problem set.
 
@@ -48,9 +39,8 @@ class Verifier:
     def __init__(self, spec: str, timeout: float = 2.0):
         self.file = str(content.find("data", content.parse_spec(spec).name))
         self.inline = getattr(problem_set(spec), "INLINE", False)
-        self.timeout = timeout
         self.errors: Counter[str] = Counter()
-        self._pool: ProcessPool | None = None
+        self.worker = Worker(timeout, partial(content.load, "data", self.file))
 
     def verify_many(self, pairs: Sequence[tuple[str | None, Any]]) -> list[bool | None]:
         """Judge (answer, gold) pairs in order: True, False, or None where the verifier raised or ran out of time.
@@ -59,19 +49,8 @@ class Verifier:
         """
         if self.inline:
             return [a is not None and self._settle(partial(_judge, self.file, a, g)) for a, g in pairs]
-        pool = self._open()
-        pending = [
-            None if a is None else pool.schedule(_judge, args=(self.file, a, g), timeout=self.timeout) for a, g in pairs
-        ]
-        return [future is not None and self._settle(future.result) for future in pending]
-
-    def _open(self) -> ProcessPool:
-        if self._pool is None or not self._pool.active:  # a pool breaks when its idle worker is killed
-            self.close()
-            self._pool = ProcessPool(
-                max_workers=1, context=get_context("spawn"), initializer=_start, initargs=(self.file,)
-            )
-        return self._pool
+        judged = iter(self.worker.call(_judge, [(self.file, a, g) for a, g in pairs if a is not None]))
+        return [a is not None and self._settle(next(judged).result) for a, _ in pairs]
 
     def _settle(self, judge: Callable[[], bool | str]) -> bool | None:
         try:
@@ -87,7 +66,4 @@ class Verifier:
 
     def close(self) -> None:
         """Stop the worker process, if there is one."""
-        if self._pool is not None:
-            self._pool.stop()
-            self._pool.join()
-            self._pool = None
+        self.worker.close()

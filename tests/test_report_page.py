@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from rlvr.report.show import visible
 from rlvr.report.tables import Table
 from rlvr.report.transcripts import ROWS, TEXT, transcripts
 from tests.fake_run import HOSTILE, counted_evaluation, drawn_evaluation, evaluation, full_run, sample, write_run
+from tests.test_untrusted import MANY, hostile
 
 
 @pytest.fixture(scope="module")
@@ -105,14 +107,37 @@ class Page(HTMLParser):
 def test_hostile_completions_are_text(page):
     seen = Page(page)
     text = "".join(seen.text)
-    for hostile in HOSTILE[:6]:
-        assert visible(hostile) in text
+    for completion in HOSTILE[:6]:
+        assert visible(completion) in text
     assert len(seen.scripts) == 1
     assert "alert" not in seen.scripts[0]
     assert "img" not in seen.tags
     assert not [a for a in seen.attrs if a[1].startswith("on")]
     assert "{{ 7 * 7 }}" in text
     assert not set(page) & {"\x1b", "\x00", "\x9b", "\u202e"}
+
+
+@pytest.mark.parametrize("count", [2_000, pytest.param(MANY, marks=pytest.mark.slow)])
+def test_many_hostile_completions_make_no_element_and_cost_no_time(count, summary, drawings):
+    """Every one of them as completion and as answer: the page has the elements that it has with harmless ones."""
+    row = summary["transcripts"]["rows"][0]
+    at_once = 2_000
+
+    def page_of(texts: list[str]) -> tuple[Page, float]:
+        rows = [row | {"completion": text, "answer": text, "left_out": 0} for text in texts]
+        start = time.perf_counter()
+        html = to_html(summary | {"transcripts": {"rows": rows, "notes": []}}, drawings)
+        return Page(html), (time.perf_counter() - start) / len(texts)
+
+    harmless, _ = page_of(["text"] * at_once)
+    for first in range(0, count, at_once):
+        texts = [hostile(seed) for seed in range(first, first + at_once)]
+        seen, seconds = page_of(texts)
+        assert seen.tags == harmless.tags
+        assert seen.attrs == harmless.attrs
+        assert seconds < 0.05
+        shown = "".join(seen.text)
+        assert all(visible(text) in shown for text in texts[:100])
 
 
 def test_only_our_script_may_run_and_nothing_is_fetched(page):

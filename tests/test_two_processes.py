@@ -1,4 +1,4 @@
-"""One process against two (gloo, CPU): the same global batch gives the same rollouts, advantages, record and weights."""
+"""One process against two (gloo, CPU), replicated and sharded: the same batch gives the same numbers and weights."""
 
 import os
 import socket
@@ -11,10 +11,11 @@ import torch
 from safetensors.torch import load_file
 
 from rlvr.eval_file import load_eval
+from rlvr.models import load_model
 from rlvr.runs import RunDir, read_metrics
 
 FLAGS = [
-    "--config", "rlcr", "tiny", "--sft_steps", "80", "--max_steps", "3", "--eval_size", "6", "--eval_n", "2",
+    "--config", "rlcr", "tiny", "--sft_steps", "80", "--max_steps", "3", "--eval_size", "5", "--eval_n", "2",
     "--train_size", "32", "--num_generations", "4", "--learning_rate", "1e-3", "--no_report", "--use_cpu", "true",
 ]  # fmt: skip
 
@@ -25,16 +26,21 @@ def free_port() -> str:
         return str(s.getsockname()[1])
 
 
+def launched(module: str) -> list[str]:
+    """Return the start of a command for two processes that run a module."""
+    return ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", free_port(), "-m", module]
+
+
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """The same run with 1 x 16 and with 2 x 8 completions; the two processes make the warm-up that both start from."""
+def train(tmp_path_factory):
+    """Train into a folder of that name and return the run; all share the warm-up that the first one makes."""
     folder = tmp_path_factory.mktemp("two")
     env = os.environ | {"RLVR_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
-    launch = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", free_port(), "-m", "rlvr"]
-    for name, start, rows in (("two", launch, "8"), ("one", ["-m", "rlvr"], "16")):
-        out = ["--per_device_train_batch_size", rows, "--output_dir", str(folder / name)]
+
+    def train(name: str, start: list[str], rows: int, *flags: str) -> RunDir:
+        out = ["--per_device_train_batch_size", str(rows), "--output_dir", str(folder / name)]
         done = subprocess.run(
-            [sys.executable, *start, "train", *FLAGS, *out],
+            [sys.executable, *start, "train", *FLAGS, *out, *flags],
             env=env,
             capture_output=True,
             text=True,
@@ -42,7 +48,16 @@ def runs(tmp_path_factory):
             check=False,
         )
         assert done.returncode == 0, done.stderr[-3000:]
-    return RunDir(folder / "one"), RunDir(folder / "two")
+        return RunDir(folder / name)
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def runs(train):
+    """The same run with 1 x 16 and with 2 x 8 completions; the two processes make the warm-up."""
+    two = train("two", launched("rlvr"), 8)
+    return train("one", ["-m", "rlvr"], 16), two
 
 
 def test_rollouts_rewards_and_advantages_are_the_same(runs):
@@ -76,5 +91,36 @@ def test_record_and_evaluations_are_the_same(runs):
     for when in ("before", "after"):
         a, b = (load_eval(next((run.path / "eval" / when).glob("*.json"))) for run in runs)
         assert [p["id"] for p in a["problems"]] == [p["id"] for p in b["problems"]]
+        assert [p["n"] for p in b["problems"]] == [2] * 5  # each process measured its share: 2 and 3 problems
         if when == "before":
             assert [p["samples"] for p in a["problems"]] == [p["samples"] for p in b["problems"]]
+            assert a["sampled_tokens"] == b["sampled_tokens"]
+
+
+def test_fsdp2_trains_saves_and_loads_whole(train):
+    """Sharded over two CPU processes: half of the weights each, and what is saved is the model that was trained.
+
+    The evaluation has one problem for two processes, so that one of them has none.
+    """
+    run = train("sharded", launched("tests.fsdp_on_cpu"), 8, "--eval_size", "1")
+    sharded = torch.load(run.model / "sharded.pt", weights_only=True)
+    assert 0.4 < sharded["share"] < 0.6
+    whole, _ = load_model(str(run.model))
+    with torch.no_grad():
+        torch.testing.assert_close(whole(torch.arange(1, 17)[None]).logits, sharded["logits"], rtol=1e-5, atol=1e-5)
+    assert [r["step"] for r in read_metrics(run.metrics)] == [1, 2, 3]
+    assert any(r["grad_norm"] for r in read_metrics(run.metrics))
+    assert len(load_eval(next((run.path / "eval" / "after").glob("*.json")))["problems"]) == 1
+
+
+@pytest.mark.slow
+def test_fsdp2_gives_the_weights_of_replicated_training(train):
+    """The same sampler (TRL's, which gathers sharded weights): sharding may only change the rounding."""
+    flags = ("--engine", "trl", "--eval_size", "0")
+    sharded = train("sharded-trl", launched("tests.fsdp_on_cpu"), 8, *flags)
+    replicated = train("replicated-trl", launched("rlvr"), 8, *flags)
+    a, b = (load_file(run.model / "model.safetensors") for run in (sharded, replicated))
+    apart = torch.cat([(a[k] - b[k]).abs().flatten() for k in b])
+    assert apart.mean() < 1e-6 and apart.max() <= 6.1e-3
+    one, two = (read_metrics(run.metrics) for run in (sharded, replicated))
+    assert [r["reward"] for r in one] == pytest.approx([r["reward"] for r in two], abs=1e-6)

@@ -2,6 +2,8 @@
 
 import ast
 import random
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -137,3 +139,23 @@ def test_nothing_runs_text_as_code():
             assert keywords.get("shell", "False") == "False", where
             if called == "torch.load":
                 assert keywords.get("weights_only") == "True", where
+
+
+@pytest.mark.slow
+def test_coverage_guided_fuzzing(tmp_path):
+    """100,000 inputs that atheris finds by the branches they take; loud skip where it is not installed."""
+    pytest.importorskip("atheris", reason="pip install atheris: coverage-guided fuzzing did not run")
+    flags = [f"-runs={MANY}", "-max_len=4096", "-timeout=5", "-seed=1", "-dict=" + str(_dictionary(tmp_path))]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz_atheris", *flags], cwd=REPO, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert f"Done {MANY} runs" in done.stderr
+
+
+def _dictionary(folder: Path) -> Path:
+    """Write the pieces as libFuzzer reads them: one quoted token a line, bytes outside plain ASCII in hex."""
+    file = folder / "pieces.dict"
+    tokens = ("".join(f"\\x{b:02x}" for b in piece.encode("utf-8", "surrogatepass")) for piece in PIECES)
+    file.write_text("".join(f'"{token}"\n' for token in tokens))
+    return file

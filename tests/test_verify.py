@@ -55,7 +55,7 @@ def test_the_limit_also_works_outside_the_main_thread(verifier):
 def test_inline_sets_need_no_process():
     verifier = Verifier("arithmetic")
     assert verifier.verify_many([("46", "46"), ("x", "46"), (None, "46")]) == [True, False, False]
-    assert verifier._pool is None
+    assert not verifier.worker.running
 
 
 DEADLY = """

@@ -26,6 +26,8 @@ def run(argv: list[str]) -> int:
     )
     parser.add_argument("--out", type=Path, help="file to write (default: evals/<model>-<set>.json)")
     own, rest = parser.parse_known_args(argv)
+    from accelerate import PartialState
+
     from rlvr.config import EvalConfig, parse_config
 
     if own.help or not own.model:
@@ -42,6 +44,8 @@ def run(argv: list[str]) -> int:
     records = []
     for record in evaluate_config(own.model, config):
         file = out.with_stem(f"{out.stem}-alpha{record['proxy']['alpha']:g}") if "proxy" in record else out
+        if not PartialState().is_main_process:  # under a launch: one process tells
+            continue
         save_eval(record, file)
         records.append(record)
         print(eval_table(record, against, own.confidence))

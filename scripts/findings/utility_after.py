@@ -246,9 +246,9 @@ take away what it pays to learn.
 **Design, classifiers.** A judge of worked sums: is the shown answer right? Three noisy digits of base 4 (12 inputs),
 {n_train:,} training examples, a network of two hidden layers of 64, Adam, {steps} steps of 128, every arm on the same
 batches from the same initial weights; the checkpoint with the best validation loss counts. Missing a wrong answer costs
-r times a false alarm; weights have mean 1. The four-class task names the kind of error, and one kind costs r. Base 4 and
-20,000 examples replaced base 6 and 6,000 after a pilot of the symmetric arm alone (seeds 9000,
-9001); no comparison of arms had been seen.
+r times a false alarm; weights have mean 1. The four-class task names the kind of error, and one kind costs r. Base 4
+and 20,000 examples replaced base 6 and 6,000 after a pilot of the symmetric arm alone (seeds 9000, 9001); no comparison
+of arms had been seen.
 
 A weighted training · B symmetric training + post-hoc weights · C weighted, inverted to a belief, weighted again (its
 decisions are A's; its belief shows what A learned) · D B after temperature scaling on validation · E weighted, each

@@ -1,0 +1,125 @@
+"""Faults of the world around a run: a term that hangs, a hub that does not answer, a folder that two processes want."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from rlvr.cli import main
+from rlvr.runs import read_metrics
+from tests.test_bad_input import TINY
+
+HANGS = '''
+"""Right away for made-up completions, never for the run's own after the first update."""
+
+
+def hangs(c):
+    calls.append(c)
+    while len(calls) > {after} and c.problem.id.startswith("arithmetic"):
+        pass
+    return 0.5
+
+
+calls = []
+'''
+
+
+@pytest.mark.parametrize("where", ["main thread", "another thread"])
+def test_a_term_that_hangs_ends_the_run_with_its_name_and_loses_nothing(where, tmp_path, capsys):
+    """The audit's completions pass; the hang comes in the second update, in a process that is killed."""
+    term = tmp_path / "hangs.py"
+    term.write_text(HANGS.format(after=16))
+    folder = tmp_path / "run"
+    flags = ["--rewards", f'{{"{term}": 1.0}}', "--allow_hackable", "true", "--reward_timeout", "1"]
+    argv = ["train", "--config", "grpo", "tiny", *TINY, *flags, "--output_dir", str(folder)]
+    status = []
+    if where == "main thread":
+        status.append(main(argv))
+    else:  # an alarm signal would fail here
+        thread = threading.Thread(target=lambda: status.append(main(argv)))
+        thread.start()
+        thread.join(timeout=120)
+    assert status == [2]
+    message = capsys.readouterr().err
+    assert (
+        "hangs.py' (problem 'arithmetic" in message and "took longer than 1 s. Mend it, or raise --reward_" in message
+    )
+    assert [r["step"] for r in read_metrics(folder / "metrics.jsonl")] == [1]
+    assert len(list((folder / "rollouts").glob("*.parquet"))) == 1
+
+
+def test_a_term_that_hangs_on_made_up_completions_is_named_before_a_model_is_loaded(tmp_path, capsys):
+    term = tmp_path / "stuck.py"
+    term.write_text('"""Never returns."""\n\n\ndef stuck(c):\n    while True:\n        pass\n')
+    folder = tmp_path / "run"
+    flags = ["--rewards", f'{{"{term}": 1.0}}', "--reward_timeout", "1", "--output_dir", str(folder)]
+    assert main(["train", "--config", "grpo", "tiny", *TINY, *flags]) == 2
+    assert "longer than 1 s" in (message := capsys.readouterr().err) and "stuck.py" in message
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_term_that_ends_its_process_is_named(seen, tmp_path, capsys):
+    """On a made-up completion, before a model is loaded, or on the run's own."""
+    term = tmp_path / "dies.py"
+    dies = 'c.problem.id.startswith("arithmetic")' if seen else "True"
+    term.write_text(f'"""Dies."""\nimport os\n\n\ndef dies(c):\n    return os._exit(3) if {dies} else 0.5\n')
+    flags = ["--rewards", f'{{"{term}": 1.0}}', "--allow_hackable", "true", "--output_dir", str(tmp_path / "run")]
+    assert main(["train", "--config", "grpo", "tiny", *TINY, *flags]) == 2
+    assert "ended its process (exit status 3)" in (message := capsys.readouterr().err) and "dies.py" in message
+    assert (tmp_path / "run").exists() == seen
+
+
+@contextlib.contextmanager
+def silent_server():
+    """Give the address of a server that takes connections and never says a word."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(64)
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_hub_that_does_not_answer(tmp_path):
+    """The connection is made and nothing comes: a message within seconds, though the hub client would wait for ever."""
+    with silent_server() as address:
+        env = os.environ | {
+            "HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0",
+            "HF_HOME": str(tmp_path / "hf"), "NO_PROXY": "127.0.0.1",
+        }  # fmt: skip
+        command = ["train", "--config", "grpo", "tiny", *TINY, "--model", "some/model", "--output_dir"]
+        done = subprocess.run(
+            [sys.executable, "-m", "rlvr", *command, str(tmp_path / "run")],
+            env=env, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert (
+        f"Cannot load the model 'some/model': {address} does not answer and the model is not in the cache"
+        in done.stderr
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_two_processes_that_start_on_one_folder(tmp_path):
+    """One trains, the other stops with a message, whoever comes first; the run is whole."""
+    folder = tmp_path / "run"
+    argv = [sys.executable, "-m", "rlvr", "train", "--config", "grpo", "tiny", *TINY, "--output_dir", str(folder)]
+    both = [subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [process.communicate(timeout=120)[1] for process in both]
+    assert sorted(process.returncode for process in both) == [0, 2]
+    loser = told[[process.returncode for process in both].index(2)]
+    assert f"Another process is writing {folder}" in loser or f"{folder} already holds a run" in loser
+    assert [r["step"] for r in read_metrics(folder / "metrics.jsonl")] == [1, 2, 3]
+
+
+def test_a_run_that_is_being_written_cannot_be_resumed(tmp_path, capsys):
+    from rlvr import runs
+
+    folder = tmp_path / "run"
+    assert main(["train", "--config", "grpo", "tiny", *TINY, "--output_dir", str(folder)]) == 0
+    with runs.locked(folder):
+        assert main(["train", "--resume", str(folder)]) == 2
+    assert f"Another process is writing {folder}" in capsys.readouterr().err
