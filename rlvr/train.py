@@ -21,7 +21,7 @@ from rlvr.eval_file import save_eval
 from rlvr.evaluate import describe, evaluate, make_engine
 from rlvr.generate import Sampling
 from rlvr.launch import open_run
-from rlvr.models import load_model, lora_config, trainable_parameters
+from rlvr.models import check_attention, load_model, lora_config, trainable_parameters
 from rlvr.plan import Plan
 from rlvr.prompts import check_lengths, encode, messages
 from rlvr.score import Scorer
@@ -39,6 +39,7 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
     raise Stopped.
     """
     config, state = plan.config, PartialState()
+    check_attention(config.attn_implementation)  # before the warm-up, which takes minutes
 
     run, checkpoint = open_run(config, recipes, argv, resume)
 
@@ -47,7 +48,9 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
     if config.sft_steps:
         say(f"warming up {config.model} for {config.sft_steps} steps (cached)")
         source = str(warmup(warmup_settings(config)))
-    model, tokenizer = load_model(source, trust_remote_code=config.trust_remote_code)
+    model, tokenizer = load_model(
+        source, trust_remote_code=config.trust_remote_code, attn_implementation=config.attn_implementation
+    )
     prompts = [messages(p, config.tags, config.system_prompt) for p in plan.problems]
     check_lengths(
         encode(tokenizer, prompts),
