@@ -150,7 +150,7 @@ def packaged() -> Finding:
 
 def hardware() -> list[Finding]:
     """Return the CPU, the memory, the disks and the GPUs."""
-    has = getattr(torch.cpu, "get_capabilities", dict)()
+    has: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     sets = " ".join(name for name in _CPU_SETS if has.get(name)) or "none that matters here"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     bf16 = "is native" if native_bf16("cpu") else "is emulated, far slower than float32: it stays off"

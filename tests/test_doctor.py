@@ -251,11 +251,14 @@ def test_the_model_is_looked_for_without_the_network(tmp_path, monkeypatch):
     assert "No model 'nothing'" in detail(found("nothing"), "model")
 
 
-def test_trackers_that_are_not_installed_are_problems(monkeypatch):
+def test_trackers_that_are_not_installed_are_problems(monkeypatch, tmp_path):
     monkeypatch.setattr(doctor, "get_available_reporting_integrations", lambda: ["wandb"])
-    found = preflight(["grpo", "tiny"], ["--report_to", "wandb", "trackio", *ON_CPU])
+    both = tmp_path / "both.yaml"
+    both.write_text("report_to: [wandb, trackio]\n")
+    found = preflight(["grpo", "tiny", str(both)], ON_CPU)
     assert detail(found, "report_to") == "trackio is not installed: pip install trackio"
     assert detail(found, "report_to", "ok") == "wandb is installed"
+    assert "report_to" not in states(preflight(["grpo", "tiny"], ON_CPU))
 
 
 @pytest.mark.parametrize(
