@@ -32,9 +32,9 @@ _WEIGHTS = (
     "pytorch_model.bin.index.json",
     "adapter_model.safetensors",
 )
-_SERVE = (
-    'start it with: VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --weight-transfer-config \'{"backend": "nccl"}\' '
-    "--logprobs-mode processed_logprobs"
+_SERVE = (  # as the example in trl/generation/vllm_client.py
+    'VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --weight-transfer-config \'{"backend": "nccl"}\' '
+    "--logprobs-mode processed_logprobs --max-logprobs -1"
 )
 
 
@@ -53,6 +53,7 @@ def preflight(recipes: Sequence[str], argv: Sequence[str], launch: str | None = 
     found += _precision(config)
     found += _vllm(config, has_gpu)
     found += _kernels(config, has_gpu)
+    found += _gpu(config, has_gpu)
     if config.lora_rank:
         found.append(Finding("LoRA", "ok", f"rank {config.lora_rank} on every linear layer, by peft"))
     found += _trackers(config)
@@ -77,9 +78,14 @@ def _needed(name: str, has_gpu: bool) -> Finding:
     return Finding(finding.what, "problem", f"{finding.state}: {finding.detail}")
 
 
-def _gpu(purpose: str, has_gpu: bool) -> Finding:
-    remedy = f"{purpose} needs a CUDA GPU, and this run sees none"
-    return Finding("GPU", "ok", gpus()[0]) if has_gpu else Finding("GPU", "problem", remedy)
+def _gpu(config: TrainConfig, has_gpu: bool) -> list[Finding]:
+    asked = {"vLLM": config.use_vllm, "Liger's Triton kernels": config.use_liger_kernel}
+    needs = " and ".join(name for name, wanted in asked.items() if wanted)
+    if not needs:
+        return []
+    if has_gpu:
+        return [Finding("GPU", "ok", gpus()[0])]
+    return [Finding("GPU", "problem", f"{needs}: a CUDA GPU is needed, and this run sees none")]
 
 
 def _resolve(recipes: Sequence[str], argv: Sequence[str]) -> TrainConfig:
@@ -149,9 +155,10 @@ def _precision(config: TrainConfig) -> list[Finding]:
 def _vllm(config: TrainConfig, has_gpu: bool) -> list[Finding]:
     if not config.use_vllm:
         return []
-    found = [_needed("vllm", has_gpu), _gpu(f"vLLM ({config.vllm_mode})", has_gpu)]
+    found = [_needed("vllm", has_gpu)]
     if config.vllm_mode == "server":
-        found.append(_server(config))
+        server = _server(config)
+        found += [server] if server.state == "ok" else [server, Finding("to start one", "note", _SERVE)]
     elif config.model == TINY and not config.sft_steps:
         remedy = (
             "vLLM reads the model from a folder or the hub, and tiny is in neither: --sft_steps 1, or another model"
@@ -167,17 +174,17 @@ def _server(config: TrainConfig) -> Finding:
         with urllib.request.urlopen(f"{base}/health", timeout=HEALTH_SECONDS) as answer:
             return Finding("vLLM server", "ok", f"{base}/health answers {answer.status}")
     except urllib.error.HTTPError as error:
-        return Finding("vLLM server", "problem", f"{base}/health answers {error.code}; {_SERVE}")
+        return Finding("vLLM server", "problem", f"{base}/health answers {error.code}: no vLLM server there")
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
-        return Finding("vLLM server", "problem", f"no answer from {base}/health ({reason}); {_SERVE}")
+        return Finding("vLLM server", "problem", f"no answer from {base}/health ({reason})")
 
 
 def _kernels(config: TrainConfig, has_gpu: bool) -> list[Finding]:
     """Liger's kernels and the attention."""
     found = []
     if config.use_liger_kernel:
-        found += [_needed("liger_kernel", has_gpu), _gpu("Liger's Triton kernels", has_gpu)]
+        found.append(_needed("liger_kernel", has_gpu))
         found.append(
             Finding("Liger's reach", "note", "layer kernels only: TRL keeps its own loss, and the credit is ours")
         )

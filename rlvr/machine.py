@@ -24,6 +24,7 @@ from packaging.requirements import Requirement
 from transformers.utils import is_flash_attn_2_available, is_kernels_available
 from trl.import_utils import is_liger_kernel_available, is_math_verify_available, is_vllm_available
 
+from rlvr.errors import ModelError
 from rlvr.generate.precision import native_bf16
 from rlvr.models import PACKAGED, cache_dir
 
@@ -104,6 +105,17 @@ def probe(part: Part, has_gpu: bool) -> Finding:
     if not usable:
         return Finding(part.module, "missing", f"installed, but its version is not one that works: {remedy} --upgrade")
     return Finding(part.module, "ready", " ".join([part.purpose, *(str(w.message) for w in heard)]))
+
+
+def check_parts(*modules: str) -> None:
+    """Raise ModelError for the first of these optional parts that is not installed, with what to do.
+
+    >>> check_parts()
+    """
+    for module in modules:
+        finding = probe(PARTS[module], has_gpu=True)  # whether its GPU will do is its own business
+        if finding.state == "missing":
+            raise ModelError(f"{module} is missing: {finding.detail}. rlvr doctor says what this machine can run.")
 
 
 def packages() -> list[Finding]:

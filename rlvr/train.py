@@ -21,6 +21,7 @@ from rlvr.eval_file import save_eval
 from rlvr.evaluate import describe, evaluate, make_engine
 from rlvr.generate import Sampling
 from rlvr.launch import open_run
+from rlvr.machine import check_parts
 from rlvr.models import check_attention, load_model, lora_config, trainable_parameters
 from rlvr.plan import Plan
 from rlvr.prompts import check_lengths, encode, messages
@@ -40,6 +41,7 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
     """
     config, state = plan.config, PartialState()
     check_attention(config.attn_implementation)  # before the warm-up, which takes minutes
+    check_parts(*["vllm"] * config.use_vllm, *["liger_kernel"] * config.use_liger_kernel)
 
     run, checkpoint = open_run(config, recipes, argv, resume)
 

@@ -141,7 +141,7 @@ def test_vllm_here_exits_with_1_and_names_what_is_missing(capsys, installed):
     assert main(["doctor", "--config", "grpo", "tiny", "vllm_colocate", "--json", *ON_CPU]) == 1
     found = [Finding(**row) for row in json.loads(capsys.readouterr().out)]
     assert detail(found, "vllm").startswith("missing: pip install 'trl[vllm]'")
-    assert detail(found, "GPU") == "vLLM (colocate) needs a CUDA GPU, and this run sees none"
+    assert detail(found, "GPU") == "vLLM: a CUDA GPU is needed, and this run sees none"
     assert problems(found) == 2
 
 
@@ -172,7 +172,8 @@ def test_a_vllm_server_that_answers_and_one_that_does_not():
         assert detail(found, "vLLM server", "ok").endswith("/health answers 200")
         wrong = ["--vllm_server_base_url", f"http://127.0.0.1:{port}/elsewhere"]
         found = preflight(["grpo", "tiny", "vllm_server"], [*wrong, *ON_CPU])
-        assert "answers 404; start it with: VLLM_SERVER_DEV_MODE=1 vllm serve" in detail(found, "vLLM server")
+        assert detail(found, "vLLM server").endswith("/elsewhere/health answers 404: no vLLM server there")
+        assert "VLLM_SERVER_DEV_MODE=1 vllm serve" in detail(found, "to start one", "note")
         server.shutdown()
     found = preflight(["grpo", "tiny", "vllm_server"], ["--vllm_server_port", port, *ON_CPU])
     assert f"no answer from http://127.0.0.1:{port}/health" in detail(found, "vLLM server")
@@ -190,7 +191,8 @@ def test_liger_needs_its_package_and_a_gpu(installed):
     installed(liger_kernel=False)
     found = preflight(["grpo", "tiny", "liger"], ON_CPU)
     assert detail(found, "liger_kernel").startswith("missing: pip install liger-kernel")
-    assert "needs a CUDA GPU" in detail(found, "GPU")
+    assert "Liger's Triton kernels: a CUDA GPU is needed" in detail(found, "GPU")
+    assert "TRL keeps its own loss" in detail(found, "Liger's reach", "note")
     installed(liger_kernel=True)
     assert detail(preflight(["grpo", "tiny", "liger"], ON_CPU), "liger_kernel").startswith("needs a GPU")
 
@@ -251,6 +253,13 @@ def test_the_model_is_looked_for_without_the_network(tmp_path, monkeypatch):
     assert "No model 'nothing'" in detail(found("nothing"), "model")
 
 
+def test_lora_is_ok_and_a_missing_deepspeed_is_a_finding():
+    assert detail(preflight(["grpo", "tiny", "lora"], ON_CPU), "LoRA", "ok").startswith("rank 32")
+    if importlib.util.find_spec("deepspeed") is None:
+        found = preflight(["grpo", "tiny"], ["--deepspeed", "zero.json", *ON_CPU])
+        assert "a package is missing" in detail(found, "settings")
+
+
 def test_trackers_that_are_not_installed_are_problems(monkeypatch, tmp_path):
     monkeypatch.setattr(doctor, "get_available_reporting_integrations", lambda: ["wandb"])
     both = tmp_path / "both.yaml"
@@ -304,6 +313,9 @@ def test_the_disk_must_hold_the_checkpoints(tmp_path, monkeypatch):
     assert "lower --save_total_limit" in detail(preflight(["grpo", "tiny"], flags), "disk")
     limited = [*flags, "--save_total_limit", "1"]
     assert states(preflight(["grpo", "tiny"], limited))["disk"] == "ok"
+    assert "5 checkpoints" in detail(preflight(["grpo", "tiny"], [*flags, "--save_only_model", "true"]), "disk", "ok")
+    by_epoch = [*flags, "--save_strategy", "epoch"]
+    assert "not known before" in detail(preflight(["grpo", "tiny"], by_epoch), "disk", "note")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.yaml").touch()
     assert "--resume auto" in detail(preflight(["grpo", "tiny"], flags), "output", "note")
@@ -375,4 +387,14 @@ def test_flash_attention_is_refused_before_anything_is_made(tmp_path, capsys):
     flags = ["--attn_implementation", "flash_attention_2", "--output_dir", str(tmp_path / "run")]
     assert main(["train", "--config", "grpo", "tiny", *flags]) == 2
     assert "Use --attn_implementation auto" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "module"), [("vllm_colocate", "vllm"), ("vllm_server", "vllm"), ("liger", "liger_kernel")]
+)
+def test_training_without_its_package_is_refused_before_anything_is_made(recipe, module, tmp_path, capsys, installed):
+    installed(**{module: False})
+    assert main(["train", "--config", "grpo", "tiny", recipe, "--output_dir", str(tmp_path / "run")]) == 2
+    assert f"{module} is missing: pip install" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
