@@ -68,7 +68,9 @@ def calibrate(model_spec: str, config: TrainConfig, out: Path) -> Calibrated:
     splits = {"train": config.train_size, "test": config.eval_size}
     problems = {s: load_problems(config.data, s, size, config.data_size_seed) for s, size in splits.items()}
     set_seed(config.seed)
-    model, tokenizer = load_model(model_spec, trust_remote_code=config.trust_remote_code)
+    model, tokenizer = load_model(
+        model_spec, trust_remote_code=config.trust_remote_code, attn_implementation=config.attn_implementation
+    )
     say(f"sampling {config.num_generations} completions each of {len(problems['train'])} training problems")
     slots = {s: sample_slots(model, tokenizer, problems[s], config) for s in splits}
     pad_id = tokenizer.pad_token_id

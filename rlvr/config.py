@@ -41,6 +41,9 @@ class TrainConfig(GRPOConfig):
     # The model
     model: str = _setting(PACKAGED, "Model spec: smollm2-135m-instruct, tiny, a local folder, or a hub id.")
     lora_rank: int = _setting(0, "LoRA rank on every linear layer; 0 trains all weights.")
+    attn_implementation: str = _setting(
+        "auto", "Attention: auto (transformers' choice), eager, sdpa, flash_attention_2."
+    )
     # BEFORE: the problems
     data: str = _setting("arithmetic", "Problem set spec, e.g. 'arithmetic(levels=[0, 1, 2])'.")
     train_size: int = _setting(1024, "Training problems.")
@@ -123,6 +126,7 @@ class TrainConfig(GRPOConfig):
         )
         _check_choice(self, "engine", ("rlvr", "trl"))
         _check_choice(self, "sampling_dtype", ("auto", "float32", "bfloat16"))
+        _check_choice(self, "attn_implementation", ("auto", "eager", "sdpa", "flash_attention_2"))
         _check_timeout(self, "verify_timeout", "reward_timeout")
         if self.sft_data and not self.sft_steps:
             raise SpecError(f"sft_data is {self.sft_data!r}, but sft_steps is 0: nothing would read it. Set sft_steps.")

@@ -30,6 +30,7 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
+from transformers.utils import is_flash_attn_2_available, is_kernels_available
 from transformers.utils.logging import disable_progress_bar
 
 from rlvr.errors import ModelError, did_you_mean
@@ -173,6 +174,24 @@ def hub_answers(name: str, seconds: float = 10.0) -> bool:
     return True
 
 
+def check_attention(name: str) -> None:
+    """Raise ModelError, naming everything that is missing, where this machine cannot run an attention implementation.
+
+    >>> check_attention("sdpa")
+    """
+    if name != "flash_attention_2":
+        return
+    gpu = torch.cuda.is_available()
+    lacks = [] if gpu else ["a CUDA GPU (none is visible)"]
+    installed = importlib.util.find_spec("flash_attn") and (is_flash_attn_2_available() or not gpu)
+    if not (installed or is_kernels_available()):  # transformers takes the hub's kernel where flash-attn is missing
+        lacks.append("a package (pip install flash-attn, or kernels for the hub's build)")
+    if lacks:
+        raise ModelError(
+            f"attn_implementation 'flash_attention_2' needs {' and '.join(lacks)}. Use --attn_implementation auto."
+        )
+
+
 def load_model(
     spec: str,
     *,
@@ -180,6 +199,7 @@ def load_model(
     trust_remote_code: bool = False,
     revision: str | None = None,
     needs_chat: bool = True,
+    attn_implementation: str = "auto",
 ) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
     """Load the model and tokenizer that `spec` stands for, in evaluation mode.
 
@@ -188,15 +208,20 @@ def load_model(
         dtype: precision of the weights; training wants float32 masters.
         trust_remote_code: run code from the hub repository; off unless the user says so.
         needs_chat: False takes a tokenizer without a chat template too.
+        attn_implementation: auto (transformers' choice for the model), eager, sdpa or flash_attention_2.
 
-    Raises ModelError when nothing is found under that name, with what to do.
+    Raises ModelError when nothing is found under that name or the attention cannot run here, with what to do.
 
     >>> model, tokenizer = load_model("tiny")
     >>> 0.8e6 < model.num_parameters() < 1.3e6
     True
     """
+    check_attention(attn_implementation)
+    attention = None if attn_implementation == "auto" else attn_implementation
     if spec == TINY:
         model, tokenizer = build_tiny()
+        if attention:
+            model.set_attn_implementation(attention)
         return model.to(dtype).eval(), tokenizer
     source = str(packaged_path()) if spec == PACKAGED else resolve(spec)
     path = Path(source)
@@ -208,9 +233,10 @@ def load_model(
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **found)
         if adapter:
-            base, _ = load_model(LoraConfig.from_pretrained(source).base_model_name_or_path, dtype=dtype)
+            base_spec = LoraConfig.from_pretrained(source).base_model_name_or_path
+            base, _ = load_model(base_spec, dtype=dtype, attn_implementation=attn_implementation)
             return PeftModel.from_pretrained(base, source, is_trainable=True).eval(), tokenizer
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **found)
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, attn_implementation=attention, **found)
     except (OSError, ValueError, ImportError) as error:
         reason = f"{constants.ENDPOINT} does not answer and the model is not in the cache." if offline else str(error)
         hint = "" if path.is_dir() else " If this machine cannot reach the hub, use a local folder."

@@ -21,6 +21,7 @@ from rlvr.eval_file import save_eval
 from rlvr.evaluate import describe, evaluate, make_engine
 from rlvr.generate import Sampling
 from rlvr.launch import open_run
+from rlvr.machine import check_needs
 from rlvr.models import load_model, lora_config, trainable_parameters
 from rlvr.plan import Plan
 from rlvr.prompts import check_lengths, encode, messages
@@ -35,9 +36,9 @@ from rlvr.warmup import warmup, warmup_settings
 def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path | None = None) -> runs.RunDir:
     """Run a plan from the warm-up to the last evaluation and return its run directory.
 
-    `resume` goes on with an existing run from its newest whole checkpoint. SIGTERM and Ctrl-C finish the step, save and
-    raise Stopped.
+    `resume` goes on from a run's newest whole checkpoint. SIGTERM and Ctrl-C finish the step, save and raise Stopped.
     """
+    check_needs(plan.config)  # before the warm-up, which takes minutes
     with open_run(plan.config, recipes, argv, resume) as (run, checkpoint):
         _train(plan, run, checkpoint)
     return run
@@ -51,7 +52,9 @@ def _train(plan: Plan, run: runs.RunDir, checkpoint: Path | None) -> None:
     if config.sft_steps:
         say(f"warming up {config.model} for {config.sft_steps} steps (cached)")
         source = str(warmup(warmup_settings(config)))
-    model, tokenizer = load_model(source, trust_remote_code=config.trust_remote_code)
+    model, tokenizer = load_model(
+        source, trust_remote_code=config.trust_remote_code, attn_implementation=config.attn_implementation
+    )
     prompts = [messages(p, config.tags, config.system_prompt) for p in plan.problems]
     check_lengths(
         encode(tokenizer, prompts),

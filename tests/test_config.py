@@ -7,6 +7,7 @@ from rlvr.config import RECIPES, EvalConfig, TrainConfig, parse_config, read_rec
 from rlvr.errors import SpecError
 
 SCALES = ("tiny", "smollm2", "qwen_gpu")
+ADDONS = ("vllm_colocate", "vllm_server", "liger", "flash_attention", "lora")  # engines and kernels: neither
 
 
 def test_flags_win_over_recipes_and_later_recipes_over_earlier(tmp_path):
@@ -34,6 +35,7 @@ def test_yaml_numbers_in_scientific_notation_are_numbers(tmp_path):
         ("tags: [think, anwser]", [], "No tag 'anwser'. Did you mean 'answer'"),
         ("num_generations: 1", [], "at least 2 generations"),
         ("engine: vlm", [], "No engine 'vlm'"),
+        ("attn_implementation: flash", [], "No attn_implementation 'flash'"),
         ("sft_data: rows.jsonl", [], "sft_data is 'rows.jsonl', but sft_steps is 0"),
         ("eval_n: 0", [], "eval_n must be at least 1, got 0"),
         ("rewards: []", [], "rewards must map reward terms to weights"),
@@ -82,8 +84,9 @@ def test_eval_config_defaults():
 
 
 def recipes():
-    signals = [p.stem for p in sorted(RECIPES.glob("*.yaml")) if p.stem not in (*SCALES, "demo")]
-    return [["demo"]] + [[signal, scale] for signal in signals for scale in SCALES]
+    signals = [p.stem for p in sorted(RECIPES.glob("*.yaml")) if p.stem not in (*SCALES, *ADDONS, "demo")]
+    added = [["grpo", scale, addon] for scale in SCALES for addon in ADDONS]
+    return [["demo"]] + [[signal, scale] for signal in signals for scale in SCALES] + added
 
 
 @pytest.mark.parametrize("names", recipes(), ids="-".join)

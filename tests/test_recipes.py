@@ -9,9 +9,9 @@ from rlvr.cli import main
 from rlvr.config import RECIPES, read_recipes
 from rlvr.runs import RunDir, read_metrics
 from tests.conftest import REPO
-from tests.test_config import SCALES
+from tests.test_config import ADDONS, SCALES
 
-SIGNALS = sorted(p.stem for p in RECIPES.glob("*.yaml") if p.stem not in (*SCALES, "demo"))
+SIGNALS = sorted(p.stem for p in RECIPES.glob("*.yaml") if p.stem not in (*SCALES, *ADDONS, "demo"))
 SMALL = [
     "--sft_steps", "40", "--max_steps", "2", "--train_size", "4", "--eval_size", "0", "--per_device_train_batch_size", "8",
     "--num_generations", "4", "--no_report",

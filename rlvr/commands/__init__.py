@@ -17,6 +17,7 @@ COMMANDS = (
     "calibrate",
     "report",
     "check",
+    "doctor",
     "explain",
     "ls",
     "cp",

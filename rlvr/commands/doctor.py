@@ -1,0 +1,48 @@
+"""Say what this machine can run and what is missing: in general, or for one config (exit status 1 if it cannot)."""
+
+import dataclasses
+import json
+
+from rlvr.commands.parser import command_parser, config_help
+
+EXAMPLES = """\
+rlvr doctor
+rlvr doctor --config grpo qwen_gpu
+rlvr doctor --config rlcr smollm2 vllm_server --vllm_server_port 8001
+rlvr doctor --config grpo smollm2 --launch scripts/accelerate/zero2.yaml
+rlvr doctor --config demo --json
+"""
+
+
+def run(argv: list[str]) -> int:
+    parser = command_parser(__name__, add_help=False)
+    parser.add_argument("-h", "--help", action="store_true", help="show this, and every setting")
+    parser.add_argument("--config", nargs="+", default=[], help="recipes, by name or path, merged left to right")
+    parser.add_argument(
+        "--launch", metavar="FILE", help="an accelerate config file (default: what accelerate config wrote)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    own, rest = parser.parse_known_args(argv)
+    if own.help:
+        from rlvr.config import TrainConfig
+
+        config_help(TrainConfig, parser)
+        return 0
+    from rlvr.doctor import preflight, problems
+    from rlvr.machine import machine
+
+    asked = bool(own.config or rest or own.launch)
+    found = preflight(own.config, rest, own.launch) if asked else machine()
+    if own.json:
+        print(json.dumps([dataclasses.asdict(finding) for finding in found], indent=2))
+    else:
+        from rlvr.report.show import visible
+        from rlvr.report.tables import Table
+        from rlvr.report.terminal import text_table
+
+        rows = [(finding.what, finding.state, finding.detail) for finding in found]
+        print("\n".join(visible(line).rstrip() for line in text_table(Table(("what", "state", "detail"), rows))))
+        if asked:
+            count = problems(found)
+            print(f"\nThis config cannot run here: {count} to mend." if count else "\nThis config can run here.")
+    return int(problems(found) > 0)
