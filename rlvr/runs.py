@@ -106,9 +106,7 @@ def locked(path: Path) -> Iterator[None]:
             f"Another process is writing {path}. Wait until it has ended, or choose another --output_dir."
         ) from None
     except OSError as error:
-        raise RunError(
-            f"Cannot write the run directory {path}: {error.strerror}. Choose another --output_dir."
-        ) from error
+        raise _unwritable(path, error) from error
     try:
         yield
     finally:

@@ -145,7 +145,6 @@ def _train(plan: Plan, run: runs.RunDir, checkpoint: Path | None) -> None:
     if stop.caught:
         raise Stopped(f"saved at step {trainer.state.global_step}. Go on with: rlvr train --resume {run.path}")
     trainer.save_model(str(run.model))
-    state.wait_for_everyone()
-    # Sharded weights are whole only in what was saved.
+    state.wait_for_everyone()  # sharded weights are whole only in what was saved
     whole = load_model(str(run.model))[0] if trainer.sharded else trainer.accelerator.unwrap_model(trainer.model)
     measure(whole, "after")
