@@ -337,8 +337,8 @@ and format rate 0.49, NSR seed 3 at format rate 0.82; the weak-prior warning, on
 with pass@1 0.24. (d) One base, one task with a ceiling, 40 updates.
 
 **The weighting sweep.** With the weight of the right rows at 0 (NSR), 0.05, 0.1, 0.3 and 1 (REINFORCE) pass@1 rises in
-that order, and pass@16 all but in that order (0.1 is below 0.05 by its broken seed); right rows alone (PSR) are best. No
-weight in between combines both sides here: what the right rows bring, the wrong rows take.
+that order, and pass@16 all but in that order (0.1 is below 0.05 by its broken seed); right rows alone (PSR) are best.
+No weight in between combines both sides here: what the right rows bring, the wrong rows take.
 
 **Mended on the way.** The stored rows of the trained arms at first had the training curve under the name of the
 held-out entropy. The curve covers only the rows in the loss (right ones for PSR, wrong ones for NSR), so it could not
