@@ -72,7 +72,13 @@ def test_two_arms_two_seeds_once_and_a_failure_apart(tmp_path, capsys):
     assert "/nowhere.jsonl" in text
     for name in ("a-s0", "a-s1", "format_only-s0", "format_only-s1"):
         assert finished(tmp_path / "out" / "runs" / name)
-    for piece in ("difference to a", "untrained", "Not finished: hopeless-s0, hopeless-s1", "4 comparisons"):
+    for piece in (
+        "difference to a",
+        "untrained",
+        "format_only  ece ",
+        "Not finished: hopeless-s0, hopeless-s1",
+        "4 comparisons",
+    ):
         assert piece in text, text
     capsys.readouterr()
     changed = {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "runs").rglob("model.safetensors")}

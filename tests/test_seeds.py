@@ -122,3 +122,10 @@ def test_calibration_over_seeds_without_another_side_and_its_refusals():
         seed_calibration(ours, ours[:2])
     with pytest.raises(DataError, match="same problems"):
         seed_calibration(ours, [some_records(rng, n_problems=39) for _ in range(3)])
+
+
+def test_calibration_over_seeds_without_confidences_is_not_known():
+    problem = {"task": "t", "samples": [{"confidence": None, "correct": True, "answer": "1", "tokens": 1, "logp": -1.0,
+                                         "format_ok": True, "truncated": False}]}  # fmt: skip
+    silent = [Records.of({"problems": [problem, problem]})]
+    assert np.isnan(seed_calibration(silent, silent)["ece"].value)

@@ -14,7 +14,7 @@ from rlvr.eval_file import load_eval
 from rlvr.metrics import Interval
 from rlvr.metrics.ece import ece
 from rlvr.metrics.records import Records
-from rlvr.metrics.seeds import holm, interquartile_mean, seed_difference
+from rlvr.metrics.seeds import holm, interquartile_mean, seed_calibration, seed_difference
 from rlvr.report.show import interval, number
 from rlvr.report.tables import Table
 from rlvr.report.terminal import text_table
@@ -62,6 +62,8 @@ def summarise_ablation(ablation: Ablation, folder: Path) -> dict[str, Any]:
         for name in METRICS:
             ours, theirs = (np.stack([side[seed]["values"][name] for seed in shared]) for side in (found[arm], base))
             differences[arm][name], p_values[f"{arm} {name}"] = seed_difference(ours, theirs)
+        records = [[side[seed]["records"] for seed in shared] for side in (found[arm], base)]
+        differences[arm]["ece"] = seed_calibration(records[0], records[1])["ece"]  # an interval, no p-value
     return {
         "baseline": ablation.baseline, "arms": arms, "differences": differences, "p": p_values,
         "p_holm": holm(p_values),
@@ -77,12 +79,14 @@ def _measured(folder: Path) -> dict[str, Any] | None:
     for record in records:
         record["problems"].sort(key=lambda problem: problem["id"])  # paired by place
     values = [per_problem(record) for record in records]
-    pairs = [Records.of(record).pairs()[:2] for record in records]
-    confidence, correct = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    problems = [problem for record in records for problem in record["problems"]]
+    pooled = Records.of({"problems": problems})
+    confidence, correct, _ = pooled.pairs()
     return {
         "values": {name: np.concatenate([one[name] for one in values]) for name in METRICS},
         "ece": ece(confidence, correct) if len(correct) else np.nan,
-        "ids": [problem["id"] for record in records for problem in record["problems"]],
+        "records": pooled,
+        "ids": [problem["id"] for problem in problems],
     }
 
 
@@ -124,15 +128,8 @@ def tables(summary: Mapping[str, Any]) -> tuple[Table, Table]:
     for arm, found in summary["differences"].items():
         for metric, gap in found.items():
             key = f"{arm} {metric}"
-            rows.append(
-                (
-                    arm,
-                    metric,
-                    interval(gap, signed=True),
-                    number(summary["p"][key], 4),
-                    number(summary["p_holm"][key], 4),
-                )
-            )
+            p = [number(summary[kind][key], 4) if key in summary[kind] else "" for kind in ("p", "p_holm")]
+            rows.append((arm, metric, interval(gap, signed=True), *p))
     return (
         Table(("arm", "seeds", "pass@1 (IQM)", "ECE (IQM)", "Brier (IQM)", "updates", "tokens seen", "seconds"), arms),
         Table(("arm", "metric", f"difference to {summary['baseline']}", "p", "p, Holm"), rows),
@@ -145,8 +142,8 @@ def to_text(summary: Mapping[str, Any], failures: Sequence[tuple[str, str]] = ()
     lines = ["# Ablation", "", *_fenced(arms), "", *_fenced(gaps), ""]
     lines.append(
         f"Means over seeds (interquartile mean in brackets). Differences are paired by problem and seed, with 95% "
-        f"intervals over both. {len(summary['p'])} comparisons were made: read the last column, which keeps the "
-        "chance of any false finding among them below the level."
+        f"intervals over both; ECE is no mean over problems and has an interval only. {len(summary['p'])} comparisons "
+        "were made: read the last column, which keeps the chance of any false finding among them below the level."
     )
     if summary["missing"]:
         lines += ["", "Not finished: " + ", ".join(summary["missing"]) + "."]
