@@ -11,7 +11,8 @@ import torch
 from rlvr.cost.shape import Shape
 from rlvr.generate.linear import PackedLinear
 
-TRAIN_POSITIONS = 1024
+TRAIN_POSITIONS = (64, 1024)  # at least, at most, for products as a training pass has them
+_CPU_WORK = 2e10  # operations of one such layer on a CPU, so that a large model takes seconds here, not minutes
 DECODE_ROWS = (1, 8, 32, 128)
 _COLD = 128 * 2**20  # bytes of weights to go through, so that a cache does not keep them
 
@@ -79,14 +80,17 @@ def measure(
     sizes = shape.products_IO[:per_layer]
     weights = sum(i * o for i, o in sizes)
     new = torch.randn
-    inputs = [new(TRAIN_POSITIONS, i, device=device, dtype=train) for i, _ in sizes]
+    least, positions = TRAIN_POSITIONS
+    if device.type == "cpu":
+        positions = max(least, min(positions, int(_CPU_WORK / (2 * weights))))
+    inputs = [new(positions, i, device=device, dtype=train) for i, _ in sizes]
     matrices = [new(o, i, device=device, dtype=train) for i, o in sizes]
 
     def forward(_: int) -> None:
         for x, w in zip(inputs, matrices, strict=True):
             torch.nn.functional.linear(x, w)
 
-    train_flops = 2 * weights * TRAIN_POSITIONS / _rate(forward, 2 * part, device)
+    train_flops = 2 * weights * positions / _rate(forward, 2 * part, device)
     copies = max(1, min(64, _COLD // (weights * sampling.itemsize)))
     packed = [
         [PackedLinear(new(o, i, device=device, dtype=sampling), None) for i, o in _fused(sizes)] for _ in range(copies)

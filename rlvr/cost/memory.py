@@ -8,6 +8,7 @@ from rlvr.head import CHUNK
 
 WORD = 4  # bytes of a float32: rlvr trains float32 masters, and activations are float32 unless autocast is on
 SLACK = 1.05  # heap that is never given back and cannot be used again, on everything but the baseline
+EXTRA = 0.15e9  # bytes that a run loads on a CPU beyond what `rlvr plan` has: kernels, thread pools, files, the trainer
 CHUNK_COPIES = 3  # float32 arrays of (CHUNK, vocabulary) that rlvr/head.py holds at once
 DRAW_COPIES = 4  # float32 arrays of (rows, vocabulary) while a token is drawn (rlvr/generate/sampler.py)
 COLUMNS_AT_FIRST = 256  # completion columns of a new slot cache (rlvr/generate/reader.py)
@@ -80,7 +81,10 @@ def critic_numbers(shape: Shape, job: Job) -> float:
 
 
 def memory_rows(shape: Shape, job: Job, baseline: float, cpu: bool = True) -> dict[str, dict[str, float]]:
-    """Return bytes by phase ("always", "sampling", "training", "evaluation") and by what they are for."""
+    """Return bytes by phase and by what they are for; "always" stands beside each phase.
+
+    Activations go as the gradients come, so the two meet only where earlier micro-batches left theirs.
+    """
     own, n = trained(shape, job), job.processes
     critic = critic_numbers(shape, job)
     # a separate critic of a LoRA policy trains adapters only
@@ -88,7 +92,7 @@ def memory_rows(shape: Shape, job: Job, baseline: float, cpu: bool = True) -> di
     weights = WORD * (shape.parameters + shape.lora(job.lora_rank))
     rows = min(max(job.max_rows, job.group), job.sampled) if job.engine else job.sampled
     always = {
-        "Python and libraries": baseline,
+        "Python and libraries": baseline + (EXTRA if cpu else 0.0),
         "weights": weights / n,
         f"optimizer moments ({job.optimizer})": job.moment_bytes * own / n,
         "packed weights that sample": sampling_copy(shape, job, cpu),
@@ -102,13 +106,19 @@ def memory_rows(shape: Shape, job: Job, baseline: float, cpu: bool = True) -> di
         "weights made anew (LoRA merged, FSDP gathered)": weights if job.lora_rank or n > 1 else 0.0,
     }
     labelled = min(CHUNK, job.rows * job.tokens) if shape.own_head else job.rows * job.tokens
-    head_gradients = 0 if job.lora_rank else (2 if shape.tied else 1) * WORD * shape.head
-    training = {
-        "gradients": WORD * (own + critic_trained) / n,
+    gradients, head = WORD * (own + critic_trained) / n, 0 if job.lora_rank else WORD * shape.head
+    autocast = 2.0 * (shape.body + shape.head) if job.autocast else 0.0
+    forward = {
         "activations of a micro-batch": activation_bytes(shape, job, job.tokens),
         "logits chunk": CHUNK_COPIES * WORD * labelled * shape.vocab,
-        "gradient of the head in the making": head_gradients,
-        "low-precision weights of autocast": 2.0 * (shape.body + shape.head) if job.autocast else 0.0,
+        "gradient of the head in the making": head,
+        "gradients of the micro-batches before": gradients if job.accumulation > 1 else 0.0,
+        "low-precision weights of autocast": autocast,
+    }
+    backward = {
+        "gradients": gradients,
+        "gradients of head and embedding, to be added": head * (2 if shape.tied else 1),
+        "low-precision weights of autocast ": autocast,
     }
     eval_rows = min(max(job.max_rows, job.eval_group), job.eval_rows)
     evaluation = {
@@ -120,7 +130,8 @@ def memory_rows(shape: Shape, job: Job, baseline: float, cpu: bool = True) -> di
     return {
         "always": always,
         "sampling": sampling,
-        "training": training,
+        "training, end of the forward": forward,
+        "training, end of the backward": backward,
         "evaluation": evaluation if job.eval_passes else {},
     }
 

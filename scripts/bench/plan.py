@@ -69,6 +69,7 @@ def measured(flags: list[str]) -> dict[str, float]:
         "peak": usage.ru_maxrss * 1024,
         "seconds": (rows[-1]["seconds"] - rows[0]["seconds"]) / (len(rows) - 1),
         "tokens": statistics.mean(row["completions/mean_length"] for row in rows[1:]),
+        "tokens_per_second": statistics.mean(row["sampling/tokens_per_second"] for row in rows[1:]),
     }
 
 
