@@ -5,12 +5,12 @@ from rlvr.cost.machine import Machine
 from rlvr.cost.memory import WORD, activation_bytes, critic_numbers, sampling_copy, trained
 from rlvr.cost.shape import Shape
 
-EFFICIENCY = 0.9  # of the measured products' speed that a training pass reaches, its element-wise work aside
+EFFICIENCY = 0.8  # of the measured products' speed that sampling and training reach
 TOUCHES = 4  # times that a saved activation moves through memory (written, read, its gradient written and read)
-DECODE_OPS = 45  # small operations of one layer of a decoding step
+DECODE_OPS = 250  # smallest operations that one layer of a decoding step is worth (about 45 larger ones)
 DRAW_TOUCHES = 12  # times that the logits of a decoding step move through memory until a token is drawn
 TRAIN_OPS = 250  # small operations of one layer of a training pass, forward and backward
-OVERHEAD = 0.15  # seconds of a step outside model and sampler: TRL, verification, files, logging
+OVERHEAD = 0.1  # seconds of a step outside model and sampler: TRL, verification, files, logging
 
 
 def prefill_flops(shape: Shape, job: Job) -> float:
@@ -50,11 +50,11 @@ def _sampling(shape: Shape, job: Job, machine: Machine, rows: int, prompts: int)
     slots = min(max(job.max_rows, job.group), rows)
     steps = max(job.tokens, rows * job.expected / slots)
     live = rows * job.expected / steps
-    prefill = 2.0 * (shape.body * prompts * job.prompt + shape.head * prompts) / machine.train_flops
+    prefill = 2.0 * (shape.body * prompts * job.prompt + shape.head * prompts) / (EFFICIENCY * machine.train_flops)
     numbers = shape.body + shape.head
     columns = job.prompt + job.expected / 2
     cache = job.sampling_bytes * 2 * shape.layers * shape.kv_heads * shape.head_dim * columns * live
-    products = max(machine.decode_seconds(numbers, live), job.sampling_bytes * numbers / machine.bandwidth)
+    products = max(machine.decode_seconds(numbers, live) / EFFICIENCY, job.sampling_bytes * numbers / machine.bandwidth)
     moved = (cache + DRAW_TOUCHES * WORD * live * shape.vocab) / machine.bandwidth
     return prefill + steps * (products + moved + DECODE_OPS * shape.layers * machine.launch)
 
