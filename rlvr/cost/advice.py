@@ -41,7 +41,9 @@ def changes(job: Job) -> dict[str, Job]:
     if not job.checkpointing:
         found["gradient_checkpointing true"] = replace(job, checkpointing=True)
     if not job.critic_layers:
-        found[f"FSDP over {2 * job.processes} processes"] = replace(job, processes=2 * job.processes, engine=False)
+        found[f"FSDP over {2 * job.processes} processes, twice the batch"] = replace(
+            job, processes=2 * job.processes, engine=False
+        )
     return found
 
 

@@ -110,7 +110,7 @@ def job_of(
     if processes > 1:
         notes.append(
             f"{processes} processes with FSDP: weights, gradients and moments divided, gathered whole while sampling; "
-            "communication takes no time here"
+            "each has a GPU or machine like this one, and communication takes no time here"
         )
     if config.dynamic_sampling_tries:
         notes.append("dynamic sampling may sample again up to dynamic_sampling_tries times: not counted")
