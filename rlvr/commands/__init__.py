@@ -8,6 +8,7 @@ from types import ModuleType
 
 COMMANDS = (
     "train",
+    "plan",
     "warmup",
     "evaluate",
     "ablate",

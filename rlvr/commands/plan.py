@@ -1,0 +1,137 @@
+"""Estimate memory and time of a training run before it starts, and say what to change; loads no weights."""
+
+import argparse
+import json
+
+from rlvr.commands.parser import command_parser, config_help
+
+EXAMPLES = """\
+rlvr plan --config rlcr smollm2
+rlvr plan --config rlcr smollm2 --completion_length 40 --num_generations 16
+rlvr plan --config grpo tiny --json
+rlvr plan --config grpo smollm2 --model ./Qwen2.5-7B --processes 8
+"""
+
+
+def run(argv: list[str]) -> int:
+    parser = command_parser(__name__, add_help=False)
+    parser.add_argument("-h", "--help", action="store_true", help="show this, and every setting")
+    parser.add_argument("--config", nargs="+", default=[], help="recipes, by name or path, merged left to right")
+    parser.add_argument("--processes", type=int, default=1, help="processes that share weights by FSDP (default: 1)")
+    parser.add_argument(
+        "--completion_length",
+        type=float,
+        help="mean length of a completion in tokens, for the time (default: half of max_completion_length)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON: bytes and seconds")
+    own, rest = parser.parse_known_args(argv)
+    from rlvr.config import TrainConfig, parse_config
+
+    if own.help:
+        config_help(TrainConfig, parser)
+        return 0
+    config = parse_config(TrainConfig, own.config, rest, "rlvr plan")
+    found = estimate(config, own)
+    print(json.dumps(found, indent=2) if own.json else "\n".join(lines(found)))
+    return 0 if found["fits"] else 1
+
+
+def estimate(config, own: argparse.Namespace) -> dict:
+    """Return everything that the command prints: bytes, seconds, tokens."""
+    import psutil
+    import torch
+    from accelerate import PartialState
+
+    import rlvr.train  # noqa: F401  what a run imports is in the baseline
+    from rlvr import cost
+    from rlvr.plan import plan
+    from rlvr.prompts import check_lengths, encode, messages
+
+    resolved, device = plan(config), PartialState().device
+    shape = cost.read_shape(config.model, config.trust_remote_code)
+    tokenizer = cost.read_tokenizer(config.model, config.trust_remote_code)
+    some = resolved.problems[:32]
+    prompts = encode(tokenizer, [messages(p, config.tags, config.system_prompt) for p in some])
+    check_lengths(prompts, [p.id for p in some], config.max_completion_length or 0, shape.context)
+    job = cost.job_of(config, shape, [len(p) for p in prompts], own.completion_length, own.processes)
+    baseline = float(psutil.Process().memory_info().rss) if device.type == "cpu" else 0.0
+    free = cost.available(device)
+    train = torch.bfloat16 if config.bf16 else torch.float16 if config.fp16 else torch.float32
+    machine = cost.measure(shape, train, config.sampling_precision, device)
+    memory = cost.memory_rows(shape, job, baseline, device.type == "cpu")
+    seconds, peak = cost.seconds_rows(shape, job, machine), cost.peak(memory)
+    evaluation = cost.evaluation_seconds(shape, job, machine)
+    return {
+        "fits": peak <= free,
+        "model": {"spec": config.model, "parameters": shape.parameters, "layers": shape.layers},
+        "prompt_tokens": job.prompt,
+        "completion_tokens": {"limit": job.tokens, "expected": job.expected},
+        "memory": memory,
+        "peak": peak,
+        "available": free,
+        "seconds": seconds,
+        "step_seconds": sum(seconds.values()),
+        "steps": job.steps,
+        "evaluation_seconds": evaluation,
+        "total_seconds": job.steps * sum(seconds.values()) + evaluation,
+        "machine": vars(machine),
+        "advice": [
+            {"change": c.what, "peak": c.peak, "step_seconds": c.seconds}
+            for c in cost.advise(shape, job, machine, baseline)
+        ],
+        "notes": list(job.notes),
+    }
+
+
+def lines(found: dict) -> list[str]:
+    """Return the text of an estimate: the verdict, memory, time, what to change."""
+    fits = "fits" if found["fits"] else "does not fit"
+    step, peak = found["step_seconds"], found["peak"]
+    length = found["completion_tokens"]
+    out = [
+        f"{fits}: peak {gb(peak)} of {gb(found['available'])} available; {step:.1f} s a step, "
+        f"{duration(found['total_seconds'])} for {found['steps']} steps and their evaluations",
+        f"{found['model']['spec']}: {found['model']['parameters']:,} parameters; prompts of "
+        f"{found['prompt_tokens']:.0f} tokens; completions of at most {length['limit']} (memory), "
+        f"{length['expected']:g} on average (time)",
+        "",
+        "memory",
+    ]
+    for phase, rows in found["memory"].items():
+        if any(rows.values()):
+            out.append(f"  {phase:<50} {gb(sum(rows.values()))}")
+            out += [f"    {name.strip():<48} {gb(size)}" for name, size in rows.items() if size]
+    out += [f"  {'peak':<50} {gb(peak)}", "", "time of a step"]
+    out += [f"  {name:<50} {value:8.2f} s" for name, value in found["seconds"].items()]
+    out += [
+        f"  {'step':<50} {step:8.2f} s",
+        f"  {'evaluations before and after':<50} {found['evaluation_seconds']:8.1f} s",
+        "",
+        "if one thing is changed" + " " * 47 + "peak          step",
+    ]
+    for c in found["advice"]:
+        out.append(
+            f"  {c['change']:<66} {gb(c['peak'])} {c['peak'] / peak - 1:+5.0%} "
+            f"{c['step_seconds']:7.2f} s {c['step_seconds'] / step - 1:+5.0%}"
+        )
+    return [*out, *(f"note: {note}" for note in found["notes"])]
+
+
+def gb(size: float) -> str:
+    """Write bytes in GB (10^9).
+
+    >>> gb(1.5e9)
+    '  1.50 GB'
+    """
+    return f"{size / 1e9:6.2f} GB"
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as a person would.
+
+    >>> duration(50), duration(5000)
+    ('50 s', '83 min')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,105 @@
+"""Checks `rlvr plan` against measured runs: peak memory and seconds of a step, estimate beside measured.
+
+    python scripts/bench/plan.py --out docs/performance/plan.json
+
+Every configuration is trained for three steps in a process of its own; the first step is not counted. Right behind it
+`rlvr plan` estimates the same configuration, in a process of its own, given the run's mean completion length. No row is
+skipped as silent (an untrained model gets nothing right), because the estimate counts every row. The constants
+were calibrated on `smollm2, 16 x 48, G 8` (docs/plan.md); the other configurations check them.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+COMMON = [
+    "--sft_steps",
+    "0",
+    "--eval_size",
+    "0",
+    "--skip_silent_rows",
+    "false",
+    "--save_strategy",
+    "no",
+    "--max_steps",
+    "3",
+]
+SMOL = "--config grpo smollm2 --gradient_accumulation_steps 1 "
+CONFIGURATIONS = {
+    "smollm2, 8 x 32, G 4": SMOL + "--per_device_train_batch_size 8 --num_generations 4 --max_completion_length 32",
+    "tiny, 32 x 40, G 8": "--config grpo tiny",
+    "tiny, 64 x 96, G 16": (
+        "--config grpo tiny --per_device_train_batch_size 64 --num_generations 16 --max_completion_length 96"
+    ),
+    "tiny, 2 x 32 x 40, G 8, checkpointing": (
+        "--config grpo tiny --gradient_accumulation_steps 2 --gradient_checkpointing true"
+    ),
+    "smollm2, 16 x 48, G 8": SMOL + "--per_device_train_batch_size 16 --num_generations 8 --max_completion_length 48",
+    "smollm2, 8 x 48, G 8, LoRA 16": (
+        SMOL + "--per_device_train_batch_size 8 --num_generations 8 --max_completion_length 48 --lora_rank 16"
+    ),
+    "smollm2, 16 x 32, G 4, checkpointing": (
+        SMOL + "--per_device_train_batch_size 16 --num_generations 4 --max_completion_length 32"
+        " --gradient_checkpointing true"
+    ),
+    "smollm2, 2 x 8 x 32, G 4": (
+        "--config grpo smollm2 --per_device_train_batch_size 8 --gradient_accumulation_steps 2 --num_generations 4"
+        " --max_completion_length 32"
+    ),
+}
+
+
+def measured(flags: list[str]) -> dict[str, float]:
+    """Train; return the peak of the process in bytes, seconds of a step and the mean length of a completion."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "rlvr", "train", *flags, "--no_report", "--output_dir", f"{folder}/run"]
+        with open(f"{folder}/log", "w") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log)
+            _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise SystemExit(Path(f"{folder}/log").read_text()[-2000:])
+        rows = [json.loads(line) for line in Path(f"{folder}/run/metrics.jsonl").read_text().splitlines()]
+    return {
+        "peak": usage.ru_maxrss * 1024,
+        "seconds": (rows[-1]["seconds"] - rows[0]["seconds"]) / (len(rows) - 1),
+        "tokens": statistics.mean(row["completions/mean_length"] for row in rows[1:]),
+        "tokens_per_second": statistics.mean(row["sampling/tokens_per_second"] for row in rows[1:]),
+    }
+
+
+def main() -> None:
+    """Print estimate, measured and ratio, one line for each configuration, and write them as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", type=int, help="numbers of the configurations to run, from 0")
+    parser.add_argument("--out", type=Path, help="JSON file to write; what it holds and did not run stays")
+    args = parser.parse_args()
+    found = json.loads(args.out.read_text()) if args.out and args.out.is_file() else {}
+    for i, (name, text) in enumerate(CONFIGURATIONS.items()):
+        if args.only and i not in args.only:
+            continue
+        flags = [*text.split(), *COMMON]
+        load = os.getloadavg()[0]
+        run = measured(flags)
+        command = [sys.executable, "-m", "rlvr", "plan", *flags, "--json", "--completion_length", str(run["tokens"])]
+        plan = json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
+        found[name] = {"flags": flags, "load_before": load, "measured": run, "plan": plan}
+        found[name]["memory_ratio"] = plan["peak"] / run["peak"]
+        found[name]["time_ratio"] = plan["step_seconds"] / run["seconds"]
+        print(
+            f"{name:<40} memory {plan['peak'] / 1e9:5.2f} / {run['peak'] / 1e9:5.2f} GB = "
+            f"{found[name]['memory_ratio']:.2f}   time {plan['step_seconds']:6.2f} / {run['seconds']:6.2f} s = "
+            f"{found[name]['time_ratio']:.2f}   (load before: {load:.1f})",
+            flush=True,
+        )
+        if args.out:
+            args.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
