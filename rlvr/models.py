@@ -236,7 +236,9 @@ def load_model(
             base_spec = LoraConfig.from_pretrained(source).base_model_name_or_path
             base, _ = load_model(base_spec, dtype=dtype, attn_implementation=attn_implementation)
             return PeftModel.from_pretrained(base, source, is_trainable=True).eval(), tokenizer
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, attn_implementation=attention, **found)
+        model = AutoModelForCausalLM.from_pretrained(
+            source, dtype=dtype, attn_implementation=attention, use_safetensors=True, **found
+        )  # pickled weights are not opened
     except (OSError, ValueError, ImportError) as error:
         reason = f"{constants.ENDPOINT} does not answer and the model is not in the cache." if offline else str(error)
         hint = "" if path.is_dir() else " If this machine cannot reach the hub, use a local folder."

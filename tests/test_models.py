@@ -47,6 +47,26 @@ def test_tiny_tags_are_single_tokens_and_survive_decoding():
     assert chat == "<|im_start|>user\n1+1?<|im_end|>\n<|im_start|>assistant\n"
 
 
+class Bomb:
+    """An object whose unpickling writes a file."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return open, (str(self.target), "w")
+
+
+def test_pickled_weights_are_not_opened(tmp_path):
+    model, tokenizer = build_tiny(hidden=64, layers=1)
+    model.config.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    torch.save({"model.embed_tokens.weight": Bomb(tmp_path / "ran")}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="safetensors"):
+        load_model(str(tmp_path))
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_saved_model_loads_from_its_folder(tmp_path):
     model, tokenizer = build_tiny(seed=4, hidden=64, layers=2)
     model.save_pretrained(tmp_path)
