@@ -5,10 +5,12 @@ import json
 import pytest
 import yaml
 
+from rlvr import cost
+from rlvr.ablation.memory import jobs_that_fit
 from rlvr.ablation.plan import read_ablation
 from rlvr.ablation.pool import finished
 from rlvr.cli import main
-from rlvr.config import RECIPES
+from rlvr.config import RECIPES, TrainConfig, build_config
 from rlvr.errors import SpecError
 
 QUICK = {
@@ -90,6 +92,27 @@ def test_two_arms_two_seeds_once_and_a_failure_apart(tmp_path, capsys):
     write(tmp_path / "x.yaml", arms=arms, seeds=[0, 1], budget={"updates": 2})
     assert main(argv) == 2
     assert "trained with other settings" in capsys.readouterr().err
+
+
+def test_fewer_runs_at_a_time_where_memory_is_short(tmp_path, monkeypatch, capsys):
+    """The larger arm decides; one that cannot be resolved is left out; one run at a time is always tried."""
+    arms = {
+        "small": {"recipes": ["grpo"]},
+        "large": {"recipes": ["grpo"], "set": {"max_completion_length": 400, "per_device_train_batch_size": 64}},
+        "lost": {"recipes": ["grpo"], "set": {"data": "jsonl(path='/nowhere.jsonl')"}},
+    }
+    runs = read_ablation(write(tmp_path / "x.yaml", arms=arms, seeds=[0, 1])).runs
+    peaks = {}
+    for run in runs:
+        if run.arm != "lost" and run.seed == 0:
+            shape, job, baseline = cost.resolve_job(build_config(TrainConfig, dict(run.settings)))
+            peaks[run.arm] = cost.peak(cost.memory_rows(shape, job, baseline))
+    assert peaks["large"] > 1.2 * peaks["small"]
+    for free, jobs in ((2.5 * peaks["large"], 2), (1.9 * peaks["large"], 1), (0.5 * peaks["small"], 1)):
+        monkeypatch.setattr(cost, "available", lambda device, free=free: free)
+        assert jobs_that_fit(runs, 2) == jobs
+        assert ("1 instead of 2 runs at a time: large takes" in capsys.readouterr().err) == (jobs == 1)
+    assert jobs_that_fit(runs, 1) == 1
 
 
 def test_the_rollout_budget_ends_a_run(tmp_path):

@@ -16,9 +16,15 @@ def run(argv: list[str]) -> int:
     parser = command_parser(__name__)
     parser.add_argument("--config", required=True, help="a built-in ablation (rlvr ls ablations) or a YAML file")
     parser.add_argument("--out", type=Path, help="folder of the runs, logs and report (default: ablations/<name>)")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time; the cores are shared out (default: 1)")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        help="runs at a time, fewer if memory is short; the cores are shared out (default: 1)",
+    )
     parser.add_argument("--dry_run", action="store_true", help="list the runs and stop")
     own = parser.parse_args(argv)
+    from rlvr.ablation.memory import jobs_that_fit
     from rlvr.ablation.plan import read_ablation
     from rlvr.ablation.pool import run_all
     from rlvr.ablation.summary import summarise_ablation, to_text
@@ -35,7 +41,7 @@ def run(argv: list[str]) -> int:
         for one in ablation.runs:
             print(one.name)
         return 0
-    outcomes = run_all(ablation.runs, folder, own.jobs)
+    outcomes = run_all(ablation.runs, folder, jobs_that_fit(ablation.runs, own.jobs))
     failures = [(o.run.name, o.log_tail) for o in outcomes if o.status == "failed"]
     text = to_text(summarise_ablation(ablation, folder), failures)
     with replacing(folder / "report.md") as temporary:

@@ -38,23 +38,13 @@ def run(argv: list[str]) -> int:
 
 def estimate(config, own: argparse.Namespace) -> dict:
     """Return everything that the command prints: bytes, seconds, tokens."""
-    import psutil
     import torch
     from accelerate import PartialState
 
-    import rlvr.train  # noqa: F401  what a run imports is in the baseline
     from rlvr import cost
-    from rlvr.plan import plan
-    from rlvr.prompts import check_lengths, encode, messages
 
-    resolved, device = plan(config), PartialState().device
-    shape = cost.read_shape(config.model, config.trust_remote_code)
-    tokenizer = cost.read_tokenizer(config.model, config.trust_remote_code)
-    some = resolved.problems[:32]
-    prompts = encode(tokenizer, [messages(p, config.tags, config.system_prompt) for p in some])
-    check_lengths(prompts, [p.id for p in some], config.max_completion_length or 0, shape.context)
-    job = cost.job_of(config, shape, [len(p) for p in prompts], own.completion_length, own.processes)
-    baseline = float(psutil.Process().memory_info().rss) if device.type == "cpu" else 0.0
+    device = PartialState().device
+    shape, job, baseline = cost.resolve_job(config, own.completion_length, own.processes)
     free = cost.available(device)
     train = torch.bfloat16 if config.bf16 else torch.float16 if config.fp16 else torch.float32
     machine = cost.measure(shape, train, config.sampling_precision, device)
