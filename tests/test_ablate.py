@@ -98,7 +98,7 @@ def test_fewer_runs_at_a_time_where_memory_is_short(tmp_path, monkeypatch, capsy
     """The larger arm decides; one that cannot be resolved is left out; one run at a time is always tried."""
     arms = {
         "small": {"recipes": ["grpo"]},
-        "large": {"recipes": ["grpo"], "set": {"max_completion_length": 400, "per_device_train_batch_size": 64}},
+        "large": {"recipes": ["grpo"], "set": {"max_completion_length": 400, "per_device_train_batch_size": 32}},
         "lost": {"recipes": ["grpo"], "set": {"data": "jsonl(path='/nowhere.jsonl')"}},
     }
     runs = read_ablation(write(tmp_path / "x.yaml", arms=arms, seeds=[0, 1])).runs
