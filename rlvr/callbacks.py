@@ -11,6 +11,7 @@ from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from rlvr.alarms import COLLAPSES, alarms
+from rlvr.errors import RunError
 
 _NOT_METRICS = {
     "total_flos",
@@ -28,11 +29,16 @@ def say(message: str) -> None:
 
 
 class MetricsFile(TrainerCallback):
-    """Appends one JSON object per logged training step to metrics.jsonl, with null for what is not finite."""
+    """Appends one JSON object per logged training step to metrics.jsonl, with null for what is not finite.
+
+    Raises RunError when the file that it has written to is gone: a run folder that somebody removed would come back in
+    parts, without the settings and the steps so far.
+    """
 
     def __init__(self, path: Path):
         self.path = path
         self.start = time.time()
+        self.written = False
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs=None, **kwargs):
         if not state.is_world_process_zero or not logs or _NOT_METRICS & logs.keys():
@@ -41,8 +47,14 @@ class MetricsFile(TrainerCallback):
         for key, value in logs.items():
             number = isinstance(value, int | float)
             row[key] = None if number and not math.isfinite(value) else value
+        if self.written and not self.path.is_file():
+            raise RunError(
+                f"{self.path} is gone: the run folder was removed or moved at step {state.global_step}. "
+                "Start it again in another --output_dir, or put the folder back and use --resume."
+            )
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
+        self.written = True
 
 
 class Progress(TrainerCallback):

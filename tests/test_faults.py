@@ -123,3 +123,26 @@ def test_a_run_that_is_being_written_cannot_be_resumed(tmp_path, capsys):
     with runs.locked(folder):
         assert main(["train", "--resume", str(folder)]) == 2
     assert f"Another process is writing {folder}" in capsys.readouterr().err
+
+
+def test_a_run_folder_that_vanishes(tmp_path, capsys):
+    """Removed by somebody in the second update: the run stops and says what is gone; nothing is made up in its place."""
+    folder, term = tmp_path / "run", tmp_path / "removes.py"
+    term.write_text(f'''"""Removes the run folder at its second batch."""
+import shutil
+
+calls = []
+
+
+def removes(c):
+    calls.append(c)
+    if sum(call.problem.id.startswith("arithmetic") for call in calls) == 17:
+        shutil.rmtree({str(folder)!r})
+    return 0.5
+''')
+    flags = ["--rewards", f'{{"{term}": 1.0}}', "--allow_hackable", "true", "--output_dir", str(folder)]
+    assert main(["train", "--config", "grpo", "tiny", *TINY, *flags]) == 2
+    err = capsys.readouterr().err
+    assert f"{folder / 'metrics.jsonl'} is gone: the run folder was removed or moved at step 2" in err
+    assert "Traceback" not in err
+    assert not (folder / "model").exists()
