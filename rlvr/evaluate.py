@@ -47,7 +47,40 @@ def evaluate(
     prompts = encode(tokenizer, [messages(p, scorer.tags, system_prompt) for p in problems])
     check_lengths(prompts, [p.id for p in problems], 1, engine.context)
     mine = share(len(problems))
-    part = _measure(engine, tokenizer, problems[mine], prompts[mine], scorer, n, sampling, seed, mine.start * n)
+    errors_before = sum(scorer.verifier.errors.values())
+    samples, records = sample_and_judge(
+        engine, tokenizer, problems[mine], prompts[mine], scorer, n, sampling, seed, mine.start * n
+    )
+    rows = []
+    for i, problem in enumerate(problems[mine]):
+        own = range(i * n, (i + 1) * n)
+        rows.append(
+            {
+                "id": problem.id,
+                "task": problem.task,
+                "gold": problem.answer,
+                "n": n,
+                "c": sum(records[j].correct is True for j in own),
+                "samples": [
+                    {
+                        "correct": records[j].correct,
+                        "confidence": records[j].confidence,
+                        "answer": None if records[j].answer is None else str(records[j].answer)[:200],
+                        "tokens": records[j].n_tokens,
+                        "logp": round(sum(samples.logps[j]), 4),
+                        "format_ok": records[j].format_ok,
+                        "truncated": records[j].truncated,
+                    }
+                    for j in own
+                ],
+            }
+        )
+    part = {
+        "seconds": round(samples.seconds, 3),
+        "sampled_tokens": samples.tokens,
+        "verifier_errors": sum(scorer.verifier.errors.values()) - errors_before,
+        "problems": rows,
+    }
     parts = gather_object([part])  # by rank, so the problems come in order
     return {
         "schema": SCHEMA,
@@ -74,52 +107,6 @@ def share(total: int) -> slice:
     state = PartialState()
     bounds = np.linspace(0, total, state.num_processes + 1).round().astype(int).tolist()
     return slice(bounds[state.process_index], bounds[state.process_index + 1])
-
-
-def _measure(
-    engine: Engine,
-    tokenizer: PreTrainedTokenizerBase,
-    problems: Sequence[Problem],
-    prompts: Sequence[Sequence[int]],
-    scorer: Scorer,
-    n: int,
-    sampling: Sampling,
-    seed: int,
-    first_row: int,
-) -> dict[str, Any]:
-    """Return one process's part of an evaluation record."""
-    errors_before = sum(scorer.verifier.errors.values())
-    samples, records = sample_and_judge(engine, tokenizer, problems, prompts, scorer, n, sampling, seed, first_row)
-    rows = []
-    for i, problem in enumerate(problems):
-        mine = range(i * n, (i + 1) * n)
-        rows.append(
-            {
-                "id": problem.id,
-                "task": problem.task,
-                "gold": problem.answer,
-                "n": n,
-                "c": sum(records[j].correct is True for j in mine),
-                "samples": [
-                    {
-                        "correct": records[j].correct,
-                        "confidence": records[j].confidence,
-                        "answer": None if records[j].answer is None else str(records[j].answer)[:200],
-                        "tokens": records[j].n_tokens,
-                        "logp": round(sum(samples.logps[j]), 4),
-                        "format_ok": records[j].format_ok,
-                        "truncated": records[j].truncated,
-                    }
-                    for j in mine
-                ],
-            }
-        )
-    return {
-        "seconds": round(samples.seconds, 3),
-        "sampled_tokens": samples.tokens,
-        "verifier_errors": sum(scorer.verifier.errors.values()) - errors_before,
-        "problems": rows,
-    }
 
 
 def sample_and_judge(
