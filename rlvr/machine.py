@@ -184,5 +184,6 @@ def hardware() -> list[Finding]:
 
 def machine() -> list[Finding]:
     """Return everything that the doctor can say of this machine without a config."""
-    parts = [probe(part, bool(gpus())) for part in PARTS.values()]
+    has_gpu = bool(gpus())
+    parts = [probe(part, has_gpu) for part in PARTS.values()]
     return [*packages(), *hardware(), packaged(), *parts]

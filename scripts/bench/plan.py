@@ -17,6 +17,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from rlvr.runs import read_metrics
+
 COMMON = [
     "--sft_steps",
     "0",
@@ -64,7 +66,7 @@ def measured(flags: list[str]) -> dict[str, float]:
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise SystemExit(Path(f"{folder}/log").read_text()[-2000:])
-        rows = [json.loads(line) for line in Path(f"{folder}/run/metrics.jsonl").read_text().splitlines()]
+        rows = read_metrics(Path(f"{folder}/run/metrics.jsonl"))
     return {
         "peak": usage.ru_maxrss * 1024,
         "seconds": (rows[-1]["seconds"] - rows[0]["seconds"]) / (len(rows) - 1),

@@ -61,6 +61,7 @@ class Results:
             self.arrays = {key: file[key] for key in file.files}
         self.costs: dict[str, dict[str, float]] = json.loads((STORE / "costs.json").read_text(encoding="utf-8"))
         self._records: dict[tuple[str, str, str], list[Records]] = {}
+        self._calibration: dict[tuple[str, str], dict[str, Interval]] = {}
 
     def records(self, arm: str, where: str = "in", confidence: str = "stated") -> list[Records]:
         """Return the records of an arm on a set, one per seed."""
@@ -69,6 +70,12 @@ class Results:
             found = [unpack(self.arrays, f"{arm}/{seed}/{where}") for seed in SEEDS]
             self._records[key] = [Records.of(record, confidence) for record in found]
         return self._records[key]
+
+    def calibration(self, arm: str, where: str = "in") -> dict[str, Interval]:
+        """Return the calibration metrics of what an arm states, over seeds and problems: bootstrapped once."""
+        if (arm, where) not in self._calibration:
+            self._calibration[arm, where] = seed_calibration(self.records(arm, where))
+        return self._calibration[arm, where]
 
     def recalibrated(self, arm: str, method: str, confidence: str = "stated", where: str = "in") -> list[Records]:
         """Return an arm's records, its confidence mapped by a recalibration fitted on its own validation samples."""
@@ -98,7 +105,7 @@ def points(results: Results) -> list[tuple[str, str, bool]]:
     def gain(arm: str, where: str = "in") -> Interval:
         return seed_difference(results.accuracy(arm, where), results.accuracy("rlvr", where))[0]
 
-    rlcr, rlvr = (seed_calibration(results.records(arm)) for arm in ("rlcr", "rlvr"))
+    rlcr, rlvr = (results.calibration(arm) for arm in ("rlcr", "rlvr"))
     votes = [np.stack([getattr(r, f"{kind}_P") for r in results.records("rlcr")]) for kind in ("weighted", "majority")]
     vote = seed_difference(*votes)[0]
     fair = seed_calibration(results.records("rlcr"), results.recalibrated("rlvr", "temperature"))["brier"]
@@ -137,17 +144,17 @@ def table(results: Results, where: str) -> str:
         "|---" * (len(COLUMNS) + 6) + "|",
     ]
     for arm in ("untrained", *ARMS):
-        lines.append(_row(arm, results.records(arm, where)))
+        lines.append(_row(arm, results.records(arm, where), results.calibration(arm, where)))
     for arm in FITTED:
         for confidence in ("stated", "sequence_mean"):
             for method in ("temperature", "platt"):
                 label = f"{arm}, {'stated' if confidence == 'stated' else 'sequence'} + {method}"
-                lines.append(_row(label, results.recalibrated(arm, method, confidence, where)))
+                mapped = results.recalibrated(arm, method, confidence, where)
+                lines.append(_row(label, mapped, seed_calibration(mapped)))
     return "\n".join(lines)
 
 
-def _row(label: str, records: list[Records]) -> str:
-    found = seed_calibration(records)
+def _row(label: str, records: list[Records], found: dict[str, Interval]) -> str:
     q = np.concatenate([r.pairs()[0] for r in records])
     debiased = max(0.0, found["ece"].value - found["ece"].bias)
     cells = [
@@ -208,7 +215,7 @@ def _points(results: Results, arm: str, name: str) -> tuple[list[float], Interva
     if name == "pass@1":
         values = results.accuracy(arm)
         return list(values.mean(1)), seed_difference(values, np.zeros_like(values))[0]
-    return [seed_calibration([r], n_resamples=1)[name].value for r in records], seed_calibration(records)[name]
+    return [seed_calibration([r], n_resamples=1)[name].value for r in records], results.calibration(arm)[name]
 
 
 def redraw() -> None:
