@@ -4,6 +4,7 @@ import scipy.stats
 
 from rlvr.errors import DataError
 from rlvr.metrics import Interval, auroc, bootstrap, bootstrap_counts, bootstrap_mean, paired_difference
+from rlvr.metrics.exact import exact_bounds, never_certain
 
 
 def test_the_mean_agrees_with_scipy():
@@ -109,3 +110,48 @@ def test_bad_arguments_are_refused():
 )
 def test_how_an_interval_reads(interval, text):
     assert str(interval) == text
+
+
+def test_a_bound_that_is_zero_but_for_rounding_shows_no_change():
+    """As a report said: "pass@1 fell ... [-0.078, 0.000]", whose upper end was -2.3e-18."""
+    assert not Interval(-0.031, -0.078, -2.3e-18, n=64).excludes_zero
+    assert not Interval(0.031, 2.3e-18, 0.078, n=64).excludes_zero
+    assert Interval(-0.031, -0.078, -1e-6, n=64).excludes_zero
+    assert Interval(3e-15, 1e-15, 5e-15, n=64).excludes_zero  # relative to its own size: a small metric may change
+    assert not Interval(float("nan"), float("nan"), float("nan"), n=0).excludes_zero
+
+
+def test_differences_that_are_all_rounding_are_none():
+    """The same rates summed in another order: 0.1 + 0.2 against 0.3 in every problem."""
+    found = paired_difference([0.3] * 20, [0.1 + 0.2] * 20)
+    assert (found.value, found.low, found.high) == (0.0, 0.0, 0.0)
+    assert paired_difference([0.3] * 20, [0.3 + 1e-9] * 20).excludes_zero
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 1), (1, 1), (0, 32), (32, 32), (1319, 1319)])
+@pytest.mark.parametrize("level", [0.95, 0.8])
+def test_exact_bounds_at_zero_and_one_are_those_of_clopper_and_pearson(right, n, level):
+    theirs = scipy.stats.binomtest(right, n).proportion_ci(level, method="exact")
+    assert exact_bounds(right / n, n, level=level) == pytest.approx((theirs.low, theirs.high))
+
+
+def test_exact_bounds_hold_for_values_between():
+    """Nine in ten problems give 0.5, the others 1: samples that saw only 0.5 are rare where their bounds miss 0.55."""
+    for n in (5, 20, 28, 29, 40):
+        low, high = exact_bounds(0.5, n)
+        seen_only_half = 0.9**n
+        assert low <= 0.5 <= high
+        assert high >= 0.55 or seen_only_half <= 0.05
+    low, high = exact_bounds(0.0, 40, within=(-1.0, 1.0))
+    assert -low == high == pytest.approx(1 - 0.025 ** (1 / 40))
+    with pytest.raises(DataError, match="n >= 1"):
+        exact_bounds(1.0, 0)
+
+
+def test_only_an_interval_without_width_is_replaced():
+    wide = bootstrap_mean([0.0, 1.0, 1.0])
+    assert never_certain(wide) == wide
+    assert never_certain(bootstrap_mean([1.0] * 8)).low == pytest.approx(0.025 ** (1 / 8))
+    empty = never_certain(bootstrap_mean([]))
+    assert empty.n == 0
+    assert np.isnan(empty.value)

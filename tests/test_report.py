@@ -14,6 +14,7 @@ from rlvr.report import eval_table, summarise, to_html, to_markdown, write_repor
 from rlvr.report.show import METRICS
 from rlvr.report.summarise import short_names
 from rlvr.report.tables import metrics as metric_table
+from rlvr.report.tables import reading
 from rlvr.report.training import group_counts, training_table
 from rlvr.report.words import change
 from tests.fake_run import counted_evaluation, evaluation, write_run
@@ -70,6 +71,25 @@ def test_verdict_names_a_direction_only_where_the_interval_excludes_zero(tmp_pat
 def test_an_interval_that_touches_zero_is_no_direction():
     side = Interval(0.5, 0.4, 0.6, 50)
     assert "includes 0" in change("pass@1", side, side, Interval(0.1, 0.0, 0.2, 50))
+
+
+def test_a_bound_that_is_zero_but_for_rounding_is_no_direction():
+    """A report said "fell ... [-0.078, 0.000]", tagged "worse": the upper bound was -2.3e-18."""
+    side, gain = Interval(0.5, 0.4, 0.6, 64), Interval(-0.031, -0.078, -2.3e-18, 64)
+    assert "includes 0" in change("pass@1", side, side, gain)
+    assert reading(gain, better=True) == ""
+
+
+def test_all_right_is_not_certain(tmp_path):
+    """Twelve of twelve problems right: Clopper-Pearson at 95% is [0.735, 1]; the page says how it was made."""
+    right = [[T, T]] * 12
+    summary = summarise([small(tmp_path / "run", right, right)])
+    rows = {row[0]: row for row in metric_table(summary["runs"][0]["sets"]["arithmetic"]).rows}
+    assert rows["pass@2"][1:3] == ("1.000 [0.735, 1.000]",) * 2
+    assert rows["cut off at the length limit"][2] == "0.000 [0.000, 0.265]"
+    tasks = summary["runs"][0]["sets"]["arithmetic"]["by_task"]["after"]
+    assert str(tasks["arithmetic/L0"]) == "1.000 [0.54, 1.00]"
+    assert "Clopper-Pearson" in to_markdown(summary)
 
 
 def test_every_metric_is_shown():

@@ -10,7 +10,7 @@ from scipy import stats
 
 from rlvr.errors import DataError
 from rlvr.metrics import Records, auroc, ece
-from rlvr.metrics.seeds import holm, interquartile_mean, seed_calibration, seed_difference
+from rlvr.metrics.seeds import holm, interquartile_mean, seed_calibration, seed_calibration_tests, seed_difference
 
 
 @given(st.lists(st.floats(-5, 5), min_size=4, max_size=20).filter(lambda v: len(v) % 4 == 0))
@@ -65,6 +65,12 @@ def test_missing_values_are_left_out_and_shapes_must_agree():
         seed_difference([[1.0, 2.0]], [[1.0]])
 
 
+def test_a_difference_that_is_all_rounding_has_no_p_value_below_one():
+    """0.1 + 0.2 against 0.3 on every problem of every seed: p was 0.001."""
+    gap, p = seed_difference(np.full((3, 20), 0.1 + 0.2), np.full((3, 20), 0.3))
+    assert (gap.value, gap.low, gap.high, p) == (0.0, 0.0, 0.0, 1.0)
+
+
 def test_holm_by_hand():
     # sorted 0.01, 0.02, 0.04: x 3 = 0.03, x 2 = 0.04, x 1 = 0.04
     assert holm({"b": 0.02, "a": 0.01, "c": 0.04}) == {"b": 0.04, "a": 0.03, "c": 0.04}
@@ -104,9 +110,11 @@ def test_calibration_over_seeds_is_the_crossed_bootstrap_where_a_metric_is_a_mea
     def brier_P(r):
         return np.bincount(r.problem_S, weights=(r.confidence_S - r.correct_S) ** 2) / 6
 
-    gap, _ = seed_difference(*(np.stack([brier_P(r) for r in side]) for side in sides), seed=3)
+    gap, p = seed_difference(*(np.stack([brier_P(r) for r in side]) for side in sides), seed=3)
     assert found["brier"].value == pytest.approx(gap.value)
     assert (found["brier"].low, found["brier"].high) == pytest.approx((gap.low, gap.high))
+    tests = seed_calibration_tests(*sides, seed=3)
+    assert tests["brier"] == (found["brier"], p)
     eces = [np.mean([ece(*r.pairs()[:2]) for r in side]) for side in sides]
     assert found["ece"].value == pytest.approx(eces[0] - eces[1])
     assert found["ece"].high < 0  # the shifted side is worse, and 40 problems x 4 seeds show it

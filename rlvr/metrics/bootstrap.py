@@ -12,6 +12,10 @@ from rlvr.metrics.pairs import ratio
 
 Values = Mapping[str, NDArray[np.float64]]  # name -> one value per resample, shape (R,)
 
+# What rounding leaves of a difference that is 0, relative to what was subtracted: a sum of 10^4 numbers is right to
+# 10^4 x 1.1e-16 of their size. Real differences are larger by far: of rates, multiples of 1 / (problems x samples).
+ROUNDING = 1e-12
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -39,8 +43,24 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether 0 lies outside the interval; False for NaN."""
-        return self.low > 0 or self.high < 0
+        """Whether 0 lies outside the interval; False for NaN, and for a bound that is 0 but for rounding.
+
+        >>> Interval(-0.031, -0.078, -2.3e-18, n=64).excludes_zero
+        False
+        """
+        rounding = ROUNDING * max(abs(self.value), abs(self.low), abs(self.high))
+        return self.low > rounding or self.high < -rounding
+
+
+def difference(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
+    """Return a - b, exactly 0 where they differ by no more than rounding, `ROUNDING` of the larger one.
+
+    >>> difference([0.1 + 0.2, 1.0], [0.3, 0.75])
+    array([0.  , 0.25])
+    """
+    a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    gap = a - b
+    return np.where(np.abs(gap) <= ROUNDING * np.maximum(np.abs(a), np.abs(b)), 0.0, gap)
 
 
 def bootstrap_counts(
@@ -175,4 +195,4 @@ def paired_difference(
     a, b = np.asarray(a_P, dtype=float), np.asarray(b_P, dtype=float)
     if a.shape != b.shape or a.ndim != 1:
         raise DataError(f"A paired difference needs one value per problem in both runs; found {a.shape} and {b.shape}.")
-    return bootstrap_mean(b - a, n_resamples=n_resamples, level=level, seed=seed)
+    return bootstrap_mean(difference(b, a), n_resamples=n_resamples, level=level, seed=seed)

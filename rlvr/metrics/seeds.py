@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import trim_mean
 
 from rlvr.errors import DataError
-from rlvr.metrics.bootstrap import Interval, mean_defined, resampled_interval
+from rlvr.metrics.bootstrap import ROUNDING, Interval, difference, mean_defined, resampled_interval
 from rlvr.metrics.pairs import ratio
 from rlvr.metrics.records import Records
 from rlvr.metrics.statistics import UPWARD_BIASED, calibration
@@ -44,7 +44,7 @@ def seed_difference(
         raise DataError(
             f"Paired arms need the same seeds and problems, got values of shape {ours.shape}, {theirs.shape}."
         )
-    gap_SP = ours - theirs
+    gap_SP = difference(ours, theirs)
     known_SP, gap_SP = ~np.isnan(gap_SP), np.nan_to_num(gap_SP)
     draw = np.random.default_rng(seed)
     S, P = gap_SP.shape
@@ -55,9 +55,15 @@ def seed_difference(
         value = float(gap_SP.sum() / known_SP.sum())
     found_R = found_R[~np.isnan(found_R)]
     low, high = np.quantile(found_R, [(1 - level) / 2, (1 + level) / 2]) if len(found_R) else (np.nan, np.nan)
-    tail = min((found_R <= 0).sum(), (found_R >= 0).sum())
-    p = min(1.0, 2 * (int(tail) + 1) / (len(found_R) + 1))
-    return Interval(value, float(low), float(high), n=P), p
+    return Interval(value, float(low), float(high), n=P), _p_value(found_R, float(np.abs(gap_SP).max()))
+
+
+def _p_value(found_R: NDArray[np.float64], scale: float) -> float:
+    """Return 2 min(P(d <= 0), P(d >= 0)), at least 2 / (R + 1); what is 0 but for rounding counts on both sides."""
+    found_R = found_R[~np.isnan(found_R)]
+    rounding = ROUNDING * scale
+    tail = min((found_R <= rounding).sum(), (found_R >= -rounding).sum())
+    return min(1.0, 2 * (int(tail) + 1) / (len(found_R) + 1))
 
 
 def seed_calibration(
@@ -82,6 +88,20 @@ def seed_calibration(
     >>> seed_calibration([sure], [unsure])["brier"].value
     -0.25
     """
+    return {name: gap for name, (gap, _) in seed_calibration_tests(ours, theirs, n_resamples, level, seed).items()}
+
+
+def seed_calibration_tests(
+    ours: Sequence[Records],
+    theirs: Sequence[Records] = (),
+    n_resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, tuple[Interval, float]]:
+    """Return what `seed_calibration` does, each with its two-sided p-value as in `seed_difference`.
+
+    The p-value reads the percentile resamples: for a metric that noise pushes one way, such as ECE, use the interval.
+    """
     sides = [list(ours), list(theirs)] if theirs else [list(ours)]
     if not ours or any(len(side) != len(ours) for side in sides):
         raise DataError(f"Both sides need the same seeds, at least one; got {len(ours)} and {len(theirs)}.")
@@ -95,9 +115,8 @@ def seed_calibration(
     def gaps(counts_RP: NDArray) -> dict[str, NDArray[np.float64]]:
         """Return name -> values (S, R): the metric of each seed at each resample of the problems."""
         found = [[_in_chunks(records, counts_RP) for records in side] for side in sides]
-        names = found[0][0]
-        stacked = [{k: np.stack([of_seed[k] for of_seed in side]) for k in names} for side in found]
-        return {k: stacked[0][k] - (stacked[1][k] if theirs else 0.0) for k in names}
+        stacked = [{k: np.stack([of_seed[k] for of_seed in side]) for k in found[0][0]} for side in found]
+        return {k: difference(stacked[0][k], stacked[1][k]) if theirs else stacked[0][k] for k in stacked[0]}
 
     values, resampled = gaps(np.ones((1, P))), gaps(problems_RP)
     return {
@@ -111,12 +130,15 @@ def _in_chunks(records: Records, counts_RP: NDArray) -> dict[str, NDArray[np.flo
     return {name: np.concatenate([np.atleast_1d(part[name]) for part in parts]) for name in parts[0]}
 
 
-def _crossed(value_S: NDArray, gap_SR: NDArray, seeds_RS: NDArray, level: float, basic: bool, n: int) -> Interval:
-    """Return the interval of a metric from its values per seed and resample of problems, and the resampled seeds."""
+def _crossed(
+    value_S: NDArray, gap_SR: NDArray, seeds_RS: NDArray, level: float, basic: bool, n: int
+) -> tuple[Interval, float]:
+    """Return interval and p-value of a metric from its values by seed and resample of problems, and the seeds drawn."""
     known_RS = seeds_RS * ~np.isnan(gap_SR.T)
     found_R = ratio((known_RS * np.nan_to_num(gap_SR.T)).sum(1), known_RS.sum(1))
     value = float(mean_defined(value_S, np.ones((1, len(value_S))))[0])
-    return resampled_interval(value, found_R, n, level, basic)
+    scale = float(np.abs(np.nan_to_num(gap_SR)).max())
+    return resampled_interval(value, found_R, n, level, basic), _p_value(found_R, scale)
 
 
 def _weighted(seeds_RS: NDArray, values_SP: NDArray, problems_RP: NDArray) -> NDArray[np.float64]:

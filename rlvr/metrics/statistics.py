@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from rlvr.errors import DataError
 from rlvr.metrics.auroc import auroc
-from rlvr.metrics.bootstrap import Interval, Values, bootstrap_counts, mean_defined
+from rlvr.metrics.bootstrap import Interval, Values, bootstrap_counts, difference, mean_defined
 from rlvr.metrics.brier import brier, brier_decomposition
 from rlvr.metrics.constant_baseline import constant_baseline_brier
 from rlvr.metrics.ece import ece
+from rlvr.metrics.exact import never_certain
 from rlvr.metrics.nll import nll
 from rlvr.metrics.pairs import ratio
 from rlvr.metrics.pass_at_k import pass_at_k
@@ -22,6 +23,10 @@ from rlvr.metrics.risk_coverage import aurc
 # simulation of 120 problems x 8 samples from a calibrated model they covered the true ECE in 0% of the runs,
 # basic intervals in 69%; at a true ECE of 0.06 and above both cover 84 to 95%.
 UPWARD_BIASED = ("ece", "ece_mass", "brier_reliability", "brier_resolution")
+# Means over problems (or their samples) of values in a known range: where all problems agree, bounds are exact.
+RANGES = dict.fromkeys(
+    ("confidence_missing", "verifier_failures", "format_rate", "truncated", "brier", "confidence_mean"), (0.0, 1.0)
+) | {"overconfidence": (-1.0, 1.0)}
 _WEIGHTS_AT_ONCE = 1_000_000  # 8 MB per temporary array: resamples are taken in chunks of this many weights
 
 
@@ -86,19 +91,23 @@ def calibration(records: Records, counts_RP: NDArray[np.float64]) -> Values:
 def intervals(records: Records, ks: Sequence[int], minus: Records | None = None, **options) -> dict[str, Interval]:
     """Return an interval for every metric of `records`, or its difference from `minus`.
 
-    `options` go to `bootstrap_counts`. Each `Interval.n` counts the problems that took part in that metric.
+    `options` go to `bootstrap_counts`. Each `Interval.n` counts the problems that took part in that metric. Where
+    all of them gave the same value the bounds of a mean are `exact_bounds`; a difference of nothing stays one.
     """
     sides = [records] if minus is None else [records, minus]
     values = problem_values(records, ks)
     if minus is not None:
         other = problem_values(minus, ks)
-        values = {name: values[name] - other[name] for name in values}  # NaN on a side leaves the problem out
+        values = {
+            name: difference(values[name], other[name]) for name in values
+        }  # NaN on a side leaves the problem out
 
     def statistics(counts_RP: NDArray[np.float64]) -> Values:
         pooled = [{**sample_rates(side, counts_RP), **calibration(side, counts_RP)} for side in sides]
-        first, rest = pooled[0], pooled[1:]
         means = {name: mean_defined(values_P, counts_RP) for name, values_P in values.items()}
-        return {**means, **{name: first[name] - sum(side[name] for side in rest) for name in first}}
+        if len(pooled) == 1:
+            return {**means, **pooled[0]}
+        return {**means, **{name: difference(pooled[0][name], pooled[1][name]) for name in pooled[0]}}
 
     samples = max(side.problem_S.size for side in sides)
     chunk = max(1, min(100, _WEIGHTS_AT_ONCE // max(1, samples)))
@@ -106,4 +115,8 @@ def intervals(records: Records, ks: Sequence[int], minus: Records | None = None,
     took_part = {name: int((~np.isnan(values_P)).sum()) for name, values_P in values.items()}
     took_part |= dict.fromkeys(sample_rates(records, np.ones((1, records.n_problems))), records.n_problems)
     with_pairs = min(np.unique(side.pairs()[2]).size for side in sides)
-    return {name: replace(i, n=took_part.get(name, with_pairs)) for name, i in found.items()}
+    found = {name: replace(i, n=took_part.get(name, with_pairs)) for name, i in found.items()}
+    if minus is None:
+        for name, within in (RANGES | dict.fromkeys(values, (0.0, 1.0))).items():
+            found[name] = never_certain(found[name], within, options.get("level", 0.95))
+    return found

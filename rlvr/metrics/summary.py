@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rlvr.metrics.bootstrap import Interval, bootstrap_mean
+from rlvr.metrics.exact import never_certain
 from rlvr.metrics.pairs import ratio
 from rlvr.metrics.records import Records
 from rlvr.metrics.statistics import default_ks, intervals
@@ -35,7 +36,7 @@ def summarise_eval(
     out, and for each k the problems with fewer than k verdicts. `Interval.n` is the number of problems that
     took part. `ece_debiased` is max(0, ece - bootstrap bias): it takes away about 40% of the bias of a
     calibrated model and nearly all of it elsewhere. `ece` has the same interval, which may therefore lie
-    below the value itself.
+    below the value itself. A rate whose problems all gave one value, such as a pass@k of 1, has `exact_bounds`.
 
     Args:
         eval: an evaluation record (docs/run-directory.md).
@@ -52,7 +53,7 @@ def summarise_eval(
     >>> problems = [{"task": "t", "samples": [right, right]}, {"task": "t", "samples": [right, wrong]}]
     >>> summary = summarise_eval({"problems": problems})
     >>> str(summary["pass@1"]), str(summary["pass@2"]), summary["pairs"]
-    ('0.750 [0.50, 1.00]', '1.000 [1.00, 1.00]', 4)
+    ('0.750 [0.50, 1.00]', '1.000 [0.16, 1.00]', 4)
     """
     records = Records.of(eval, confidence)
     ks = default_ks(records) if ks is None else ks
@@ -75,16 +76,17 @@ def pass_at_1_by_task(eval: Mapping[str, Any], n_resamples: int = 2000, seed: in
     """Return pass@1 for each task of an evaluation, in order of occurrence.
 
     Fractions in [0, 1], with intervals over the problems of the task;
-    NaN for a task whose samples all lack a verdict. Source: 2107.03374.
+    NaN for a task whose samples all lack a verdict. A task whose problems all gave one value has `exact_bounds`.
+    Source: 2107.03374.
 
     >>> problem = {"task": "t", "samples": [{"correct": True, "confidence": None, "answer": "4", "tokens": 9,
     ...            "format_ok": True, "truncated": False}]}
     >>> str(pass_at_1_by_task({"problems": [problem]})["t"])
-    '1.000 [1.00, 1.00]'
+    '1.000 [0.03, 1.00]'
     """
     records = Records.of(eval)
     rate_P, tasks_P = ratio(records.c_P, records.n_P), np.array(records.tasks)
     return {
-        task: bootstrap_mean(rate_P[tasks_P == task], n_resamples=n_resamples, seed=seed)
+        task: never_certain(bootstrap_mean(rate_P[tasks_P == task], n_resamples=n_resamples, seed=seed))
         for task in dict.fromkeys(records.tasks)
     }

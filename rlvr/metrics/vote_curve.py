@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rlvr.errors import DataError, did_you_mean
 from rlvr.metrics.bootstrap import Interval, bootstrap_mean, paired_difference
+from rlvr.metrics.exact import never_certain
 from rlvr.metrics.records import CONFIDENCES, sample_confidences
 
 Array = NDArray[np.float64]
@@ -64,7 +65,7 @@ def vote_curve(
         ]
         by_rule = dict(zip(RULES, np.array(rows).T, strict=True))
         for rule, values_P in by_rule.items():
-            curve.setdefault(rule, {})[n] = bootstrap_mean(values_P, n_resamples=n_resamples, seed=seed)
+            curve.setdefault(rule, {})[n] = never_certain(bootstrap_mean(values_P, n_resamples=n_resamples, seed=seed))
         for rule in RULES[1:]:
             gain = paired_difference(by_rule[MAJORITY], by_rule[rule], n_resamples=n_resamples, seed=seed)
             curve.setdefault(f"{rule} - {MAJORITY}", {})[n] = gain

@@ -29,7 +29,8 @@ GLOSSARY = {
 INTERVALS = (
     "All intervals are 95% bootstrap intervals over problems (2,000 resamples, fixed seed), because "
     "samples of one problem are not independent: percentile intervals, or basic ones for ECE and the "
-    "parts of the Brier score, which noise pushes upwards. Differences resample both sides together. A "
-    "change is named only when its interval excludes 0; many metrics are shown and nothing corrects for "
-    "that, so read pass@1, ECE and Brier first."
+    "parts of the Brier score, which noise pushes upwards. Where all problems gave the same value, which leaves "
+    "nothing to resample, the bounds of a rate or a Brier score are exact (Clopper-Pearson: all of 32 right means at "
+    "least 0.891). Differences resample both sides together. A change is named only when its interval excludes 0 by "
+    "more than rounding; many metrics are shown and nothing corrects for that, so read pass@1, ECE and Brier first."
 )
