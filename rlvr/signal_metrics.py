@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Sequence
 
+from rlvr.advantages.base import all_equal
 from rlvr.answer_metrics import echo, repetition
 from rlvr.rollouts import Completion, Rollouts, Signal
 
@@ -20,13 +21,12 @@ def signal_metrics(
     """
     correct, n = rollouts.correct_PG.float(), rollouts.correct_PG.numel()
     rate_P = correct.mean(1)
-    reward = rollouts.reward_PG.nan_to_num(0.0)
-    spread_P = reward.max(1).values - reward.min(1).values
+    constant_P1 = all_equal(rollouts.reward_PG.nan_to_num(0.0), rollouts.scored_PG)
     out = {
         "groups/all_right": (rate_P == 1).float().mean().item(),
         "groups/all_wrong": (rate_P == 0).float().mean().item(),
         "groups/mixed": ((rate_P > 0) & (rate_P < 1)).float().mean().item(),
-        "groups/no_signal": (spread_P <= 1e-6).float().mean().item(),
+        "groups/no_signal": constant_P1.float().mean().item(),
         "accuracy": correct.mean().item(),
     }
     if signal is not None:

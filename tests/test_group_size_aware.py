@@ -1,6 +1,8 @@
 """MaxRL, pass@k and PKPO against brute force: every subset of the group enumerated."""
 
 import math
+import random
+from fractions import Fraction
 from itertools import combinations
 
 import pytest
@@ -50,6 +52,25 @@ def test_pkpo_is_the_sum_over_all_subsets_ties_included(reward, k):
     adv = build(f"pkpo(k={k})")(Rollouts.of([[r / 4 for r in reward]])).adv[0].tolist()
     expected = subsets_pkpo([r / 4 for r in reward], k) if k <= len(reward) else [0.0] * len(reward)
     assert adv == pytest.approx(expected, abs=1e-6)
+
+
+def exact_pkpo(reward: list[int], k: int, mine: int) -> Fraction:
+    """By order statistics in whole numbers: k/n (E max of i and k-1 others - E max of these others)."""
+    n, others = len(reward), sorted(reward)
+    others.remove(mine)
+    gains = (math.comb(m, k - 2) * max(0, mine - x) for m, x in enumerate(others))  # others[m] is the largest of k-1
+    return Fraction(k * sum(gains), n * math.comb(n - 1, k - 1))
+
+
+@pytest.mark.parametrize(("n", "k"), [(8, 3), (128, 16), (128, 64), (256, 2), (1200, 600)])
+def test_pkpo_is_exact_where_the_number_of_subsets_exceeds_every_float(n, k):
+    """C(128, 16) is above 2^63, C(1200, 600) above the largest float64."""
+    order = random.Random(n * k)
+    reward = [order.choice(range(7)) for _ in range(n)]
+    adv = build(f"pkpo(k={k})")(Rollouts.of([[float(r) for r in reward]])).adv[0].tolist()
+    exact = {r: float(exact_pkpo(reward, k, r)) for r in set(reward)}
+    assert adv == pytest.approx([exact[r] for r in reward], rel=1e-5, abs=1e-9)
+    assert max(adv) > 0
 
 
 @few

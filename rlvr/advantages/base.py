@@ -10,6 +10,8 @@ from torch import Tensor
 from rlvr.errors import SpecError
 from rlvr.rollouts import Rollouts, Signal
 
+TOLERANCE = 1e-6  # rewards of one group that span at most this are equal
+
 
 class Transform(ABC):
     """One pure step from rollouts to credit.
@@ -60,12 +62,35 @@ def kept_mean(values_PG: Tensor, keep_PG: Tensor, dim: int | tuple[int, int] = 1
     return (values_PG * keep_PG).sum(dim, keepdim=True) / keep_PG.sum(dim, keepdim=True).clamp(min=1)
 
 
+def all_equal(
+    values_PG: Tensor, keep_PG: Tensor, dim: int | tuple[int, int] = 1, tolerance: float = TOLERANCE
+) -> Tensor:
+    """Whether the kept values of each group, (P, 1), or of the batch (dim 0 and 1) are the same; True if none is kept.
+
+    The same means: they span at most `tolerance`, or at most four rounding steps of the largest, which is what a sum of
+    the same terms in another order leaves. Whatever compares completions asks this first, so that a constant reward
+    gives exactly 0: the rounding of its mean is no signal, but eps would divide it and Adam would amplify it.
+
+    >>> all_equal(torch.tensor([[0.7, 0.7], [1e6, 1e6 + 0.0625], [1.0, 0.0]]), torch.ones(3, 2).bool()).tolist()
+    [[True], [True], [False]]
+    """
+    highest = values_PG.masked_fill(~keep_PG, -torch.inf).amax(dim, keepdim=True)
+    lowest = values_PG.masked_fill(~keep_PG, torch.inf).amin(dim, keepdim=True)
+    spread, steps = highest - lowest, 4 * torch.finfo(values_PG.dtype).eps * torch.maximum(highest.abs(), lowest.abs())
+    return (highest <= lowest) | ((spread <= steps.clamp(min=tolerance)) & spread.isfinite())
+
+
+def kept_deviation(values_PG: Tensor, keep_PG: Tensor, dim: int | tuple[int, int] = 1) -> Tensor:
+    """Value minus the mean over the kept of its group, or of the batch; exactly 0 where not kept or `all_equal`."""
+    deviation = (values_PG - kept_mean(values_PG, keep_PG, dim)) * keep_PG
+    return deviation.masked_fill(all_equal(values_PG, keep_PG, dim), 0.0)
+
+
 def kept_std(values_PG: Tensor, keep_PG: Tensor, ddof: int, dim: int | tuple[int, int] = 1) -> Tensor:
     """Standard deviation over the kept completions of each group, (P, 1); of the batch for dim (0, 1).
 
     Infinite where at most `ddof` are kept: a spread that nobody can know is divided by, and leaves no credit.
     """
     count = keep_PG.sum(dim, keepdim=True)
-    deviation = (values_PG - kept_mean(values_PG, keep_PG, dim)) * keep_PG
-    variance = deviation.square().sum(dim, keepdim=True) / (count - ddof).clamp(min=1)
+    variance = kept_deviation(values_PG, keep_PG, dim).square().sum(dim, keepdim=True) / (count - ddof).clamp(min=1)
     return torch.where(count > ddof, variance.sqrt(), torch.inf)

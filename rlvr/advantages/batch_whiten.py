@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from rlvr.advantages.base import Transform, kept_mean, kept_std, over_tokens, require_divisor
+from rlvr.advantages.base import Transform, kept_deviation, kept_std, over_tokens, require_divisor
 from rlvr.rollouts import Rollouts, Signal
 
 
@@ -31,5 +31,5 @@ class batch_whiten(Transform):
             position = torch.arange(signal.adv.shape[-1], device=signal.adv.device)
             counted = counted & (position < rollouts.tokens_PG[..., None])
         values, mask = signal.adv.reshape(1, -1), counted.reshape(1, -1)
-        centred = (values - kept_mean(values, mask)) * mask
+        centred = kept_deviation(values, mask)
         return replace(signal, adv=(centred / (kept_std(values, mask, self.ddof) + self.eps)).view_as(signal.adv))

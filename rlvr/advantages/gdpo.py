@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rlvr.advantages.base import Transform, kept_mean, kept_std, require_divisor, require_one_credit_each
+from rlvr.advantages.base import Transform, kept_deviation, kept_std, require_divisor, require_one_credit_each
 from rlvr.rollouts import Rollouts, Signal
 
 
@@ -17,7 +17,7 @@ class gdpo(Transform):
         S_i  = sum_k w_k z_ik
         A_i  = (S_i - mean S) / (std S + eps)      over the kept completions of the batch
 
-    A term that does not apply to a completion adds 0 to it; one that is constant in a group (to 1e-6) says nothing
+    A term that does not apply to a completion adds 0 to it; one that is constant in a group says nothing
     there. Summed rewards give (1, 0) and (0, 1) the same credit in every group; here the rarer success counts more.
     Reads the terms and their weights; replaces the incoming advantage.
 
@@ -40,6 +40,4 @@ class gdpo(Transform):
         return Signal(self._standardise(total, signal.keep_PG, dim=(0, 1)), signal.keep_PG, signal.dropped)
 
     def _standardise(self, values: Tensor, keep: Tensor, dim: int | tuple[int, int]) -> Tensor:
-        deviation = (values - kept_mean(values, keep, dim)) * keep
-        deviation = deviation.where(deviation.abs() > 1e-6, 0.0)  # fp32 noise would be divided by itself
-        return deviation / (kept_std(values, keep, self.ddof, dim) + self.eps)
+        return kept_deviation(values, keep, dim) / (kept_std(values, keep, self.ddof, dim) + self.eps)

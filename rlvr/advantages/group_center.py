@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from rlvr.advantages.base import Transform, kept_mean, require_one_credit_each
+from rlvr.advantages.base import Transform, kept_deviation, require_one_credit_each
 from rlvr.rollouts import Rollouts, Signal
 
 
@@ -10,7 +10,7 @@ from rlvr.rollouts import Rollouts, Signal
 class group_center(Transform):
     """A_i = A_i - mean of A over the kept completions of its group (2402.03300; alone, Dr. GRPO 2503.20783).
 
-    Afterwards each group sums to 0 over its kept completions, and an all-wrong group carries no credit.
+    Afterwards each group sums to 0 over its kept completions. A group of equal values carries no credit: exactly 0.
 
     >>> group_center()(Rollouts.of([[1.0, 0.0, 0.0, 0.0]])).adv
     tensor([[ 0.7500, -0.2500, -0.2500, -0.2500]])
@@ -18,5 +18,4 @@ class group_center(Transform):
 
     def apply(self, rollouts: Rollouts, signal: Signal) -> Signal:
         require_one_credit_each(self, signal)
-        keep = signal.keep_PG
-        return replace(signal, adv=(signal.adv - kept_mean(signal.adv, keep)) * keep)
+        return replace(signal, adv=kept_deviation(signal.adv, signal.keep_PG))

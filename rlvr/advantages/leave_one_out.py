@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from rlvr.advantages.base import Transform, require_one_credit_each
+from rlvr.advantages.base import Transform, all_equal, require_one_credit_each
 from rlvr.rollouts import Rollouts, Signal
 
 
@@ -12,7 +12,7 @@ from rlvr.rollouts import Rollouts, Signal
 class leave_one_out(Transform):
     """A_i = A_i - mean over kept j != i of A_j, which is n / (n - 1) times centring with n kept (2402.14740).
 
-    A completion that is alone in its group has no baseline and gets 0.
+    A completion that is alone in its group has no baseline and gets 0; so, exactly, does a group of equal values.
 
     >>> leave_one_out()(Rollouts.of([[1.0, 0.0, 0.0, 0.0]])).adv.round(decimals=3)
     tensor([[ 1.0000, -0.3330, -0.3330, -0.3330]])
@@ -23,4 +23,4 @@ class leave_one_out(Transform):
         keep = signal.keep_PG
         count = keep.sum(1, keepdim=True)
         others = ((signal.adv * keep).sum(1, keepdim=True) - signal.adv) / (count - 1).clamp(min=1)
-        return replace(signal, adv=torch.where(keep & (count > 1), signal.adv - others, 0.0))
+        return replace(signal, adv=torch.where(keep & ~all_equal(signal.adv, keep), signal.adv - others, 0.0))

@@ -5,7 +5,7 @@ from math import comb
 
 import torch
 
-from rlvr.advantages.base import Transform, require, require_one_credit_each
+from rlvr.advantages.base import Transform, all_equal, require, require_one_credit_each
 from rlvr.rollouts import Rollouts, Signal
 
 
@@ -32,15 +32,18 @@ class pkpo(Transform):
     def apply(self, rollouts: Rollouts, signal: Signal) -> Signal:
         require_one_credit_each(self, signal)
         adv = torch.zeros_like(signal.adv)
+        silent_P = all_equal(signal.adv, signal.keep_PG)[:, 0].tolist()
         for p, keep in enumerate(signal.keep_PG):
             n = int(keep.sum())
-            if n < self.k:
+            if n < self.k or silent_P[p]:
                 continue
             g, order = signal.adv[p, keep].double().sort()
-            pairs = torch.tensor([float(comb(j, self.k - 2)) for j in range(n)], dtype=torch.double, device=g.device)
+            # Python divides whole numbers of any size exactly; as floats or int64 they would overflow from n = 128 on.
+            share = [comb(j, self.k - 2) / comb(n, self.k) for j in range(n)]
+            weight = torch.tensor(share, dtype=torch.double, device=g.device)
             # sum over j < i of w_j (g_i - g_j), as running sums over the sorted rewards
-            gain = g * (pairs.cumsum(0) - pairs) - ((pairs * g).cumsum(0) - pairs * g)
+            gain = g * (weight.cumsum(0) - weight) - ((weight * g).cumsum(0) - weight * g)
             mine = torch.empty_like(gain)
-            mine[order] = gain.clamp(min=0) / comb(n, self.k)
+            mine[order] = gain.clamp(min=0)
             adv[p, keep] = mine.to(adv.dtype)
         return replace(signal, adv=adv)

@@ -20,7 +20,8 @@ from rlvr.advantages.weigh_sign import weigh_sign
 def grpo(eps: float = 1e-4, ddof: int = 1) -> chain:
     """GRPO: A = (r - mean) / (std + eps), over the group (2402.03300).
 
-    Needs groups of two or more; learns only from groups whose rewards differ. Equals TRL's own advantages.
+    Needs groups of two or more; learns only from groups whose rewards differ. Equals TRL's own advantages there; where
+    they are equal (`all_equal`) the credit is exactly 0, and TRL's is the rounding of the mean over eps.
 
     >>> grpo()
     chain(group_center(), group_scale(eps=0.0001, ddof=1))

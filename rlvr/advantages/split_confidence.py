@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from rlvr.advantages.base import Transform, is_number, kept_mean, kept_std, require, require_divisor
+from rlvr.advantages.base import Transform, is_number, kept_deviation, kept_mean, kept_std, require, require_divisor
 from rlvr.rollouts import Rollouts, Signal
 
 
@@ -48,5 +48,4 @@ class split_confidence(Transform):
         return Signal(adv * keep[..., None], keep, signal.dropped)
 
     def _standardise(self, values: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
-        scale = kept_std(values, keep, self.ddof) + self.eps
-        return (values - kept_mean(values, keep)) * keep / scale
+        return kept_deviation(values, keep) / (kept_std(values, keep, self.ddof) + self.eps)
