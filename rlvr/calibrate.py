@@ -65,11 +65,15 @@ def calibrate(model_spec: str, config: TrainConfig, out: Path) -> Calibrated:
         raise SpecError("eval_size is 0, so nothing would be held out to measure on. Give --eval_size 60.")
     if out.exists():
         raise RunError(f"{out} exists already. Give another folder: --out DIR.")
+    say(str(config.precision))
     splits = {"train": config.train_size, "test": config.eval_size}
     problems = {s: load_problems(config.data, s, size, config.data_size_seed) for s, size in splits.items()}
     set_seed(config.seed)
     model, tokenizer = load_model(
-        model_spec, trust_remote_code=config.trust_remote_code, attn_implementation=config.attn_implementation
+        model_spec,
+        device=config.device,
+        trust_remote_code=config.trust_remote_code,
+        attn_implementation=config.attn_implementation,
     )
     say(f"sampling {config.num_generations} completions each of {len(problems['train'])} training problems")
     slots = {s: sample_slots(model, tokenizer, problems[s], config) for s in splits}

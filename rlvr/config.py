@@ -15,15 +15,14 @@ from typing import Any
 
 import torch
 import yaml
-from accelerate import PartialState
 from transformers import HfArgumentParser
 from trl import GRPOConfig
 
 from rlvr.content import RECIPES, recipes
 from rlvr.errors import SpecError, did_you_mean
-from rlvr.generate.precision import native_bf16
 from rlvr.models import PACKAGED
 from rlvr.parse import TAGS
+from rlvr.precision import Precision
 
 
 def _setting(default: Any, help: str) -> Any:
@@ -113,8 +112,9 @@ class TrainConfig(GRPOConfig):
 
     def __post_init__(self) -> None:
         folder = self.output_dir
-        if self.bf16 is None and not self.fp16:  # TRL's default is True: a hundredfold loss on some CPUs
-            self.bf16 = native_bf16(PartialState().device)
+        # TRL's default is bfloat16 everywhere: a hundredfold loss on some CPUs, refused on the others without use_cpu
+        for name, value in Precision.choose(self.use_cpu, self.bf16, self.fp16).arguments.items():
+            setattr(self, name, value)
         super().__post_init__()
         self.output_dir = folder or ""  # the run directory; empty means runs/<name>
         _check_tags(self.tags)
@@ -130,6 +130,11 @@ class TrainConfig(GRPOConfig):
         _check_timeout(self, "verify_timeout", "reward_timeout")
         if self.sft_data and not self.sft_steps:
             raise SpecError(f"sft_data is {self.sft_data!r}, but sft_steps is 0: nothing would read it. Set sft_steps.")
+
+    @property
+    def precision(self) -> Precision:
+        """The device and the precision that train, as every trainer of the run takes them."""
+        return Precision.choose(self.use_cpu, bool(self.bf16), self.fp16)
 
     @property
     def sampling_precision(self) -> torch.dtype:
@@ -299,6 +304,8 @@ def to_yaml(config: Any) -> str:
     kept = {}
     for f in dataclasses.fields(config):
         if not f.init or f.name in _DERIVED:
+            continue
+        if f.name == "use_cpu" and not torch.accelerator.is_available():  # says what there was, not what was asked
             continue
         value = getattr(config, f.name)
         default = f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default

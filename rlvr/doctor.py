@@ -19,10 +19,10 @@ from transformers.integrations import get_available_reporting_integrations
 
 from rlvr.config import TrainConfig, parse_config
 from rlvr.errors import ModelError, RlvrError, SpecError
-from rlvr.generate.precision import native_bf16
 from rlvr.machine import PARTS, Finding, existing, free_bytes, gpus, packaged, probe
 from rlvr.models import PACKAGED, TINY, build_tiny, cache_dir, check_attention, resolve
 from rlvr.plan import plan
+from rlvr.precision import native_bf16
 
 HEALTH_SECONDS = 2.0
 _WEIGHTS = (
@@ -45,7 +45,7 @@ def preflight(recipes: Sequence[str], argv: Sequence[str], launch: str | None = 
     there is one. Raises SpecError for settings that no machine would take.
     """
     try:
-        config = _resolve(recipes, argv)
+        config = parse_config(TrainConfig, recipes, argv, "rlvr doctor")
     except ImportError as error:  # DeepSpeed's settings import it
         return [Finding("settings", "problem", f"a package is missing: {error}")]
     has_gpu = bool(gpus()) and config.device.type != "cpu"
@@ -86,21 +86,6 @@ def _gpu(config: TrainConfig, has_gpu: bool) -> list[Finding]:
     if has_gpu:
         return [Finding("GPU", "ok", gpus()[0])]
     return [Finding("GPU", "problem", f"{needs}: a CUDA GPU is needed, and this run sees none")]
-
-
-def _resolve(recipes: Sequence[str], argv: Sequence[str]) -> TrainConfig:
-    """Build the config as `rlvr train` does, even where transformers refuses bfloat16 for want of a GPU."""
-    try:
-        return parse_config(TrainConfig, recipes, argv, "rlvr doctor")
-    except SpecError as error:
-        try:
-            config = parse_config(TrainConfig, recipes, [*argv, "--bf16", "false"], "rlvr doctor")
-        except SpecError:
-            raise error from None
-        if config.fp16:  # both were asked for: that is a mistake on every machine
-            raise
-    config.bf16 = True
-    return config
 
 
 def _plan(config: TrainConfig) -> Finding:

@@ -13,12 +13,13 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from rlvr.callbacks import say
 from rlvr.config import EvalConfig
 from rlvr.decide.proxy import load_policy
 from rlvr.eval_file import SCHEMA
 from rlvr.generate import Engine, Samples, Sampling, Steered
-from rlvr.generate.precision import native_bf16
 from rlvr.models import eos_ids
+from rlvr.precision import describe_device, native_bf16, run_device
 from rlvr.problems import load_problems, problem_set
 from rlvr.prompts import check_lengths, encode, messages
 from rlvr.rollouts import Completion, Problem
@@ -136,8 +137,10 @@ def sample_and_judge(
 def evaluate_config(model_spec: str, config: EvalConfig) -> Iterator[dict[str, Any]]:
     """Load what `config` names, evaluate, and yield the record (`rlvr evaluate`); a steered model has one per alpha."""
     problems = load_problems(config.set, config.split, config.size, config.data_seed)
-    policy, tokenizer = load_policy(model_spec, config.expert, config.antiexpert, config.alpha)
-    fast = config.dtype == "bfloat16" or (config.dtype == "auto" and native_bf16(policy.device))
+    device = run_device()
+    fast = config.dtype == "bfloat16" or (config.dtype == "auto" and native_bf16(device))
+    say(f"sampling in {'bfloat16' if fast else 'float32'} on {describe_device(device)}")
+    policy, tokenizer = load_policy(model_spec, config.expert, config.antiexpert, config.alpha, device=device)
     engine = make_engine(policy, tokenizer, torch.bfloat16 if fast else torch.float32)
     with closing(Verifier(config.set, config.verify_timeout)) as verifier:
         steered = policy if isinstance(policy, Steered) else None

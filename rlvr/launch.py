@@ -30,7 +30,7 @@ def open_run(
     with runs.locked(run.path) if state.is_main_process else nullcontext():
         if state.is_main_process:
             if not resume:
-                runs.create(run.path, to_yaml(config), argv)
+                runs.create(run.path, to_yaml(config), argv, str(config.precision))
             say(f"run directory: {run.path}")
         if resume:
             checkpoint = checkpoints.newest(run.checkpoints)

@@ -26,8 +26,8 @@ from trl.import_utils import is_liger_kernel_available, is_math_verify_available
 
 from rlvr.config import TrainConfig
 from rlvr.errors import ModelError
-from rlvr.generate.precision import native_bf16
 from rlvr.models import PACKAGED, cache_dir, check_attention
+from rlvr.precision import native_bf16
 
 CORE = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 _CPU_SETS = ("avx2", "avx512_f", "avx512_bf16", "amx_bf16", "bf16")  # as torch names them

@@ -196,6 +196,7 @@ def load_model(
     spec: str,
     *,
     dtype: torch.dtype | str = torch.float32,
+    device: torch.device | str = "cpu",
     trust_remote_code: bool = False,
     revision: str | None = None,
     needs_chat: bool = True,
@@ -206,6 +207,7 @@ def load_model(
     Args:
         spec: `smollm2-135m-instruct`, `tiny`, a local folder, or a hub id such as `Qwen/Qwen2.5-0.5B-Instruct`.
         dtype: precision of the weights; training wants float32 masters.
+        device: where the weights go; a run's own is `TrainConfig.device`.
         trust_remote_code: run code from the hub repository; off unless the user says so.
         needs_chat: False takes a tokenizer without a chat template too.
         attn_implementation: auto (transformers' choice for the model), eager, sdpa or flash_attention_2.
@@ -222,7 +224,7 @@ def load_model(
         model, tokenizer = build_tiny()
         if attention:
             model.set_attn_implementation(attention)
-        return model.to(dtype).eval(), tokenizer
+        return model.to(device, dtype).eval(), tokenizer
     source = str(packaged_path()) if spec == PACKAGED else resolve(spec)
     path = Path(source)
     adapter = path.is_dir() and (path / "adapter_config.json").is_file()
@@ -234,7 +236,7 @@ def load_model(
         tokenizer = AutoTokenizer.from_pretrained(source, **found)
         if adapter:
             base_spec = LoraConfig.from_pretrained(source).base_model_name_or_path
-            base, _ = load_model(base_spec, dtype=dtype, attn_implementation=attn_implementation)
+            base, _ = load_model(base_spec, dtype=dtype, device=device, attn_implementation=attn_implementation)
             return PeftModel.from_pretrained(base, source, is_trainable=True).eval(), tokenizer
         model = AutoModelForCausalLM.from_pretrained(
             source, dtype=dtype, attn_implementation=attention, use_safetensors=True, **found
@@ -247,7 +249,7 @@ def load_model(
         raise ModelError(f"The tokenizer of {spec!r} has no chat template; rlvr prompts are chat messages.")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return model.eval(), tokenizer
+    return model.to(device).eval(), tokenizer
 
 
 def lora_config(rank: int, alpha: int | None = None, dropout: float = 0.0) -> LoraConfig | None:

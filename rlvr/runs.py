@@ -27,6 +27,7 @@ from filelock import FileLock, Timeout
 
 from rlvr.errors import RunError
 from rlvr.files import replacing
+from rlvr.precision import instruction_sets
 
 PACKAGES = ("rlvr", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "numpy")
 
@@ -113,7 +114,7 @@ def locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def create(path: Path, config_yaml: str, argv: Sequence[str]) -> RunDir:
+def create(path: Path, config_yaml: str, argv: Sequence[str], precision: str | None = None) -> RunDir:
     """Create and describe a run directory; raises RunError when it already holds something or cannot be written."""
     run = RunDir(path)
     try:
@@ -125,7 +126,7 @@ def create(path: Path, config_yaml: str, argv: Sequence[str]) -> RunDir:
             folder.mkdir(parents=True, exist_ok=True)
         run.config.write_text(config_yaml, encoding="utf-8")
         (path / "command.txt").write_text(shlex.join(argv) + "\n", encoding="utf-8")
-        (path / "env.json").write_text(json.dumps(environment(), indent=2) + "\n", encoding="utf-8")
+        (path / "env.json").write_text(json.dumps(environment(precision), indent=2) + "\n", encoding="utf-8")
         (path / "code.diff").write_text(code_diff(), encoding="utf-8")
     except OSError as error:
         raise _unwritable(path, error) from error
@@ -144,8 +145,8 @@ def reopen(path: Path) -> RunDir:
     return run
 
 
-def environment() -> dict[str, Any]:
-    """Describe the software and the machine that a run used."""
+def environment(precision: str | None = None) -> dict[str, Any]:
+    """Describe the software and the machine that a run used, and the precision it chose with the reason."""
     versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
@@ -156,6 +157,8 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
+        "instruction_sets": instruction_sets(),
+        "precision": precision,
         "packages": versions,
         "git_commit": _git("rev-parse", "HEAD").strip() or None,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -38,6 +38,7 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
 
     `resume` goes on from a run's newest whole checkpoint. SIGTERM and Ctrl-C finish the step, save and raise Stopped.
     """
+    say(str(plan.config.precision))
     check_needs(plan.config)  # before the warm-up, which takes minutes
     with open_run(plan.config, recipes, argv, resume) as (run, checkpoint):
         _train(plan, run, checkpoint)
@@ -53,7 +54,10 @@ def _train(plan: Plan, run: runs.RunDir, checkpoint: Path | None) -> None:
         say(f"warming up {config.model} for {config.sft_steps} steps (cached)")
         source = str(warmup(warmup_settings(config)))
     model, tokenizer = load_model(
-        source, trust_remote_code=config.trust_remote_code, attn_implementation=config.attn_implementation
+        source,
+        device=config.device,
+        trust_remote_code=config.trust_remote_code,
+        attn_implementation=config.attn_implementation,
     )
     prompts = [messages(p, config.tags, config.system_prompt) for p in plan.problems]
     check_lengths(
@@ -146,5 +150,9 @@ def _train(plan: Plan, run: runs.RunDir, checkpoint: Path | None) -> None:
         raise Stopped(f"saved at step {trainer.state.global_step}. Go on with: rlvr train --resume {run.path}")
     trainer.save_model(str(run.model))
     state.wait_for_everyone()  # sharded weights are whole only in what was saved
-    whole = load_model(str(run.model))[0] if trainer.sharded else trainer.accelerator.unwrap_model(trainer.model)
+    whole = (
+        load_model(str(run.model), device=config.device)[0]
+        if trainer.sharded
+        else trainer.accelerator.unwrap_model(trainer.model)
+    )
     measure(whole, "after")

@@ -29,6 +29,7 @@ from rlvr.config import TrainConfig
 from rlvr.errors import DataError
 from rlvr.models import cached, load_model
 from rlvr.parse import render
+from rlvr.precision import Precision
 from rlvr.problems import gold_text, load_problems, problem_set
 from rlvr.prompts import messages
 from rlvr.rollouts import Problem
@@ -52,10 +53,11 @@ class Warmup:
     system_prompt: str | None = None
     bf16: bool = True
     rows: str | None = None
+    use_cpu: bool = False
 
     def key(self) -> str:
         """Return the hash that names the cached model: settings, problem set version, weights, libraries."""
-        parts = {k: v for k, v in dataclasses.asdict(self).items() if k != "rows"}
+        parts = {k: v for k, v in dataclasses.asdict(self).items() if k not in ("rows", "use_cpu")}
         if self.rows:
             parts["rows"] = _digest(Path(self.rows).expanduser())  # the content, wherever it lies
         parts |= {
@@ -95,6 +97,7 @@ def warmup_settings(config: TrainConfig) -> Warmup:
         system_prompt=config.system_prompt,
         bf16=bool(config.bf16),
         rows=config.sft_data,
+        use_cpu=config.use_cpu,
     )
 
 
@@ -173,7 +176,7 @@ def train(settings: Warmup, target: Path) -> None:
             lr_scheduler_type="cosine",
             warmup_steps=max(1, settings.steps // 10),
             seed=settings.seed,
-            bf16=settings.bf16,
+            **Precision.choose(settings.use_cpu, settings.bf16).arguments,
             gradient_checkpointing=False,
             completion_only_loss=True,
             max_length=None,  # nothing is cut: `fitting` counts what is too long

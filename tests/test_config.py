@@ -73,7 +73,7 @@ def test_json_rewards_on_the_command_line():
 
 
 def test_bf16_is_chosen_where_it_is_native():
-    from rlvr.generate.precision import native_bf16
+    from rlvr.precision import native_bf16
 
     assert TrainConfig().bf16 is native_bf16(TrainConfig().device)
     assert TrainConfig(bf16=False).bf16 is False

@@ -20,9 +20,11 @@ def run(argv: list[str]) -> int:
         config_help(TrainConfig, parser)
         return 0
     config = parse_config(TrainConfig, own.config, rest, "rlvr warmup")
+    from rlvr.callbacks import say
     from rlvr.warmup import warmup, warmup_settings
 
     if not config.sft_steps:
         raise RlvrError("sft_steps is 0, so there is nothing to do. Give --sft_steps 40, or a recipe that sets it.")
+    say(str(config.precision))
     print(warmup(warmup_settings(config)))
     return 0

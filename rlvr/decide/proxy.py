@@ -90,12 +90,14 @@ def load_policy(
     antiexpert: str | None = None,
     alphas: Sequence[float] = (1.0,),
     expert_chat: bool = False,
+    device: torch.device | str = "cpu",
 ) -> tuple[PreTrainedModel | Steered, PreTrainedTokenizerBase]:
     """Load a model and its tokenizer; with an expert and an antiexpert, steered at the first of `alphas`.
 
     Args:
         base, expert, antiexpert: model specs (see `load_model`); a base without a chat template takes the expert's.
         alphas: all that will be used, so that a bad one is refused before anything is loaded.
+        device: where all three go.
         expert_chat: the expert reads each prompt as a user's chat message, the other two as it is (as in the paper).
 
     Raises:
@@ -109,7 +111,7 @@ def load_policy(
                 f"--{given} needs --{missing} too: what is added to the base is the tuned small model (expert) minus "
                 "the same model untuned (antiexpert)."
             )
-        return load_model(base)
+        return load_model(base, device=device)
     if not alphas:
         raise SpecError("alpha needs at least one value (0 is the base, 1 the paper's value).")
     for alpha in alphas:
@@ -117,7 +119,7 @@ def load_policy(
     specs = (base, expert, antiexpert)
     for spec in specs:
         resolve(spec)
-    loaded = {spec: load_model(spec, needs_chat=False) for spec in dict.fromkeys(specs)}
+    loaded = {spec: load_model(spec, device=device, needs_chat=False) for spec in dict.fromkeys(specs)}
     (model, tokenizer), (tuned, tuned_tokenizer), (untuned, untuned_tokenizer) = (loaded[spec] for spec in specs)
     check_same_vocabulary(tokenizer, tuned_tokenizer, expert)
     check_same_vocabulary(tokenizer, untuned_tokenizer, antiexpert)

@@ -3,7 +3,7 @@
 Llama, Mistral, Qwen2 and Qwen3 are one architecture with switches (biases on q, k, v; norms on q and k). Deleted from
 transformers' forward: modules, hooks, masks for padding (prompts stand on the right side of nothing: position = column
 of the cache), and one matrix product for each of q, k, v, gate and up. `misfit` says why a model is not taken;
-`Engine` also compares the logits with the model's own before it trusts this file (rlvr/generate/engine.py).
+trust.py compares its logits with the model's own before anything is sampled.
 
 Axes: B rows, S new tokens of a row, H query heads, K key heads, D head size, C width, T cached positions.
 """

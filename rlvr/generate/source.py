@@ -12,11 +12,11 @@ from rlvr.errors import ModelError
 from rlvr.generate import llama
 from rlvr.generate.general import PaddedReader
 from rlvr.generate.reader import Reader, SlotReader
+from rlvr.generate.trust import objection
 from rlvr.generate.weights import SamplingWeights, plain_weights
 from rlvr.models import evaluating, without_adapters
 
 log = logging.getLogger(__name__)
-_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}  # of the logits' spread; lower precisions 5e-2
 Prompts = Sequence[Sequence[int]]
 
 
@@ -53,7 +53,7 @@ class ModelSource:
     """One policy, read by the fast path if that is proven right for it, else by transformers' own forward.
 
     A model is taken by the fast path only if `llama.misfit` finds no objection *and* its logits on the first prompts
-    equal the model's own; else it says why not.
+    are the model's own up to rounding (trust.py); else it says why not.
     """
 
     def __init__(self, policy: PreTrainedModel, dtype: torch.dtype | None, fast: bool):
@@ -113,23 +113,9 @@ class ModelSource:
                 yield PaddedReader(self._general.model, prompts, pad_id)
 
     def _check(self, prompts: Prompts) -> None:
-        """Compare the fast path's logits, behind a prompt and with its last token as a step, with the model's own."""
+        """Go back to transformers' own forward, and say so, unless the fast path is proven right on `prompts`."""
         assert self._fast is not None
-        slot, off = torch.zeros(1, 1, dtype=torch.long, device=self.device), []
-        for prompt in prompts:
-            ids = torch.tensor([list(prompt)], device=self.device)
-            own = self.policy(input_ids=ids, use_cache=False).logits[0, -1].float()
-            ours = [SlotReader(self._fast, [prompt], 0, 1, 1).prefill(range(1), slot)]
-            if len(prompt) > 1:
-                reader = SlotReader(self._fast, [prompt[:-1]], 0, 1, 1)
-                reader.prefill(range(1), slot)
-                ours.append(reader.step(ids[0, -1:]))
-            off += [(o[0].float() - own).abs().max().item() / (own.std().item() + 1e-6) for o in ours]
         self._trusted = True
-        if not all(value <= _TOLERANCE.get(self._fast.dtype, 5e-2) for value in off):  # NaN fails too
-            log.warning(
-                "sampling with transformers' own forward: the fast path's logits are off by %.3g spreads for this %s",
-                max(off),
-                self._type,
-            )
+        if why := objection(self.policy, self._fast, prompts):
+            log.warning("sampling with transformers' own forward: %s for this %s", why, self._type)
             self._fast, self._general = None, SamplingWeights(self.policy, self._dtype)

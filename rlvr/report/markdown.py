@@ -54,6 +54,11 @@ def to_markdown(summary: Mapping[str, Any], drawings: Sequence[Drawing] | None =
     if len(runs) > 1:
         parts.append(markdown_table(tables.config_diff(summary)) or "All runs list the same settings.")
     parts += [f"{escape(run['folder'])}: `{_code(run['command'] or '(command unknown)')}`" for run in runs]
+    parts += [
+        f"{escape(run['folder'])} computed in {escape(run['env']['precision'])}."
+        for run in runs
+        if run["env"].get("precision")
+    ]
     parts += ["## How to read this", escape(INTERVALS)]
     parts.append("\n".join(f"- **{escape(word)}**: {escape(meaning)}" for word, meaning in GLOSSARY.items()))
     parts += ["## Limits", _list(summary["limits"])]

@@ -15,6 +15,7 @@ from rlvr.files import replacing
 from rlvr.models import load_model, resolve
 from rlvr.parse import ordered
 from rlvr.plots import figure_svg, plot_score_kept
+from rlvr.precision import run_device
 from rlvr.prompts import encode, messages
 from rlvr.records import Problem
 from rlvr.select.embed import pooled_embeddings
@@ -69,7 +70,7 @@ def select_student(
     selector = StudentSelector(score, unimproved, threshold)
     selector.check()
     resolve(model_spec)
-    model, tokenizer = load_model(model_spec)
+    model, tokenizer = load_model(model_spec, device=run_device())
     selector.fit(rows)
     record = selector.report(rows)
     kept = selector.transform(rows)
@@ -143,7 +144,7 @@ def prune(
 
 def _embed(rows: Sequence[Row], model_spec: str) -> tuple[np.ndarray, np.ndarray]:
     """Return which rows fit the model's context, and the embeddings of those (prompt and completion in one)."""
-    model, tokenizer = load_model(model_spec)
+    model, tokenizer = load_model(model_spec, device=run_device())
     prompts = encode(tokenizer, [as_chat(row["prompt"], f"Row {row['id']!r}") for row in rows])
     replies = tokenizer([str(row.get("completion") or "") for row in rows], add_special_tokens=False).input_ids
     texts = [prompt + reply for prompt, reply in zip(prompts, replies, strict=True)]

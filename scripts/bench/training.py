@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from rlvr.generate.precision import native_bf16
+from rlvr.precision import native_bf16
 from rlvr.head import add_scores
 from rlvr.memory import keep_freed_memory
 from rlvr.models import load_model
