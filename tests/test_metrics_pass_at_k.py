@@ -4,6 +4,7 @@ from math import comb
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +27,18 @@ def test_equals_exact_fractions_up_to_ten_thousand_samples(data):
     c, k = data.draw(st.integers(0, n)), data.draw(st.integers(1, n))
     exact = 1 - Fraction(comb(n - c, k), comb(n, k))
     assert pass_at_k(n, c, k)[0] == pytest.approx(float(exact), rel=1e-11, abs=0)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64", "int8", "int64", "float32", "float64"])
+def test_the_dtype_of_the_counts_does_not_matter(dtype):
+    """Unsigned ones wrapped round: 5 right of 8 gave -5567.5."""
+    n, c = np.array([8, 8, 8, 8]), np.array([0, 1, 5, 8])
+    for k in (1, 2, 4, 8):
+        expected = [1 - comb(8 - right, k) / comb(8, k) for right in c.tolist()]
+        np.testing.assert_allclose(pass_at_k(n.astype(dtype), c.astype(dtype), np.dtype(dtype).type(k)), expected)
+        if hasattr(torch, dtype):
+            counts = (torch.as_tensor(x).to(getattr(torch, dtype)) for x in (n, c))
+            np.testing.assert_allclose(pass_at_k(*counts, k), expected)
 
 
 def test_pass_at_1_is_the_rate_and_the_curve_rises():

@@ -178,8 +178,8 @@ def test_differences_are_paired_whatever_the_order_of_the_problems():
     before, after = make_eval(seed=1), make_eval(seed=2, easier=1.0)
     a, b = summarise_eval(before, n_resamples=5), summarise_eval(after, n_resamples=5)
     shuffled = {**after, "problems": after["problems"][::-1]}
-    compared = compare_evals(before, shuffled)
-    assert compared == compare_evals(before, after)
+    compared = compare_evals(before=before, after=shuffled)
+    assert compared == compare_evals(before=before, after=after)
     for name, interval in compared.items():
         if name != "ece_debiased":
             assert interval.value == pytest.approx(b[name].value - a[name].value), name
@@ -188,15 +188,24 @@ def test_differences_are_paired_whatever_the_order_of_the_problems():
     assert compared["pass@1"].excludes_zero
 
 
+def test_the_two_sides_are_named_and_swapping_them_swaps_the_sign():
+    """By position, (after, before) would be read as a fall and nothing would tell."""
+    before, after = make_eval(seed=1), make_eval(seed=2, easier=1.0)
+    with pytest.raises(TypeError, match="positional"):
+        compare_evals(after, before)
+    rise, fall = compare_evals(before=before, after=after), compare_evals(before=after, after=before)
+    assert rise["pass@1"].value == -fall["pass@1"].value > 0
+
+
 def test_an_evaluation_does_not_differ_from_itself():
     record = make_eval()
-    for name, interval in compare_evals(record, record).items():
+    for name, interval in compare_evals(before=record, after=record).items():
         assert (interval.value, interval.low, interval.high) == (0, 0, 0), name
 
 
 def test_a_paired_brier_difference_by_brute_force():
     before, after = make_eval(seed=1), make_eval(seed=2)
-    ours = compare_evals(before, after, n_resamples=300)["brier"]
+    ours = compare_evals(before=before, after=after, n_resamples=300)["brier"]
     sides = [Records.of(side).pairs() for side in (before, after)]
     rng, differences = np.random.default_rng(0), []
     for counts in rng.multinomial(20, np.full(20, 1 / 20), size=300):
@@ -212,8 +221,8 @@ def test_problems_that_do_not_match_are_refused():
     record = make_eval(problems=4)
     fewer = {**record, "problems": record["problems"][1:]}
     with pytest.raises(DataError, match=r"share 3 problems and differ in 1, e.g. \['p0'\]"):
-        compare_evals(record, fewer)
-    assert compare_evals(record, fewer, allow_missing=True, n_resamples=5)["pass@1"].n == 3
+        compare_evals(before=record, after=fewer)
+    assert compare_evals(before=record, after=fewer, allow_missing=True, n_resamples=5)["pass@1"].n == 3
     with pytest.raises(DataError, match="share 0 problems"):
         align(record, {**record, "problems": []}, allow_missing=True)
     with pytest.raises(DataError, match="twice"):
@@ -228,10 +237,10 @@ def test_problems_that_do_not_match_are_refused():
 def test_a_problem_counts_for_a_k_when_both_sides_reach_it():
     before, after = make_eval(seed=1), make_eval(seed=2)
     before["problems"][0]["samples"] = before["problems"][0]["samples"][:3]
-    compared = compare_evals(before, after, n_resamples=5)
+    compared = compare_evals(before=before, after=after, n_resamples=5)
     assert (compared["pass@2"].n, compared["pass@8"].n) == (20, 19)
     rest = [{**side, "problems": side["problems"][1:]} for side in (before, after)]
-    assert compared["pass@8"].value == compare_evals(*rest, n_resamples=5)["pass@8"].value
+    assert compared["pass@8"].value == compare_evals(before=rest[0], after=rest[1], n_resamples=5)["pass@8"].value
 
 
 def test_the_constant_baseline_is_the_one_of_the_pairs():

@@ -10,6 +10,7 @@ from rlvr.metrics.statistics import default_ks, intervals
 
 
 def compare_evals(
+    *,
     before: Mapping[str, Any],
     after: Mapping[str, Any],
     ks: Sequence[int] | None = None,
@@ -20,6 +21,8 @@ def compare_evals(
     seed: int = 0,
 ) -> dict[str, Interval]:
     """Return after - before for every metric of `summarise_eval`, both over the same resampled problems.
+
+    By keyword only: swapped, every sign would flip and nothing would tell.
 
     `Interval.excludes_zero` says whether the change is told apart from 0. Compare at equal sampling settings:
     temperature alone moves pass@k. A problem counts for pass@k when both sides have k verdicts. `ece`
@@ -40,7 +43,7 @@ def compare_evals(
     >>> problem = {"id": "a", "gold": "5", "task": "t", "samples": [sample]}
     >>> before = {"problems": [problem]}
     >>> after = {"problems": [{**problem, "samples": [{**sample, "correct": True}]}]}
-    >>> str(compare_evals(before, after)["pass@1"])
+    >>> str(compare_evals(before=before, after=after)["pass@1"])
     '1.000 [1.00, 1.00]'
     """
     old, new = (Records.of(eval, confidence) for eval in align(before, after, allow_missing))

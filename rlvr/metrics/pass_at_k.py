@@ -17,7 +17,7 @@ def pass_at_k(n: ArrayLike, c: ArrayLike, k: int) -> NDArray[np.float64]:
     is summed as log1p, so it neither overflows nor loses small values (n = 10,000 is fine).
 
     Args:
-        n: samples per problem, integers of shape (P,) or one number.
+        n: samples per problem, whole numbers of any dtype, shape (P,) or one number.
         c: right samples per problem, shape (P,), 0 <= c <= n.
         k: subset size, 1 <= k <= every n.
 
@@ -30,9 +30,10 @@ def pass_at_k(n: ArrayLike, c: ArrayLike, k: int) -> NDArray[np.float64]:
     >>> pass_at_k([4, 4, 4], [0, 1, 4], k=2)
     array([0. , 0.5, 1. ])
     """
-    n_P, c_P = np.broadcast_arrays(np.atleast_1d(np.asarray(n)), np.atleast_1d(np.asarray(c)))
+    n_P, c_P = np.broadcast_arrays(*(np.atleast_1d(np.asarray(counts, dtype=float)) for counts in (n, c)))
     if n_P.size and not (np.equal(np.mod(n_P, 1), 0).all() and np.equal(np.mod(c_P, 1), 0).all()):
         raise DataError("pass@k counts must be whole numbers; found a fraction or NaN. Give n and c, not a rate.")
+    n_P, c_P = n_P.astype(np.int64), c_P.astype(np.int64)  # unsigned counts would wrap round at -c
     if int(k) != k or k < 1:
         raise DataError(f"pass@k needs a whole k of at least 1; found {k}.")
     if n_P.size and k > n_P.min():

@@ -68,6 +68,6 @@ def difference(
     unequal = [key for key in SAMPLING if before.get(key) != after.get(key)]
     notes = [f"{key} differs: {before.get(key)!r} and {after.get(key)!r}; not like for like." for key in unequal]
     try:
-        return compare_evals(before, after, confidence=confidence), notes
+        return compare_evals(before=before, after=after, confidence=confidence), notes
     except DataError as error:
         return {}, [*notes, f"No paired difference: {error}"]

@@ -69,7 +69,7 @@ def redraw() -> None:
     """Write the page and its figure from the stored evaluations."""
     evals = {when: load_eval(STORE / f"{when}.json") for when in ("before", "after")}
     before, after = (summarise_eval(record) for record in evals.values())
-    change = compare_evals(evals["before"], evals["after"])
+    change = compare_evals(before=evals["before"], after=evals["after"])
     points = verdicts(after, change)
     held = sum(ok for *_, ok in points)
     verdict = "reproduced" if held == 4 else "not reproduced" if held == 0 else "partly reproduced"
