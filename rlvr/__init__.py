@@ -26,11 +26,17 @@ _HOME = {
     "load_problems": "problems",
     "write_report": "report",
     "RlvrError": "errors",
+    "Run": "results",
+    "Evaluation": "results",
+    "Ablation": "results",
 }
-__all__ = sorted(_HOME)
+_CALLED = ("train", "evaluate")  # modules that are called: rlvr.train(...), see callable_module.py
+__all__ = sorted([*_HOME, *_CALLED])
 
 
 def __getattr__(name: str) -> Any:
+    if name in _CALLED:
+        return importlib.import_module(f"rlvr.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'rlvr' has no attribute {name!r}")
     return getattr(importlib.import_module(f"rlvr.{_HOME[name]}"), name)

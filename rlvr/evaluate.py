@@ -3,6 +3,7 @@
 Aggregation belongs to `rlvr/metrics/`, so that a stored evaluation can be read again with other metrics.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
@@ -13,6 +14,7 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from rlvr.callable_module import CallableModule
 from rlvr.callbacks import say
 from rlvr.config import EvalConfig
 from rlvr.decide.proxy import load_policy
@@ -137,10 +139,20 @@ def sample_and_judge(
 def evaluate_config(model_spec: str, config: EvalConfig) -> Iterator[dict[str, Any]]:
     """Load what `config` names, evaluate, and yield the record (`rlvr evaluate`); a steered model has one per alpha."""
     problems = load_problems(config.set, config.split, config.size, config.data_seed)
-    device = run_device()
-    fast = config.dtype == "bfloat16" or (config.dtype == "auto" and native_bf16(device))
-    say(f"sampling in {'bfloat16' if fast else 'float32'} on {describe_device(device)}")
-    policy, tokenizer = load_policy(model_spec, config.expert, config.antiexpert, config.alpha, device=device)
+    policy, tokenizer = load_policy(model_spec, config.expert, config.antiexpert, config.alpha, device=run_device())
+    yield from evaluate_policy(policy, tokenizer, problems, model_spec, config)
+
+
+def evaluate_policy(
+    policy: PreTrainedModel | Steered,
+    tokenizer: PreTrainedTokenizerBase,
+    problems: Sequence[Problem],
+    name: str,
+    config: EvalConfig,
+) -> Iterator[dict[str, Any]]:
+    """Evaluate a loaded model on problems of the set that `config` names; the record calls the model `name`."""
+    fast = config.dtype == "bfloat16" or (config.dtype == "auto" and native_bf16(policy.device))
+    say(f"sampling in {'bfloat16' if fast else 'float32'} on {describe_device(policy.device)}")
     engine = make_engine(policy, tokenizer, torch.bfloat16 if fast else torch.float32)
     with closing(Verifier(config.set, config.verify_timeout)) as verifier:
         steered = policy if isinstance(policy, Steered) else None
@@ -157,9 +169,9 @@ def evaluate_config(model_spec: str, config: EvalConfig) -> Iterator[dict[str, A
                 seed=config.seed,
                 system_prompt=config.system_prompt,
             )
-            record |= describe(config.set, config.split, model_spec)
+            record |= describe(config.set, config.split, name)
             if steered:
-                record["model"] = f"{model_spec} + {alpha:g} ({config.expert} - {config.antiexpert})"
+                record["model"] = f"{name} + {alpha:g} ({config.expert} - {config.antiexpert})"
                 record["proxy"] = {"expert": config.expert, "antiexpert": config.antiexpert, "alpha": alpha}
             yield record
 
@@ -175,3 +187,6 @@ def make_engine(model: PreTrainedModel | Steered, tokenizer: PreTrainedTokenizer
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     models = (model.base, model.expert) if isinstance(model, Steered) else (model,)
     return Engine(model, sorted({id for m in models for id in eos_ids(m, tokenizer)}), pad, dtype)
+
+
+sys.modules[__name__].__class__ = CallableModule  # rlvr.evaluate(...) is rlvr.api.evaluate

@@ -4,6 +4,7 @@
 is not made here: it reads the run directory that this leaves behind.
 """
 
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +16,7 @@ from transformers.trainer_callback import PrinterCallback
 from rlvr import callbacks, runs
 from rlvr.bad_gradients import SkipBadGradients
 from rlvr.budget import StopAtRollouts
+from rlvr.callable_module import CallableModule
 from rlvr.callbacks import say
 from rlvr.errors import ModelError, Stopped
 from rlvr.eval_file import save_eval
@@ -156,3 +158,6 @@ def _train(plan: Plan, run: runs.RunDir, checkpoint: Path | None) -> None:
         else trainer.accelerator.unwrap_model(trainer.model)
     )
     measure(whole, "after")
+
+
+sys.modules[__name__].__class__ = CallableModule  # rlvr.train(...) is rlvr.api.train

@@ -7,8 +7,9 @@ import sys
 import rlvr
 
 NAMES = [
-    "Completion", "EvalConfig", "PassRate", "Problem", "RLVRTrainer", "RlvrError", "Rollouts", "Signal", "Term", "TrainConfig",
-    "Transform", "as_trl_reward", "build", "chain", "explain", "load_model", "load_problems", "load_terms", "write_report",
+    "Ablation", "Completion", "EvalConfig", "Evaluation", "PassRate", "Problem", "RLVRTrainer", "RlvrError", "Rollouts", "Run",
+    "Signal", "Term", "TrainConfig", "Transform", "as_trl_reward", "build", "chain", "evaluate", "explain", "load_model",
+    "load_problems", "load_terms", "train", "write_report",
 ]  # fmt: skip
 
 

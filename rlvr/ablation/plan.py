@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from rlvr.config import TrainConfig, build_config, read_recipes
-from rlvr.errors import SpecError, did_you_mean
+from rlvr.errors import RunError, SpecError, did_you_mean
 
 KEYS = ("base", "set", "arms", "controls", "baseline", "seeds", "budget")
 CONTROLS: dict[str, dict[str, Any]] = {
@@ -103,6 +103,35 @@ def read_ablation(path: Path) -> Ablation:
         runs += [Run(name, seed, checked | {"seed": seed}) for seed in seeds]
     runs.sort(key=lambda run: seeds.index(run.seed))  # seed by seed: an early look compares every arm
     return Ablation(tuple(runs), tuple(settings), baseline, UNTRAINED in controls)
+
+
+DESCRIPTION = "ablation.yaml"  # in the ablation's folder: the file that it was started with
+
+
+def reopen(folder: Path, baseline: str | None = None) -> Ablation:
+    """Return the ablation that a folder holds, from the settings beside its runs and its copy of the file.
+
+    `baseline` None takes the one that the file names. Raises RunError where the folder holds no ablation, SpecError
+    where there is no such arm, or nothing says which arm is the baseline.
+    """
+    file = folder / DESCRIPTION
+    text = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    named, seeds = [*(text.get("arms") or {}), *(text.get("controls") or [])], text.get("seeds", [0])
+    runs = []
+    for file in sorted((folder / "settings").glob("*-s*.yaml")):
+        settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+        run = Run(file.stem.rpartition("-s")[0], settings["seed"], settings)
+        if not text or (run.arm in named and run.seed in seeds):  # else of an earlier version of the file
+            runs.append(run)
+    if not runs:
+        raise RunError(f"{folder} holds no ablation: it has no settings/<arm>-s<seed>.yaml. Make one with rlvr ablate.")
+    arms = sorted({run.arm for run in runs}, key=lambda arm: (named.index(arm) if arm in named else 0, arm))
+    baseline = baseline or text.get("baseline") or next(iter(text.get("arms") or {}), None)
+    if baseline is None:
+        raise SpecError(f"{folder} does not say which arm is the baseline: give baseline=, one of {', '.join(arms)}.")
+    if baseline not in arms:
+        raise SpecError(did_you_mean("arm", baseline, arms))
+    return Ablation(tuple(runs), tuple(arms), baseline, UNTRAINED in named)
 
 
 def _budget(budget: Any) -> tuple[str, int] | None:

@@ -25,7 +25,7 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--dry_run", action="store_true", help="list the runs and stop")
     own = parser.parse_args(argv)
     from rlvr.ablation.memory import jobs_that_fit
-    from rlvr.ablation.plan import read_ablation
+    from rlvr.ablation.plan import DESCRIPTION, read_ablation
     from rlvr.ablation.pool import run_all
     from rlvr.ablation.summary import summarise_ablation, to_text
     from rlvr.config import RECIPES, recipe_path
@@ -41,6 +41,8 @@ def run(argv: list[str]) -> int:
         for one in ablation.runs:
             print(one.name)
         return 0
+    with replacing(folder / DESCRIPTION) as temporary:
+        temporary.write_bytes(path.read_bytes())
     outcomes = run_all(ablation.runs, folder, jobs_that_fit(ablation.runs, own.jobs))
     failures = [(o.run.name, o.log_tail) for o in outcomes if o.status == "failed"]
     text = to_text(summarise_ablation(ablation, folder), failures)

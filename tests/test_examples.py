@@ -1,0 +1,55 @@
+"""The files of examples/ run as they are written, in a fresh process, with small stand-ins for the model and the steps."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import REPO
+
+# What each example is run with instead: every replacement must be there exactly once.
+QUICK = (
+    'train_size=8, eval_size=4, eval_n=2, num_generations=4, per_device_train_batch_size=8, max_completion_length=12, '
+    'output_dir="runs/quick", max_steps=2'
+)  # fmt: skip
+STAND_INS = {
+    "train.py": {'"smollm2-135m-instruct"': '"tiny"', "max_steps=50": QUICK},
+    "evaluate.py": {
+        '"smollm2-135m-instruct"': '"tiny"',
+        '"gsm8k"': '"arithmetic(levels=[0])"',  # the test split of gsm8k comes from the hub
+        '"size": 60, "max_completion_length": 200': '"size": 3, "max_completion_length": 8',
+    },
+}
+
+
+def run_example(name, folder, replaced):
+    text = (REPO / "examples" / name).read_text(encoding="utf-8")
+    for old, new in replaced.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    env = {**os.environ, "BROWSER": "true", "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", text], cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def no_hub(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+def test_train(tmp_path, no_hub):
+    out = run_example("train.py", tmp_path, STAND_INS["train.py"])
+    assert "pass@1" in out
+    assert "paired difference" in out
+    assert (tmp_path / "runs" / "quick" / "report.html").is_file()
+
+
+def test_evaluate(tmp_path, no_hub):
+    out = run_example("evaluate.py", tmp_path, STAND_INS["evaluate.py"])
+    assert "pass@16" in out
+    assert "temperature differs: 1.0 and 0.6" in out
+    assert (tmp_path / "evals" / "warm.json").is_file()
