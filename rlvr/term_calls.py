@@ -1,17 +1,16 @@
 """Reward terms as the trainer calls them: a term of the user's own that hangs or dies ends the run with its name."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
 from typing import Any
-
-from pebble import ProcessExpired, ProcessFuture
 
 from rlvr.errors import RlvrError
 from rlvr.rollouts import Completion
 from rlvr.safety import Audit, assert_safe
 from rlvr.terms import Term
-from rlvr.worker import Worker
+from rlvr.worker import ProcessExpired, Worker
 
 
 def term_function(term: Term, worker: Worker) -> Callable[..., list[float | None]]:
@@ -33,7 +32,7 @@ def term_function(term: Term, worker: Worker) -> Callable[..., list[float | None
     return reward
 
 
-def _result(call: ProcessFuture, what: str, timeout: float) -> Any:
+def _result(call: Future, what: str, timeout: float) -> Any:
     """Return what a call returned, or raise what it raised; RlvrError where it hung or ended its process."""
     try:
         return call.result()

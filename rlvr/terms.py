@@ -80,7 +80,9 @@ class Term:
         try:
             value = _call_trl(function, c, params) if self.trl_style else function(c, **params)
             value = value.item() if hasattr(value, "item") else value  # a NumPy or torch scalar
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit or asyncio.CancelledError would end the run without a name
             reason = f"raised {type(error).__name__}: {error}"
             raise RlvrError(f"Reward term {str(self)!r} {reason} (problem {c.problem.id!r}).") from error
         if value is None:
@@ -198,7 +200,9 @@ def as_trl_reward(
             return None
         try:
             return answer is not None and bool(verify(answer, gold))
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # SystemExit or asyncio.CancelledError would end the run
             return None
 
     def score(prompts, completions, completion_ids=None, **columns) -> list[float | None]:

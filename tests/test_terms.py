@@ -37,6 +37,10 @@ def as_list(c): return [0.5]
 def too_big(c): return 1.5
 def negative(c): return -0.5
 def raises(c): return {}["gone"]
+def leaves(c): raise SystemExit(0)
+def cancelled(c):
+    import asyncio
+    raise asyncio.CancelledError
 
 def trl(completions, answer, scale=1.0, **kwargs):
     return [scale * (10.0 if a in c[0]["content"] else -10.0) for c, a in zip(completions, answer)]
@@ -141,6 +145,8 @@ def test_terms_survive_a_new_process(mine):
         (":too_big", "returned 1.5"),
         (":negative", "returned -0.5"),
         (":raises", "raised KeyError: 'gone'"),
+        (":leaves", "raised SystemExit: 0"),
+        (":cancelled", "raised CancelledError: "),
         (":trl_nan", "returned nan"),
         (":two_values", "2 values for 1 completion"),
     ],
