@@ -19,6 +19,7 @@ from transformers import HfArgumentParser
 from trl import GRPOConfig
 
 from rlvr.content import RECIPES, recipes
+from rlvr.distributed import take_one_gpu
 from rlvr.errors import SpecError, did_you_mean
 from rlvr.models import PACKAGED
 from rlvr.parse import TAGS
@@ -116,6 +117,7 @@ class TrainConfig(GRPOConfig):
         for name, value in Precision.choose(self.use_cpu, self.bf16, self.fp16).arguments.items():
             setattr(self, name, value)
         super().__post_init__()
+        take_one_gpu(self)
         self.output_dir = folder or ""  # the run directory; empty means runs/<name>
         _check_tags(self.tags)
         if not isinstance(self.rewards, dict) or not self.rewards:

@@ -1,6 +1,7 @@
-"""What several processes have to agree on."""
+"""What several processes have to agree on, and what each of them takes for itself."""
 
 import torch
+from transformers import TrainingArguments
 
 
 def any_process(flag: bool, device: torch.device | str = "cpu") -> bool:
@@ -14,3 +15,13 @@ def any_process(flag: bool, device: torch.device | str = "cpu") -> bool:
     found = torch.tensor(int(flag), device=device)
     torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX)
     return bool(found)
+
+
+def take_one_gpu(args: TrainingArguments) -> None:
+    """Keep this process to its own GPU, where several are visible.
+
+    transformers would copy the model to all of them (DataParallel), which TRL refuses. A launch with one process per
+    GPU uses them all (docs/scale.md).
+    """
+    if args.n_gpu > 1:
+        args._n_gpu = 1

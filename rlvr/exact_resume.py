@@ -84,7 +84,8 @@ class ExactResume(TrainingPass):
         super()._load_optimizer_and_scheduler(checkpoint)
         path = Path(checkpoint or "") / _STATE.format(self.accelerator.process_index)
         if checkpoint and path.is_file():
-            state = torch.load(path, weights_only=True)
+            # wherever its tensors lay: a run may move to a machine with or without a GPU
+            state = torch.load(path, weights_only=True, map_location=self.accelerator.device)
             self._step, self._buffered_inputs = state["step"], state["buffer"]
             self.load_extra_state(state["own"])
             for mode, found in state["metrics"].items():

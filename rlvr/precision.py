@@ -99,7 +99,14 @@ class Precision:
         >>> str(Precision(torch.device("cpu"), bf16=False)).startswith("float32 on ")
         True
         """
-        return f"{self.name} on {describe_device(self.device)}{self._remark()}"
+        return f"{self.name} on {describe_device(self.device)}{self._one_of()}{self._remark()}"
+
+    def _one_of(self) -> str:
+        """Say how to use the other GPUs, where this process is alone and sees more than its own."""
+        seen = 1 if self.device.type == "cpu" else torch.accelerator.device_count()
+        if seen == 1 or PartialState().num_processes > 1:
+            return ""
+        return f", one of {seen}: torchrun --nproc_per_node {seen} -m rlvr takes them all"
 
     def _remark(self) -> str:
         """Say what is unusual about the choice, if anything is."""

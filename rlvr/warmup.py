@@ -26,6 +26,7 @@ from trl import SFTConfig, SFTTrainer
 
 from rlvr.callbacks import Progress, say
 from rlvr.config import TrainConfig
+from rlvr.distributed import take_one_gpu
 from rlvr.errors import DataError
 from rlvr.models import cached, load_model
 from rlvr.parse import render
@@ -164,27 +165,29 @@ def train(settings: Warmup, target: Path) -> None:
     set_seed(settings.seed)
     rows = examples(settings)
     model, tokenizer = load_model(settings.model)
+    args = SFTConfig(
+        output_dir=str(target / "trainer"),
+        max_steps=settings.steps,
+        per_device_train_batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=max(1, settings.steps // 10),
+        seed=settings.seed,
+        **Precision.choose(settings.use_cpu, settings.bf16).arguments,
+        gradient_checkpointing=False,
+        completion_only_loss=True,
+        max_length=None,  # nothing is cut: `fitting` counts what is too long
+        save_strategy="no",
+        logging_steps=max(1, settings.steps // 10),
+        report_to="none",
+        disable_tqdm=True,
+    )
+    take_one_gpu(args)
     trainer = SFTTrainer(
         model=model.train(),
         processing_class=tokenizer,
         train_dataset=fitting(rows, tokenizer, getattr(model.config, "max_position_embeddings", None)),
-        args=SFTConfig(
-            output_dir=str(target / "trainer"),
-            max_steps=settings.steps,
-            per_device_train_batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-            lr_scheduler_type="cosine",
-            warmup_steps=max(1, settings.steps // 10),
-            seed=settings.seed,
-            **Precision.choose(settings.use_cpu, settings.bf16).arguments,
-            gradient_checkpointing=False,
-            completion_only_loss=True,
-            max_length=None,  # nothing is cut: `fitting` counts what is too long
-            save_strategy="no",
-            logging_steps=max(1, settings.steps // 10),
-            report_to="none",
-            disable_tqdm=True,
-        ),
+        args=args,
         callbacks=[Progress()],
     )
     trainer.remove_callback(PrinterCallback)
