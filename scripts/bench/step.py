@@ -49,9 +49,9 @@ def work(arm: str, args: argparse.Namespace) -> dict[str, Any]:
     from trl import GRPOConfig, GRPOTrainer
 
     from rlvr.config import TrainConfig
-    from rlvr.precision import native_bf16
     from rlvr.memory import keep_freed_memory
     from rlvr.models import load_model
+    from rlvr.precision import native_bf16
     from rlvr.problems import load_problems
     from rlvr.prompts import messages
     from rlvr.trainer import RLVRTrainer

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import torch
 
-from rlvr.precision import native_bf16
 from rlvr.head import add_scores
 from rlvr.memory import keep_freed_memory
 from rlvr.models import load_model
 from rlvr.packing import pack
+from rlvr.precision import native_bf16
 from rlvr.shared_attention import share_prompts
 
 
