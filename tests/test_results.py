@@ -58,7 +58,7 @@ def test_every_sample_is_a_row():
 
 def test_a_comparison_is_the_other_minus_this_paired(tmp_path):
     change = rlvr.Evaluation(BEFORE).compare(rlvr.Evaluation(AFTER))
-    expected = compare_evals(BEFORE, AFTER)
+    expected = compare_evals(before=BEFORE, after=AFTER)
     assert set(change) == set(expected)
     assert all(repr(change[name]) == repr(expected[name]) for name in expected)
     row = change.to_pandas().loc["pass@1"]
