@@ -6,7 +6,6 @@ keys are errors. Several recipes merge from left to right: `--config nsr tiny --
 
 import dataclasses
 import inspect
-import math
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,8 @@ from rlvr.errors import SpecError, did_you_mean
 from rlvr.models import PACKAGED
 from rlvr.parse import TAGS
 from rlvr.precision import Precision
+from rlvr.setting_checks import EVAL_RANGES, TRAIN_RANGES, check_numbers, check_type
+from rlvr.yaml_file import read_yaml
 
 
 def _setting(default: Any, help: str) -> Any:
@@ -112,6 +113,7 @@ class TrainConfig(GRPOConfig):
     save_only_model: bool = _setting(False, "Leave optimizer state out of checkpoints (no resume).")
 
     def __post_init__(self) -> None:
+        check_numbers(self, TRAIN_RANGES)  # first: what follows calculates with them
         folder = self.output_dir
         # TRL's default is bfloat16 everywhere: a hundredfold loss on some CPUs, refused on the others without use_cpu
         for name, value in Precision.choose(self.use_cpu, self.bf16, self.fp16).arguments.items():
@@ -122,14 +124,9 @@ class TrainConfig(GRPOConfig):
         _check_tags(self.tags)
         if not isinstance(self.rewards, dict) or not self.rewards:
             raise SpecError(f"rewards must map reward terms to weights, got {self.rewards!r}.")
-        _check_at_least(self, dict.fromkeys(("train_size", "eval_n", "max_bad_updates"), 1))
-        _check_at_least(
-            self, dict.fromkeys(("eval_size", "lora_rank", "sft_steps", "dynamic_sampling_tries", "max_rollouts"), 0)
-        )
         _check_choice(self, "engine", ("rlvr", "trl"))
         _check_choice(self, "sampling_dtype", ("auto", "float32", "bfloat16"))
         _check_choice(self, "attn_implementation", ("auto", "eager", "sdpa", "flash_attention_2"))
-        _check_timeout(self, "verify_timeout", "reward_timeout")
         if self.sft_data and not self.sft_steps:
             raise SpecError(f"sft_data is {self.sft_data!r}, but sft_steps is 0: nothing would read it. Set sft_steps.")
 
@@ -175,13 +172,8 @@ class EvalConfig:
 
     def __post_init__(self) -> None:
         _check_tags(self.tags)
-        _check_at_least(self, {"size": 1, "n": 1, "top_k": 0, "max_completion_length": 1})
-        if not (math.isfinite(self.temperature) and self.temperature >= 0):
-            raise SpecError(f"temperature must be 0 (greedy) or more, got {self.temperature}.")
-        if not 0 < self.top_p <= 1:
-            raise SpecError(f"top_p must lie in (0, 1], got {self.top_p}.")
+        check_numbers(self, EVAL_RANGES)
         _check_choice(self, "dtype", ("auto", "float32", "bfloat16"))
-        _check_timeout(self, "verify_timeout")
 
 
 def _check_tags(tags: list[str]) -> None:
@@ -190,22 +182,9 @@ def _check_tags(tags: list[str]) -> None:
             raise SpecError(did_you_mean("tag", tag, TAGS))
 
 
-def _check_at_least(config: Any, lowest: dict[str, int]) -> None:
-    for name, low in lowest.items():
-        if getattr(config, name) < low:
-            raise SpecError(f"{name} must be at least {low}, got {getattr(config, name)}.")
-
-
 def _check_choice(config: Any, name: str, allowed: tuple[str, ...]) -> None:
     if getattr(config, name) not in allowed:
         raise SpecError(did_you_mean(name, getattr(config, name), allowed))
-
-
-def _check_timeout(config: Any, *names: str) -> None:
-    for name in names:
-        seconds = getattr(config, name)
-        if not (math.isfinite(seconds) and seconds > 0):
-            raise SpecError(f"{name} must be a positive number of seconds, got {seconds}.")
 
 
 def recipe_path(name: str, what: str = "recipe", folder: Path = RECIPES) -> Path:
@@ -224,14 +203,7 @@ def read_recipes(names: Iterable[str]) -> dict[str, Any]:
     """Read and merge recipes from left to right; the result still has to be checked against the fields."""
     merged: dict[str, Any] = {}
     for name in names:
-        path = recipe_path(name)
-        try:
-            settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except yaml.YAMLError as error:
-            raise SpecError(f"{path} is not YAML: {error}") from None
-        if not isinstance(settings, dict):
-            raise SpecError(f"{path} must be a flat mapping of settings, found a {type(settings).__name__}.")
-        merged |= settings
+        merged |= read_yaml(recipe_path(name))
     return merged
 
 
@@ -253,7 +225,7 @@ def build_config(kind: type, settings: Mapping[str, Any], argv: Sequence[str] = 
     fields = {f.name for f in dataclasses.fields(kind) if f.init}
     for key in settings:
         if key not in fields:
-            raise SpecError(did_you_mean("setting", key, _near(key, fields), "See rlvr train --help."))
+            raise SpecError(did_you_mean("setting", str(key), _near(str(key), fields), "See rlvr train --help."))
     parser.set_defaults(**{k: _argument(v, kind, k) for k, v in settings.items()})
     namespace, rest = parser.parse_known_args(list(argv))
     if rest:
@@ -280,19 +252,21 @@ def _near(name: str, fields: set[str]) -> list[str]:
 
 
 def _argument(value: Any, kind: type, name: str) -> Any:
-    """Make a YAML value what argparse would have produced (YAML reads 1e-5 as text, 1 as an integer)."""
+    """Make a YAML value what argparse would have produced (YAML reads 1e-5 as text, 1 as an integer), and check it."""
     wanted = typing.get_type_hints(kind).get(name)
-    if wanted in (float, int) or set(typing.get_args(wanted)) & {float, int}:
-        if isinstance(value, bool):
-            return value
-        if isinstance(value, str):
-            try:
-                return float(value) if "e" in value.lower() or "." in value else int(value)
-            except ValueError:
-                if str not in typing.get_args(wanted):
-                    raise SpecError(f"Setting {name!r} must be a number, found {value!r}.") from None
-        if wanted is float and isinstance(value, int):
-            return float(value)
+    numeric = {wanted, *typing.get_args(wanted)} & {float, int}
+    if numeric and isinstance(value, str):
+        try:
+            value = float(value) if "e" in value.lower() or "." in value else int(value)
+        except ValueError:
+            if str not in typing.get_args(wanted):
+                raise SpecError(f"Setting {name!r} must be a number, found {value!r}.") from None
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if numeric == {int} and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if name != "rewards":  # the config says better itself what it wants
+        check_type(name, value, wanted)
     return value
 
 

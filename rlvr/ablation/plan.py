@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from rlvr.config import TrainConfig, build_config, read_recipes
 from rlvr.errors import RunError, SpecError, did_you_mean
+from rlvr.yaml_file import read_yaml
 
 KEYS = ("base", "set", "arms", "controls", "baseline", "seeds", "budget")
 CONTROLS: dict[str, dict[str, Any]] = {
@@ -58,41 +57,39 @@ def read_ablation(path: Path) -> Ablation:
     Raises SpecError naming the key, the arm or the setting that is wrong.
     """
     try:
-        text = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = read_yaml(path)
     except OSError as error:
         raise SpecError(f"Cannot read the ablation {path}: {error.strerror}.") from error
-    except yaml.YAMLError as error:
-        raise SpecError(f"{path} is not YAML: {error}") from None
-    if not isinstance(text, dict):
-        raise SpecError(f"{path} must be a mapping with the keys {', '.join(KEYS)}.")
     for key in text:
         if key not in KEYS:
             raise SpecError(did_you_mean("key of an ablation", str(key), KEYS))
-    arms = dict(text.get("arms") or {})
+    arms = _part(text, "arms", dict)
     if not arms:
         raise SpecError(f"{path} names no arms, e.g. arms: {{rlcr: {{recipes: [rlcr]}}}}.")
     seeds = text.get("seeds", [0])
-    whole = isinstance(seeds, list) and all(isinstance(s, int) for s in seeds)
+    whole = isinstance(seeds, list) and all(isinstance(s, int) and not isinstance(s, bool) for s in seeds)
     if not whole or not seeds or len(set(seeds)) < len(seeds):
         raise SpecError(f"seeds must be a list of different integers, got {seeds!r}.")
-    controls = list(text.get("controls") or [])
+    controls = _part(text, "controls", list)
     for control in controls:
         if control not in (*CONTROLS, UNTRAINED):
             raise SpecError(did_you_mean("control", str(control), (*CONTROLS, UNTRAINED)))
         if control in arms:
             raise SpecError(f"{control!r} is the name of a control: rename the arm.")
     baseline = text.get("baseline", next(iter(arms)))
-    if baseline not in arms:
+    if baseline not in list(arms):  # a list has no hash
         raise SpecError(did_you_mean("arm", str(baseline), arms, "The baseline must be one of them."))
-    common = dict(text.get("set") or {})
-    base = list(text.get("base") or [])
+    common = _part(text, "set", dict)
+    base = _recipe_names(text, "base")
     settings = {}
-    for name, arm in arms.items():
-        for key in arm or {}:
+    for name in arms:
+        if not isinstance(name, str):
+            raise SpecError(f"The name of arm {name!r} is read as {type(name).__name__}. Write it in quotes.")
+        own = _part(arms, name, dict)
+        for key in own:
             if key not in ("recipes", "set"):
                 raise SpecError(f"Arm {name!r}: " + did_you_mean("key of an arm", str(key), ("recipes", "set")))
-        own = arm or {}
-        settings[name] = read_recipes([*base, *own.get("recipes", [])]) | common | dict(own.get("set") or {})
+        settings[name] = read_recipes([*base, *_recipe_names(own, "recipes")]) | common | _part(own, "set", dict)
     for control in controls:
         if control in CONTROLS:
             settings[control] = read_recipes(base) | common | CONTROLS[control]
@@ -115,18 +112,18 @@ def reopen(folder: Path, baseline: str | None = None) -> Ablation:
     where there is no such arm, or nothing says which arm is the baseline.
     """
     file = folder / DESCRIPTION
-    text = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    named, seeds = [*(text.get("arms") or {}), *(text.get("controls") or [])], text.get("seeds", [0])
+    text = read_yaml(file) if file.is_file() else {}
+    named, seeds = [*_part(text, "arms", dict), *_part(text, "controls", list)], text.get("seeds", [0])
     runs = []
     for file in sorted((folder / "settings").glob("*-s*.yaml")):
-        settings = yaml.safe_load(file.read_text(encoding="utf-8"))
-        run = Run(file.stem.rpartition("-s")[0], settings["seed"], settings)
+        settings = read_yaml(file)
+        run = Run(file.stem.rpartition("-s")[0], settings.get("seed", 0), settings)
         if not text or (run.arm in named and run.seed in seeds):  # else of an earlier version of the file
             runs.append(run)
     if not runs:
         raise RunError(f"{folder} holds no ablation: it has no settings/<arm>-s<seed>.yaml. Make one with rlvr ablate.")
     arms = sorted({run.arm for run in runs}, key=lambda arm: (named.index(arm) if arm in named else 0, arm))
-    baseline = baseline or text.get("baseline") or next(iter(text.get("arms") or {}), None)
+    baseline = baseline or text.get("baseline") or next(iter(_part(text, "arms", dict)), None)
     if baseline is None:
         raise SpecError(f"{folder} does not say which arm is the baseline: give baseline=, one of {', '.join(arms)}.")
     if baseline not in arms:
@@ -134,12 +131,27 @@ def reopen(folder: Path, baseline: str | None = None) -> Ablation:
     return Ablation(tuple(runs), tuple(arms), baseline, UNTRAINED in named)
 
 
+def _part(parts: Mapping[str, Any], key: str, kind: type) -> Any:
+    """Return a copy of `parts[key]`, empty if it is absent or null; SpecError when it is no `kind` (dict or list)."""
+    found = parts.get(key)
+    if not isinstance(found, kind | None):
+        raise SpecError(f"{key} must be a {'mapping' if kind is dict else 'list'}, got {found!r:.80}.")
+    return kind(found or ())
+
+
+def _recipe_names(parts: Mapping[str, Any], key: str) -> list[str]:
+    names = _part(parts, key, list)
+    if not all(isinstance(name, str) for name in names):
+        raise SpecError(f"{key} must list recipes by name or path, got {names!r:.80}.")
+    return names
+
+
 def _budget(budget: Any) -> tuple[str, int] | None:
     if budget is None:
         return None
     if isinstance(budget, dict) and len(budget) == 1:
         ((kind, count),) = budget.items()
-        if kind in ("updates", "rollouts") and isinstance(count, int) and count > 0:
+        if kind in ("updates", "rollouts") and isinstance(count, int) and not isinstance(count, bool) and count > 0:
             return kind, count
     raise SpecError(f"budget must be {{updates: N}} or {{rollouts: N}} with N above 0, got {budget!r}.")
 

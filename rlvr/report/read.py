@@ -7,12 +7,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
 from rlvr.errors import DataError, RlvrError, RunError
 from rlvr.eval_file import load_eval
 from rlvr.metrics import Records
 from rlvr.runs import RunDir, read_metrics
+from rlvr.yaml_file import read_yaml
 
 WHEN = ("before", "after")
 
@@ -39,7 +39,7 @@ def read_run(path: Path) -> dict[str, Any]:
             return read(file)
         except FileNotFoundError:
             notes.append(f"{what} is missing.")
-        except (RlvrError, OSError, ValueError, yaml.YAMLError, pa.ArrowException) as error:
+        except (RlvrError, OSError, ValueError, pa.ArrowException) as error:
             notes.append(f"{what} cannot be read: {error}")
         return default
 
@@ -52,7 +52,7 @@ def read_run(path: Path) -> dict[str, Any]:
                 evals.setdefault(file.stem, {})[when] = record
     rollouts = sorted(run.rollouts.glob("step-*.parquet"))
     readable = [f for f in rollouts if attempt(f"rollouts/{f.name}", pq.read_metadata, f, None)]
-    config = attempt("config.yaml", _read_mapping, run.config, {})
+    config = attempt("config.yaml", read_yaml, run.config, {})
     result = {
         "config": config,
         "env": attempt("env.json", _read_env, path / "env.json", {}),
@@ -79,13 +79,6 @@ def _read_eval(path: Path) -> dict[str, Any]:
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"its problems are not as docs/run-directory.md says ({error!r}).") from error
     return record
-
-
-def _read_mapping(path: Path) -> dict[str, Any]:
-    found = yaml.safe_load(_read_text(path)) or {}
-    if not isinstance(found, dict):
-        raise RunError(f"it holds a {type(found).__name__}, not a mapping of settings.")
-    return found
 
 
 def _read_env(path: Path) -> dict[str, Any]:
