@@ -106,7 +106,9 @@ def sample_slots(
 ) -> list[Slot]:
     """Return the confidence slots of the model's own completions that state one and could be judged."""
     n = config.num_generations or 0
-    prompts = encode(tokenizer, [messages(p, config.tags, config.system_prompt) for p in problems])
+    prompts = encode(
+        tokenizer, [messages(p, config.tags, config.system_prompt) for p in problems], config.chat_template_kwargs
+    )
     engine = make_engine(model, tokenizer, config.sampling_precision)
     sampling = Sampling(config.max_completion_length or 0, config.temperature, config.top_p, config.top_k or 0)
     seed = config.seed if config.sampling_seed is None else config.sampling_seed

@@ -118,6 +118,7 @@ class TrainConfig(GRPOConfig):
         # TRL's default is bfloat16 everywhere: a hundredfold loss on some CPUs, refused on the others without use_cpu
         for name, value in Precision.choose(self.use_cpu, self.bf16, self.fp16).arguments.items():
             setattr(self, name, value)
+        self.chat_template_kwargs = _mapping("chat_template_kwargs", self.chat_template_kwargs)
         super().__post_init__()
         take_one_gpu(self)
         self.output_dir = folder or ""  # the run directory; empty means runs/<name>
@@ -163,6 +164,9 @@ class EvalConfig:
     data_seed: int = _setting(0, "Seed of the problem generator.")
     tags: list[str] = _setting(["think", "answer", "confidence"], f"Tags to ask for, of {', '.join(TAGS)}.")
     system_prompt: str | None = _setting(None, "System message; None derives one from the tags, '' sends none.")
+    chat_template_kwargs: dict | str | None = _setting(
+        None, "What the chat template reads beside the messages, as YAML or JSON: '{\"enable_thinking\": false}'."
+    )
     dtype: str = _setting("auto", "Precision that samples: auto (the faster one here), float32, bfloat16.")
     # AFTER: steer the model without touching its weights (proxy-tuning)
     expert: str | None = _setting(None, "Model spec of a small tuned model whose change is added to this one.")
@@ -171,9 +175,21 @@ class EvalConfig:
     verify_timeout: float = _setting(2.0, "Wall-clock limit of one verification, in seconds.")
 
     def __post_init__(self) -> None:
+        self.chat_template_kwargs = _mapping("chat_template_kwargs", self.chat_template_kwargs)
         _check_tags(self.tags)
         check_numbers(self, EVAL_RANGES)
         _check_choice(self, "dtype", ("auto", "float32", "bfloat16"))
+
+
+def _mapping(name: str, value: Any) -> dict[str, Any] | None:
+    """Return a setting that is a mapping, or its YAML or JSON text, as a mapping; None stays None."""
+    try:
+        found = yaml.safe_load(value) if isinstance(value, str) else value
+    except yaml.YAMLError:
+        found = value
+    if found is not None and not (isinstance(found, dict) and all(isinstance(key, str) for key in found)):
+        raise SpecError(f"{name} must map names to values, e.g. '{{\"enable_thinking\": false}}', got {value!r}.")
+    return found
 
 
 def _check_tags(tags: list[str]) -> None:

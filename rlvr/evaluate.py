@@ -4,7 +4,7 @@ Aggregation belongs to `rlvr/metrics/`, so that a stored evaluation can be read 
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -40,14 +40,16 @@ def evaluate(
     sampling: Sampling,
     seed: int,
     system_prompt: str | None = None,
+    template: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Sample `n` completions for every problem and return the evaluation record (see docs/run-directory.md).
 
     The same seed draws the same noise for problem i and sample j whatever the model, so two models are
     compared under common random numbers. The training state and every global RNG stay as they were.
+    `template` is what the chat template reads beside the messages (see `encode`).
     Every process of a launch must call this: each samples its share of the problems, all get the whole record.
     """
-    prompts = encode(tokenizer, [messages(p, scorer.tags, system_prompt) for p in problems])
+    prompts = encode(tokenizer, [messages(p, scorer.tags, system_prompt) for p in problems], template)
     check_lengths(prompts, [p.id for p in problems], 1, engine.context)
     mine = share(len(problems))
     errors_before = sum(scorer.verifier.errors.values())
@@ -94,6 +96,7 @@ def evaluate(
         "max_completion_length": sampling.max_tokens,
         "seed": seed,
         "tags": list(scorer.tags),
+        **({"chat_template_kwargs": dict(template)} if template else {}),
         "seconds": max(part["seconds"] for part in parts),
         "sampled_tokens": sum(part["sampled_tokens"] for part in parts),
         "verifier_errors": sum(part["verifier_errors"] for part in parts),
@@ -168,6 +171,7 @@ def evaluate_policy(
                 sampling=Sampling(config.max_completion_length, config.temperature, config.top_p, config.top_k),
                 seed=config.seed,
                 system_prompt=config.system_prompt,
+                template=config.chat_template_kwargs,
             )
             record |= describe(config.set, config.split, name)
             if steered:

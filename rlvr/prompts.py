@@ -1,10 +1,11 @@
 """From a problem to what the model reads: chat messages, then token ids."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from rlvr.errors import DataError
+from rlvr.errors import DataError, SpecError
 from rlvr.parse import system_prompt as default_system_prompt
 from rlvr.rollouts import Problem
 
@@ -21,11 +22,20 @@ def messages(problem: Problem, tags: Sequence[str], system_prompt: str | None = 
     return ([{"role": "system", "content": text}] if text else []) + [dict(m) for m in problem.prompt]
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, chats: Sequence[list[dict[str, str]]]) -> list[list[int]]:
-    """Return the token ids of each chat, ending where the assistant is to speak."""
-    return tokenizer.apply_chat_template(list(chats), add_generation_prompt=True, tokenize=True, return_dict=True)[
-        "input_ids"
-    ]
+def encode(
+    tokenizer: PreTrainedTokenizerBase,
+    chats: Sequence[list[dict[str, str]]],
+    template: Mapping[str, Any] | None = None,
+) -> list[list[int]]:
+    """Return the token ids of each chat, ending where the assistant is to speak.
+
+    `template` is what the chat template is to know beside the messages, e.g. {"enable_thinking": False}: a run's
+    `chat_template_kwargs`, so that whatever samples reads the prompts that training reads.
+    """
+    fixed = {"add_generation_prompt": True, "tokenize": True, "return_dict": True}
+    if taken := sorted(fixed.keys() & (template or {}).keys()):
+        raise SpecError(f"chat_template_kwargs sets {taken}, which rlvr itself decides. Leave them out.")
+    return tokenizer.apply_chat_template(list(chats), **fixed, **(template or {}))["input_ids"]
 
 
 def check_lengths(prompts: Sequence[Sequence[int]], ids: Sequence[str], room: int, context: int | None) -> None:

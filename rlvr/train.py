@@ -63,7 +63,7 @@ def _train(plan: Plan, run: runs.RunDir, checkpoint: Path | None) -> None:
     )
     prompts = [messages(p, config.tags, config.system_prompt) for p in plan.problems]
     check_lengths(
-        encode(tokenizer, prompts),
+        encode(tokenizer, prompts, config.chat_template_kwargs),
         [p.id for p in plan.problems],
         config.max_completion_length or 0,
         getattr(model.config, "max_position_embeddings", None),
@@ -85,6 +85,7 @@ def _train(plan: Plan, run: runs.RunDir, checkpoint: Path | None) -> None:
                     sampling=Sampling(config.max_completion_length or 0, config.eval_temperature),
                     seed=config.eval_seed,
                     system_prompt=config.system_prompt,
+                    template=config.chat_template_kwargs,
                 )
             record |= describe(spec, "test", source if when == "before" else str(run.model))
             if state.is_main_process:
@@ -107,6 +108,7 @@ def _train(plan: Plan, run: runs.RunDir, checkpoint: Path | None) -> None:
             sampling=Sampling(config.max_completion_length or 0),
             seed=config.eval_seed + 1,
             system_prompt=config.system_prompt,
+            template=config.chat_template_kwargs,
         )
         record = PassRate.from_eval(profile)
 

@@ -13,9 +13,11 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -55,10 +57,14 @@ class Warmup:
     bf16: bool = True
     rows: str | None = None
     use_cpu: bool = False
+    chat_template_kwargs: dict[str, Any] | None = None
 
     def key(self) -> str:
         """Return the hash that names the cached model: settings, problem set version, weights, libraries."""
-        parts = {k: v for k, v in dataclasses.asdict(self).items() if k not in ("rows", "use_cpu")}
+        apart = ("rows", "use_cpu", "chat_template_kwargs")
+        parts = {k: v for k, v in dataclasses.asdict(self).items() if k not in apart}
+        if self.chat_template_kwargs:
+            parts["chat_template_kwargs"] = self.chat_template_kwargs
         if self.rows:
             parts["rows"] = _digest(Path(self.rows).expanduser())  # the content, wherever it lies
         parts |= {
@@ -75,7 +81,7 @@ def _fingerprint(model: str) -> list[tuple[str, str]]:
     folder = Path(model).expanduser()
     if not folder.is_dir():
         return []
-    files = sorted(p for p in folder.iterdir() if p.suffix in {".safetensors", ".json"})
+    files = sorted(p for p in folder.iterdir() if p.suffix in {".safetensors", ".json", ".jinja"})
     return [(p.name, _digest(p)) for p in files]
 
 
@@ -99,16 +105,19 @@ def warmup_settings(config: TrainConfig) -> Warmup:
         bf16=bool(config.bf16),
         rows=config.sft_data,
         use_cpu=config.use_cpu,
+        chat_template_kwargs=config.chat_template_kwargs,
     )
 
 
 def examples(settings: Warmup) -> Dataset:
     """Return TRL prompt/completion rows: the file's or worked solutions, with a random confidence where none stands."""
+    template = settings.chat_template_kwargs
     pairs = lessons(read_rows(settings.rows), settings.tags, settings.seed) if settings.rows else _worked(settings)
     rows = [
         {
             "prompt": messages(Problem("", chat, None), settings.tags, settings.system_prompt),
             "completion": [{"role": "assistant", "content": text}],
+            **({"chat_template_kwargs": template} if template else {}),  # TRL reads this column
         }
         for chat, text in pairs
     ]
@@ -138,10 +147,14 @@ def _worked(settings: Warmup) -> list[tuple[Chat, str]]:
     return pairs
 
 
-def fitting(rows: Dataset, tokenizer: PreTrainedTokenizerBase, context: int | None) -> Dataset:
+def fitting(
+    rows: Dataset, tokenizer: PreTrainedTokenizerBase, context: int | None, template: Mapping[str, Any] | None = None
+) -> Dataset:
     """Return the rows that fit the model's context, and say how many do not; DataError if none does."""
     chats = [prompt + completion for prompt, completion in zip(rows["prompt"], rows["completion"], strict=True)]
-    lengths = [len(ids) for ids in tokenizer.apply_chat_template(chats, return_dict=True)["input_ids"]]
+    lengths = [
+        len(ids) for ids in tokenizer.apply_chat_template(chats, return_dict=True, **(template or {}))["input_ids"]
+    ]
     fit = [i for i, n in enumerate(lengths) if context is None or n <= context]
     if not fit:
         raise DataError(
@@ -186,7 +199,9 @@ def train(settings: Warmup, target: Path) -> None:
     trainer = SFTTrainer(
         model=model.train(),
         processing_class=tokenizer,
-        train_dataset=fitting(rows, tokenizer, getattr(model.config, "max_position_embeddings", None)),
+        train_dataset=fitting(
+            rows, tokenizer, getattr(model.config, "max_position_embeddings", None), settings.chat_template_kwargs
+        ),
         args=args,
         callbacks=[Progress()],
     )

@@ -16,7 +16,17 @@ from rlvr.metrics import (
 from rlvr.report.panel import decisions_at, panel
 
 # What must agree for a difference between two evaluations to be due to the models.
-SAMPLING = ("n", "temperature", "top_p", "top_k", "max_completion_length", "seed", "tags", "split")
+SAMPLING = (
+    "n",
+    "temperature",
+    "top_p",
+    "top_k",
+    "max_completion_length",
+    "seed",
+    "tags",
+    "split",
+    "chat_template_kwargs",
+)
 
 
 def measure(sides: Mapping[str, Mapping[str, Any]], confidence: str = "stated") -> dict[str, Any]:
