@@ -19,6 +19,19 @@ def _seeded():
 
 
 @pytest.fixture(scope="session")
+def gsm8k_rows() -> Path:
+    """The file of 400 real GSM8K rows, or a loud skip: it stands beside the repository, or where RLVR_GSM8K says."""
+    import warnings
+
+    path = Path(os.environ.get("RLVR_GSM8K") or REPO.parent / "shared" / "data" / "gsm8k_train_400.jsonl")
+    if not path.is_file():
+        reason = f"no real GSM8K rows at {path}: name such a file in RLVR_GSM8K to try the tests that read them"
+        warnings.warn(reason, stacklevel=2)  # pytest lists warnings, but no reasons of skipped tests
+        pytest.skip(f"SKIPPED: {reason}")
+    return path
+
+
+@pytest.fixture(scope="session")
 def tiny():
     """The `tiny` model and tokenizer, random weights."""
     from rlvr.models import build_tiny

@@ -6,9 +6,7 @@ import pytest
 
 from rlvr import content
 from rlvr.errors import DataError
-from tests.conftest import REPO
 
-ROWS = REPO.parent / "shared" / "data" / "gsm8k_train_400.jsonl"
 gsm8k = content.load("data", "gsm8k")
 
 
@@ -83,8 +81,6 @@ def test_bad_rows_are_named(tmp_path, content_, message):
     assert message in str(caught.value)
 
 
-def test_a_prefix_of_the_real_rows_is_a_prefix_of_the_split():
-    if not ROWS.is_file():
-        pytest.skip(f"SKIPPED: the real rows {ROWS} are not on this machine")
-    assert gsm8k.load("train", 40, 0, str(ROWS))[:10] == gsm8k.load("train", 10, 0, str(ROWS))
-    assert all(gsm8k._value(p.answer) is not None for p in gsm8k.load("train", None, 0, str(ROWS)))
+def test_a_prefix_of_the_real_rows_is_a_prefix_of_the_split(gsm8k_rows):
+    assert gsm8k.load("train", 40, 0, str(gsm8k_rows))[:10] == gsm8k.load("train", 10, 0, str(gsm8k_rows))
+    assert all(gsm8k._value(p.answer) is not None for p in gsm8k.load("train", None, 0, str(gsm8k_rows)))

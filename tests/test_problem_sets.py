@@ -12,13 +12,11 @@ from hypothesis import given, settings
 from rlvr import content
 from rlvr.errors import DataError, SpecError
 from rlvr.problems import check, load_problems, problem_set
-from tests.conftest import REPO
 
 GENERATED = [
     "arithmetic", "arithmetic(levels=[6, 7, 8, 9])", "arithmetic(mode='mod')", "arithmetic(mode='choice')", "countdown",
     "countdown(n_numbers=4)", "inverse", "inverse(levels=[6, 7, 8, 9])",
 ]  # fmt: skip
-GSM8K = REPO.parent / "shared" / "data" / "gsm8k_train_400.jsonl"
 arithmetic, countdown = (content.load("data", name) for name in ("arithmetic", "countdown"))
 gsm8k, jsonl = (content.load("data", name) for name in ("gsm8k", "jsonl"))
 
@@ -164,10 +162,8 @@ def test_countdown_parser_against_exact_enumeration():
             assert countdown._value(countdown._tokens(f"{a} {p} ({b} {q} {c})")) == value
 
 
-def test_gsm8k_on_real_rows():
-    if not GSM8K.is_file():
-        pytest.skip(f"SKIPPED: the real rows {GSM8K} are not on this machine")
-    spec = f"gsm8k(path={str(GSM8K)!r})"
+def test_gsm8k_on_real_rows(gsm8k_rows):
+    spec = f"gsm8k(path={str(gsm8k_rows)!r})"
     splits = {s: load_problems(spec, s, None, 0) for s in ("train", "validation", "test")}
     assert sum(map(len, splits.values())) == 400
     assert len({p.prompt[0]["content"] for ps in splits.values() for p in ps}) == 400

@@ -39,6 +39,7 @@ def verifiers():
         ("countdown", {"numbers": [3, 4, 2], "target": 14}),
         ("gsm8k", "42"),
         ("jsonl", {"text": "42", "verifier": "number"}),
+        ("jsonl", {"text": "42", "verifier": "math"}),  # of a number; a formula goes to math-verify, under a time limit
         ("jsonl", {"text": "abc", "verifier": "exact"}),
     ):
         verify = content.load("data", name).verify
