@@ -12,6 +12,7 @@ from rlvr.ablation.pool import finished
 from rlvr.cli import main
 from rlvr.config import RECIPES, TrainConfig, build_config
 from rlvr.errors import SpecError
+from rlvr.models import build_tiny, tiny_tokenizer
 
 QUICK = {
     "sft_steps": 0, "eval_size": 6, "eval_n": 2, "max_completion_length": 8, "train_size": 8, "log_rollouts": False,
@@ -54,6 +55,14 @@ def test_arms_seeds_controls_and_budgets(tmp_path):
         ({"baseline": "b"}, "No arm 'b'"),
         ({"budget": {"steps": 3}}, "budget must be"),
         ({"budget": {"rollouts": 3}}, "one update samples 8 completions, but the budget is 3"),
+        ({"arms": {"../../victim": {}}}, "letters, digits and . _ - + only"),
+        ({"arms": {"..": {}}}, "letters, digits and . _ - + only"),
+        ({"arms": {"a/b": {}}}, "letters, digits and . _ - + only"),
+        ({"arms": {"": {}}}, "letters, digits and . _ - + only"),
+        ({"arms": {True: {}}}, "Write it in quotes"),
+        ({"arms": ["a", "b"]}, "arms must be a mapping"),
+        ({"arms": {"a": ["grpo"]}}, "a must be a mapping"),
+        ({"arms": {"a": {"recipes": "grpo"}}}, "recipes must be a list, got 'grpo'"),
     ],
 )
 def test_mistakes_are_named(tmp_path, keys, message):
@@ -63,15 +72,19 @@ def test_mistakes_are_named(tmp_path, keys, message):
 
 
 def test_two_arms_two_seeds_once_and_a_failure_apart(tmp_path, capsys):
-    lost = {"recipes": ["grpo"], "set": {"data": "jsonl(path='/nowhere.jsonl')"}}
-    arms = {"a": {"recipes": ["grpo"]}, "hopeless": lost}
+    model, _ = build_tiny(seed=0, hidden=32, layers=1)
+    broken = tmp_path / "broken"
+    model.save_pretrained(broken)
+    tiny_tokenizer().save_pretrained(broken)
+    (broken / "model.safetensors").write_bytes(b"cut off")  # found only when the weights are loaded
+    arms = {"a": {"recipes": ["grpo"]}, "hopeless": {"recipes": ["grpo"], "set": {"model": str(broken)}}}
     common = {"seeds": [0, 1], "controls": ["format_only", "untrained"], "budget": {"updates": 1}}
     config = write(tmp_path / "x.yaml", arms=arms, **common)
     argv = ["ablate", "--config", str(config), "--out", str(tmp_path / "out"), "--jobs", "2"]
     assert main(argv) == 1  # the hopeless arm
     text = (tmp_path / "out" / "report.md").read_text()
     assert "Failed: hopeless-s0" in text
-    assert "/nowhere.jsonl" in text
+    assert "safetensors" in text.lower()
     for name in ("a-s0", "a-s1", "format_only-s0", "format_only-s1"):
         assert finished(tmp_path / "out" / "runs" / name)
     for piece in (
@@ -91,7 +104,9 @@ def test_two_arms_two_seeds_once_and_a_failure_apart(tmp_path, capsys):
     assert changed == {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "runs").rglob("model.safetensors")}
     write(tmp_path / "x.yaml", arms=arms, seeds=[0, 1], budget={"updates": 2})
     assert main(argv) == 2
-    assert "trained with other settings" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "trained with other settings" in said
+    assert "max_steps was 1 and is 2" in said
 
 
 def test_fewer_runs_at_a_time_where_memory_is_short(tmp_path, monkeypatch, capsys):

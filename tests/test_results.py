@@ -161,9 +161,8 @@ def folder(tmp_path):
         settings.parent.mkdir(exist_ok=True)
         settings.write_text(yaml.safe_dump(dict(one.settings)))
         if one.name != "format_only-s1":
-            write_run(
-                out / "runs" / one.name, before=BEFORE, after=drawn_evaluation(i, 0.05 * i, 0.5, problems=18, n=4)
-            )
+            after = drawn_evaluation(i, 0.05 * i, 0.5, problems=18, n=4)
+            write_run(out / "runs" / one.name, before=BEFORE, after=after, data="arithmetic")
     return out
 
 

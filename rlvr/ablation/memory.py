@@ -1,31 +1,28 @@
 """How many runs of an ablation fit into memory at once, by the cost model of `rlvr plan`."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from accelerate import PartialState
 
 from rlvr import cost
+from rlvr.ablation.check import Resolved
 from rlvr.ablation.plan import Run
 from rlvr.callbacks import say
 from rlvr.config import TrainConfig, build_config
 from rlvr.errors import RlvrError
 
 
-def jobs_that_fit(runs: Sequence[Run], jobs: int) -> int:
+def jobs_that_fit(runs: Sequence[Run], jobs: int, resolved: Resolved | None = None) -> int:
     """Return `jobs`, or as many as fit where the largest arm takes more than its share of the memory; at least 1.
 
-    An arm that cannot be resolved is left to its own run, which will say why.
+    `resolved`: the arms as `resolve_arms` found them; without, they are resolved here, and what fails is left out.
     """
     device = PartialState().device
     if jobs == 1 or device.type != "cpu":  # on a GPU runs share a card only if the user says so
         return jobs
-    peaks = {}
-    for run in {run.arm: run for run in runs}.values():
-        try:
-            shape, job, baseline = cost.resolve_job(build_config(TrainConfig, dict(run.settings)))
-            peaks[run.arm] = cost.peak(cost.memory_rows(shape, job, baseline))
-        except RlvrError:
-            continue
+    resolved = _those_that_resolve(runs) if resolved is None else resolved
+    peaks = {arm: cost.peak(cost.memory_rows(*found)) for arm, found in resolved.items()}
     if not peaks:
         return jobs
     largest = max(peaks, key=lambda arm: peaks[arm])
@@ -37,3 +34,11 @@ def jobs_that_fit(runs: Sequence[Run], jobs: int) -> int:
             f"{free / 1e9:.1f} GB are free"
         )
     return fit
+
+
+def _those_that_resolve(runs: Sequence[Run]) -> Resolved:
+    found: Resolved = {}
+    for run in {run.arm: run for run in runs}.values():
+        with suppress(RlvrError):
+            found[run.arm] = cost.resolve_job(build_config(TrainConfig, dict(run.settings)))
+    return found

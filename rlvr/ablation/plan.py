@@ -11,6 +11,7 @@ seeds: [0, 1, 2, 3, 4]
 budget: {updates: 20}              or {rollouts: 5120}: completions sampled, thrown-away ones included
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ CONTROLS: dict[str, dict[str, Any]] = {
     "random_reward": {"advantage": "grpo", "rewards": {"random_control": 1.0}, "allow_hackable": True},
     "format_only": {"advantage": "grpo", "rewards": {"format": 1.0}, "allow_hackable": True},
 }
+_PLAIN = re.compile(r"[A-Za-z0-9._+-]+")  # an arm's name is part of the names of its folders
 UNTRAINED = "untrained"  # needs no run: what the baseline's runs measured before training
 
 
@@ -85,6 +87,10 @@ def read_ablation(path: Path) -> Ablation:
     for name in arms:
         if not isinstance(name, str):
             raise SpecError(f"The name of arm {name!r} is read as {type(name).__name__}. Write it in quotes.")
+        if name in (".", "..") or not _PLAIN.fullmatch(name):
+            raise SpecError(
+                f"An arm is named with letters, digits and . _ - + only: its folders are called by it. Got {name!r}."
+            )
         own = _part(arms, name, dict)
         for key in own:
             if key not in ("recipes", "set"):

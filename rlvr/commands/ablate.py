@@ -24,10 +24,13 @@ def run(argv: list[str]) -> int:
     )
     parser.add_argument("--dry_run", action="store_true", help="list the runs and stop")
     own = parser.parse_args(argv)
+    from rlvr.ablation.check import check_comparable, resolve_arms
+    from rlvr.ablation.folder import finished, prepare, run_folder
+    from rlvr.ablation.hold import held
     from rlvr.ablation.memory import jobs_that_fit
     from rlvr.ablation.plan import DESCRIPTION, read_ablation
     from rlvr.ablation.pool import run_all
-    from rlvr.ablation.summary import summarise_ablation, to_text
+    from rlvr.ablation.text import write_comparison
     from rlvr.config import RECIPES, recipe_path
     from rlvr.errors import SpecError
     from rlvr.files import replacing
@@ -37,17 +40,18 @@ def run(argv: list[str]) -> int:
     path = recipe_path(own.config, "ablation", RECIPES / "ablations")
     ablation = read_ablation(path)
     folder = own.out or Path("ablations") / path.stem
+    check_comparable(ablation)
     if own.dry_run:
         for one in ablation.runs:
             print(one.name)
         return 0
-    with replacing(folder / DESCRIPTION) as temporary:
-        temporary.write_bytes(path.read_bytes())
-    outcomes = run_all(ablation.runs, folder, jobs_that_fit(ablation.runs, own.jobs))
-    failures = [(o.run.name, o.log_tail) for o in outcomes if o.status == "failed"]
-    text = to_text(summarise_ablation(ablation, folder), failures)
-    with replacing(folder / "report.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    print(text)
+    with held(folder):
+        prepare(ablation, folder)
+        with replacing(folder / DESCRIPTION) as temporary:
+            temporary.write_bytes(path.read_bytes())
+        resolved = resolve_arms(one for one in ablation.runs if not finished(run_folder(one, folder)))
+        outcomes = run_all(ablation.runs, folder, jobs_that_fit(ablation.runs, own.jobs, resolved))
+        failures = [(o.run.name, o.log_tail) for o in outcomes if o.status == "failed"]
+        print(write_comparison(ablation, folder, failures))
     print(f"written to {folder / 'report.md'}; pages of single runs: rlvr report {folder}/runs/*", file=sys.stderr)
     return 1 if failures else 0

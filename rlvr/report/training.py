@@ -57,6 +57,23 @@ def training_table(metrics: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
     return rows
 
 
+def trained_seconds(metrics: Sequence[Mapping[str, Any]]) -> float:
+    """Return how long a run trained, in seconds, over all processes that it took.
+
+    `seconds` of metrics.jsonl goes on in a resumed run; in files of earlier versions it began at 0 again in each
+    process, so what a process had reached when the number falls is added.
+
+    >>> trained_seconds([{"seconds": 8.0}, {"seconds": 16.0}, {"seconds": 0.7}, {"seconds": 1.2}])
+    17.2
+    """
+    before = last = 0.0
+    for row in metrics:
+        now = row.get("seconds") or last
+        before += last if now < last else 0.0
+        last = now
+    return before + last
+
+
 def _mean(values: Any) -> float:
     found = [v for v in values if isinstance(v, int | float) and math.isfinite(v)]
     return math.fsum(found) / len(found) if found else math.nan

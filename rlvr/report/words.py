@@ -6,6 +6,7 @@ from typing import Any
 
 from rlvr.metrics import Interval
 from rlvr.report.show import interval, number
+from rlvr.report.training import trained_seconds
 
 FEW_PROBLEMS = 10  # below this a bootstrap over problems says little, and no direction is claimed
 
@@ -77,7 +78,7 @@ def about(config: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> st
     parts = [f"{key} {config[key]}" for key in ("model", "data", "advantage", "rewards", "seed") if key in config]
     if metrics:
         parts.append(f"{metrics[-1]['step']} steps")
-        if seconds := metrics[-1].get("seconds"):
+        if seconds := trained_seconds(metrics):
             parts.append(f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min")
     return "; ".join(parts)
 

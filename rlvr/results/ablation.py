@@ -9,7 +9,8 @@ import pandas as pd
 
 from rlvr.ablation.plan import Ablation as Arms
 from rlvr.ablation.plan import reopen
-from rlvr.ablation.summary import summarise_ablation, tables, to_text
+from rlvr.ablation.summary import summarise_ablation
+from rlvr.ablation.text import tables, to_text
 from rlvr.results.show import html_lines, html_table
 
 

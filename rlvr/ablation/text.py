@@ -1,0 +1,69 @@
+"""The comparison of an ablation as tables and as Markdown, and the file of it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlvr.ablation.plan import Ablation
+from rlvr.ablation.summary import summarise_ablation
+from rlvr.files import replacing
+from rlvr.report.show import interval, number
+from rlvr.report.tables import Table
+from rlvr.report.terminal import text_table
+
+FEW_SEEDS = 5  # below this, intervals over seeds are too narrow (`seed_difference`)
+
+
+def tables(summary: Mapping[str, Any]) -> tuple[Table, Table]:
+    """Return the table of arms and the table of differences."""
+    arms = [
+        (
+            name, str(arm["seeds"]),
+            *(f"{number(arm['mean'][k])} ({number(arm['iqm'][k])})" for k in ("pass@1", "ece", "brier")),
+            f"{arm['mean']['confidence_missing']:.0%}",
+            f"{arm['cost']['updates']:.0f}", f"{arm['cost']['rollout_tokens']:.0f}", f"{arm['cost']['seconds']:.0f}",
+        )
+        for name, arm in summary["arms"].items()
+    ]  # fmt: skip
+    rows = []
+    for arm, found in summary["differences"].items():
+        for metric, gap in found.items():
+            key = f"{arm} {metric}"
+            p = [number(summary[kind][key], 4) if key in summary[kind] else "" for kind in ("p", "p_holm")]
+            rows.append((arm, metric, interval(gap, signed=True), *p))
+    values = ("pass@1 (IQM)", "ECE (IQM)", "Brier (IQM)", "no confidence")
+    return (
+        Table(("arm", "seeds", *values, "updates", "tokens seen", "seconds"), arms),
+        Table(("arm", "metric", f"difference to {summary['baseline']}", "p", "p, Holm"), rows),
+    )
+
+
+def to_text(summary: Mapping[str, Any], failures: Sequence[tuple[str, str]] = ()) -> str:
+    """Return the report of an ablation as Markdown."""
+    arms, gaps = tables(summary)
+    lines = ["# Ablation", "", *_fenced(arms), "", *_fenced(gaps), ""]
+    lines.append(
+        "Means over seeds (interquartile mean in brackets). ECE and Brier are over samples that state a confidence: "
+        "compare them where the share without one is alike. Differences are paired by problem and seed, with 95% "
+        f"intervals over both; ECE is no mean over problems and has an interval only. {len(summary['p'])} comparisons "
+        "were made: read the last column, which keeps the chance of any false finding among them below the level."
+    )
+    if (fewest := min((arm["seeds"] for arm in summary["arms"].values()), default=0)) < FEW_SEEDS:
+        lines.append(f"With {fewest} seeds the intervals are too narrow: use at least {FEW_SEEDS}.")
+    if summary["missing"]:
+        lines += ["", "Not finished: " + ", ".join(summary["missing"]) + "."]
+    for name, tail in failures:
+        lines += ["", f"Failed: {name}", "", "```", tail, "```"]
+    return "\n".join(lines) + "\n"
+
+
+def _fenced(table: Table) -> list[str]:
+    return ["```", *(line.rstrip() for line in text_table(table)), "```"]
+
+
+def write_comparison(ablation: Ablation, folder: Path, failures: Sequence[tuple[str, str]] = ()) -> str:
+    """Compare the runs that have finished, write report.md to the folder, and return it."""
+    text = to_text(summarise_ablation(ablation, folder), failures)
+    with replacing(folder / "report.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return text
