@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.errors import DataError
+from rlvr.json_rows import json_object
 from rlvr.math_answers import same_answer
 from rlvr.records import Problem
 
@@ -108,14 +109,7 @@ def verify(answer: str, gold: dict[str, str]) -> bool:
 
 def _row(path: str, number: int, line: bytes, prompt: str, answer: str, id: str) -> dict[str, Any]:
     where = f"{path}, line {number}"
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{where} is not JSON: {error.msg} at character {error.colno}.") from None
-    except (ValueError, RecursionError) as error:  # bad UTF-8, a number of thousands of digits, too deep
-        raise DataError(f"{where} is not JSON: {error}.") from None
-    if not isinstance(row, dict):
-        raise DataError(f"{where} holds a {type(row).__name__}, not an object.")
+    row = json_object(line, where)
     for column in filter(None, (prompt, answer, id)):
         if column not in row:
             raise DataError(f"{where} has no column {column!r}; it has {', '.join(map(repr, row)) or 'none'}.")
@@ -128,6 +122,8 @@ def _row(path: str, number: int, line: bytes, prompt: str, answer: str, id: str)
     )
     if not chat_ok and not (isinstance(text, str) and text.strip()):
         raise DataError(f"{where}, column {prompt!r}: expected a text or chat messages, found {text!r:.80}.")
+    if isinstance(row[answer], float) and not math.isfinite(row[answer]):  # as text it would be the answer "nan"
+        raise DataError(f"{where}, column {answer!r}: expected a number, found {row[answer]!r}.")
     if not isinstance(row[answer], str | int | float) or not str(row[answer]).strip():
         raise DataError(f"{where}, column {answer!r}: expected a text or number, found {row[answer]!r:.80}.")
     return row

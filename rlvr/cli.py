@@ -28,6 +28,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command not in COMMANDS:
         print(f"rlvr: {did_you_mean('command', command, COMMANDS)}", file=sys.stderr)
         return 2
+    for argument in rest:
+        if not is_text(argument):
+            print(
+                f"rlvr {command}: {argument!r} is not UTF-8, and rlvr writes names and settings into text files. "
+                "Rename the file or folder, or give a path in UTF-8.",
+                file=sys.stderr,
+            )
+            return 2
     keep_freed_memory()
     try:
         return load(command).run(rest)
@@ -43,6 +51,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f": {error.filename}" if error.filename else ""
         print(f"rlvr {command}: {error.strerror or error}{where}", file=sys.stderr)
         return 1
+
+
+def is_text(argument: str) -> bool:
+    """Whether a text can be written as UTF-8; bytes of the command line that are none arrive as half characters.
+
+    >>> is_text("é"), is_text("\\udcff")
+    (True, False)
+    """
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def overview() -> str:

@@ -6,14 +6,15 @@ from typing import Any
 
 from rlvr.errors import DataError
 from rlvr.files import replacing
+from rlvr.json_rows import json_text
 
 SCHEMA = 1
 
 
 def save_eval(record: dict[str, Any], path: Path) -> None:
-    """Write an evaluation record atomically."""
+    """Write an evaluation record atomically; a number that is not finite becomes null, as JSON has no NaN."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+        temporary.write_text(json_text(record), encoding="utf-8")
 
 
 def load_eval(path: str | Path) -> dict[str, Any]:

@@ -68,9 +68,18 @@ def _check_content(problem: Problem, spec: str) -> None:
     if not any(m["content"].strip() for m in prompt):
         raise DataError(f"Problem {problem.id!r} of {spec!r} has an empty prompt.")
     try:
-        json.dumps(problem.answer)
+        json.dumps(problem.answer, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise DataError(f"Problem {problem.id!r} of {spec!r}: its answer cannot be written as JSON: {error}.") from None
+    for what, part in (("id", problem.id), ("task", problem.task), ("prompt", prompt), ("answer", problem.answer)):
+        try:
+            json.dumps(part, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:  # it would end the run where it is first written or tokenised
+            half = error.object[error.start]
+            raise DataError(
+                f"Problem {problem.id!r} of {spec!r}: its {what} holds half a character (a lone surrogate, {half!r}), "
+                "which no file can hold. Remove it from the data."
+            ) from None
 
 
 def gold_text(module: ModuleType, problem: Problem) -> str:

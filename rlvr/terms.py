@@ -14,6 +14,7 @@ from rlvr.errors import RlvrError, SpecError
 from rlvr.parse import parse
 from rlvr.rollouts import Completion, Problem
 
+LARGEST = 1e9  # of a value and of a weight: advantages square their product, and float32 ends at 3.4e38
 _TRL_ARGUMENTS = ("prompts", "completions", "completion_ids")
 
 
@@ -24,7 +25,8 @@ class Term:
     Calling it on a Completion gives a float in [0, 1], or None where the term does not apply. Two styles of
     function are told apart by their signature: `f(c, ...)` (first parameter `c`, or annotated Completion)
     looks at the record; `f(completions, **kwargs)` is TRL's style, sees only the text and the problem's
-    columns, and may return any finite float. Pickles as its spec (a relative path must still be right there).
+    columns, and may return any finite float up to 1e9 in size. Pickles as its spec (a relative path must still
+    be right there).
 
     >>> Term(parse_spec("correct"))(Completion(Problem("1", [], "4"), "4", correct=True))
     1.0
@@ -87,9 +89,9 @@ class Term:
             raise RlvrError(f"Reward term {str(self)!r} {reason} (problem {c.problem.id!r}).") from error
         if value is None:
             return None
-        low, high = (-math.inf, math.inf) if self.trl_style else (0, 1)
+        low, high = (-LARGEST, LARGEST) if self.trl_style else (0, 1)
         if not isinstance(value, int | float) or not math.isfinite(value) or not low <= value <= high:
-            wanted = "a finite number" if self.trl_style else "a number in [0, 1]"
+            wanted = f"a finite number, at most {LARGEST:.0e} in size" if self.trl_style else "a number in [0, 1]"
             raise RlvrError(
                 f"Reward term {str(self)!r} returned {value!r} (problem {c.problem.id!r}). "
                 f"It must return {wanted}, or None where it does not apply."
@@ -135,8 +137,9 @@ def load_terms(weights: Mapping[str, float]) -> dict[Term, float]:
     for text, weight in weights.items():
         term = _load(str(text))
         number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not number or not math.isfinite(weight) or weight < 0:
-            raise SpecError(f"The weight of {str(text)!r} must be a number >= 0, got {weight!r}.")
+        if not number or not 0 <= weight <= LARGEST:  # NaN too
+            largest = f" and at most {LARGEST:.0e}" if number and weight > LARGEST else ""
+            raise SpecError(f"The weight of {str(text)!r} must be a number >= 0{largest}, got {weight!r}.")
         if term.name in {other.name for other in terms}:
             raise SpecError(
                 f"Two reward terms are named {term.name!r}, and their logs would mix. Copy one to a file of "

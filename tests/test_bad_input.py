@@ -1,6 +1,8 @@
 """Bad input and bad luck in the loop: each ends in a clear message or a counted event, and nothing is lost."""
 
 import contextlib
+import hashlib
+import json
 import os
 import subprocess
 
@@ -8,8 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from rlvr.cli import main
+from rlvr.errors import DataError, RlvrError
 from rlvr.files import replacing
+from rlvr.problems import load_problems
+from rlvr.rollouts import Completion, Problem
 from rlvr.runs import read_metrics
+from rlvr.terms import load_terms
 
 TINY = [
     "--sft_steps", "0", "--max_steps", "3", "--eval_size", "0", "--train_size", "16", "--no_report",
@@ -140,3 +146,53 @@ def test_weights_that_do_not_fit(flags, message, tmp_path, capsys):
     argv = ["train", "--config", "grpo", "tiny", *TINY, *flags, "--output_dir", str(tmp_path / "r")]
     assert main(argv) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("row", ['{"prompt": "a \\ud800 b", "answer": "1"}', '{"prompt": "a", "answer": "1\\udfff"}'])
+def test_half_characters_in_the_data_are_refused_by_check_and_before_a_run(row, tmp_path, capsys):
+    """A lone surrogate is valid in JSON but in no file, and no tokenizer takes it."""
+    (tmp_path / "rows.jsonl").write_text((row + "\n") * 40)
+    spec = f"jsonl(path='{tmp_path / 'rows.jsonl'}')"
+    with pytest.raises(DataError, match="holds half a character"):
+        load_problems(spec, split_of(row), 4, 0)
+
+
+def split_of(row: str) -> str:
+    """The split that the only prompt of a file is in."""
+    prompt = [{"role": "user", "content": json.loads(row)["prompt"]}]
+    at = int.from_bytes(hashlib.sha256(json.dumps(prompt, sort_keys=True).encode()).digest()[:4], "big") % 100
+    return "train" if at < 80 else "validation" if at < 90 else "test"
+
+
+def test_half_a_character_in_an_id_is_refused(tmp_path):
+    (tmp_path / "rows.jsonl").write_text(
+        "".join(f'{{"prompt": "{i}", "answer": "1", "n": "\\ud800{i}"}}\n' for i in range(40))
+    )
+    with pytest.raises(DataError, match=r"its id holds half a character \(a lone surrogate, '\\ud800'\)"):
+        load_problems(f"jsonl(path='{tmp_path / 'rows.jsonl'}', id='n')", "train", 4, 0)
+
+
+@pytest.mark.parametrize("command", ["train", "report", "cp", "evaluate"])
+def test_an_argument_that_is_no_utf_8_is_named_before_anything_is_written(command, tmp_path, capsys):
+    folder = f"{tmp_path}/\udcff"  # how Python gives the byte 0xff of a command line
+    assert main([command, "tiny", "--output_dir", folder]) == 2
+    assert "is not UTF-8" in (err := capsys.readouterr().err)
+    assert "\\udcff" in err
+    assert not os.listdir(tmp_path)
+
+
+def test_cp_does_not_write_through_a_link_that_leads_nowhere(tmp_path, capsys):
+    (tmp_path / "mine.yaml").symlink_to(tmp_path / "elsewhere.yaml")
+    assert main(["cp", "rlcr", str(tmp_path / "mine.yaml")]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert not (tmp_path / "elsewhere.yaml").exists()
+
+
+def test_rewards_too_large_for_their_squares_are_refused(tmp_path, capsys):
+    argv = ["train", "--config", "grpo", "tiny", *TINY, "--rewards", '{"correct": 1e30}']
+    assert main([*argv, "--output_dir", str(tmp_path / "r")]) == 2
+    assert "must be a number >= 0 and at most 1e+09, got 1e+30" in capsys.readouterr().err
+    (tmp_path / "huge.py").write_text("def huge(completions, **kwargs):\n    return [1e30 for _ in completions]\n")
+    (term,) = load_terms({f"{tmp_path / 'huge.py'}:huge": 1.0})
+    with pytest.raises(RlvrError, match=r"returned 1e\+30 .* a finite number, at most 1e\+09 in size"):
+        term(Completion(Problem("1", [], "4"), "4"))

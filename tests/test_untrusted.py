@@ -111,6 +111,16 @@ def test_nothing_acts_on_a_terminal_and_no_id_is_a_path():
         assert name not in ("", ".", "..")
 
 
+@pytest.mark.parametrize("code", [0xAD, 0x200B, 0x200C, 0x200D, 0x2060, 0x2064, 0xFEFF, 0xE0041, 0x1D173, 0x1FFFE])
+def test_a_character_without_width_is_shown_by_its_name(code):
+    assert visible(f"p{chr(code)}q") == f"p⟨U+{code:04X}⟩q"
+
+
+def test_letters_of_any_script_stay():
+    for text in ("naïve", "你好", "سلام", "𝟗", "🙂", "a\tb\nc", "\u00a0"):
+        assert visible(text) == text
+
+
 def sources():
     return [p for folder in ("rlvr", "rewards", "data") for p in (REPO / folder).rglob("*.py")]
 

@@ -24,8 +24,10 @@ def run(argv: list[str]) -> int:
         raise RlvrError(did_you_mean("recipe, reward term or problem set", own.name, known))
     source = known[own.name]
     target = own.target / source.name if own.target.is_dir() else own.target
-    if target.exists():
-        raise RlvrError(f"{target} exists already. Choose another name.")
-    shutil.copyfile(source, target)
+    try:
+        with source.open("rb") as text, target.open("xb") as copy:  # x: neither over a file nor through a link
+            shutil.copyfileobj(text, copy)
+    except FileExistsError:
+        raise RlvrError(f"{target} exists already. Choose another name.") from None
     print(target)
     return 0

@@ -1,6 +1,7 @@
 """How numbers and untrusted text are written in a report."""
 
 import math
+import unicodedata
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -37,19 +38,26 @@ METRICS = (
     Metric("tokens", "tokens per completion", None, 1),
 )
 
-# Control characters but tab and newline; marks without width or that turn the direction; no characters.
-_ACTING = (
-    *range(9), *range(11, 32), *range(0x7F, 0xA0), 0x61C, 0x200B, 0x200E, 0x200F, *range(0x2028, 0x202F),
-    *range(0x2066, 0x206A), *range(0xD800, 0xE000), 0xFEFF, 0xFFFE, 0xFFFF,
-)  # fmt: skip
-_NAMES = {code: f"⟨U+{code:04X}⟩" for code in _ACTING}
+_ACTING = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, marks without width or that turn the direction, half characters
+
+
+class _Names(dict[int, str]):
+    """Code point -> what is shown for it, looked up by its Unicode category when it is first met."""
+
+    def __missing__(self, code: int) -> str:
+        acts = (unicodedata.category(chr(code)) in _ACTING and code not in (9, 10)) or code & 0xFFFE == 0xFFFE
+        self[code] = f"⟨U+{code:04X}⟩" if acts else chr(code)
+        return self[code]
+
+
+_NAMES = _Names()
 
 
 def visible(text: str) -> str:
     """Return text in which every character that acts instead of showing is replaced by its name.
 
-    Control characters, terminal escapes, and marks that turn the direction of writing; letters of any script
-    stay as they are.
+    Control characters but tab and newline, terminal escapes, marks that turn the direction of writing or have no
+    width (Unicode category Cf: soft hyphen, joiners, tag characters), no characters; letters of any script stay.
 
     >>> visible("\x1b[31mred \u202eabc")
     '⟨U+001B⟩[31mred ⟨U+202E⟩abc'
