@@ -5,6 +5,7 @@ jsonl(path='mine.jsonl', prompt='question', answer='final', verifier='number')
 
 import hashlib
 import json
+import math
 import re
 from decimal import Decimal
 from pathlib import Path
