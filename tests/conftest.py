@@ -18,6 +18,16 @@ def _seeded():
     torch.manual_seed(0)
 
 
+@pytest.fixture(params=["cpu", pytest.param("accelerator", marks=pytest.mark.device)])
+def device(request):
+    """The CPU, and the accelerator of this machine: a loud skip where there is none."""
+    if request.param == "cpu":
+        return torch.device("cpu")
+    if not torch.accelerator.is_available():
+        pytest.skip("no accelerator here; where there is one, run scripts/gpu_check.py")
+    return torch.device(torch.accelerator.current_accelerator().type, 0)
+
+
 @pytest.fixture(scope="session")
 def gsm8k_rows() -> Path:
     """The file of 400 real GSM8K rows, or a loud skip: it stands beside the repository, or where RLVR_GSM8K says."""

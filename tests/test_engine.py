@@ -26,7 +26,8 @@ def reference(model, prompts, max_tokens, eos):
     rows = []
     for prompt in prompts:  # one by one, so that no padding is involved
         out = model.generate(
-            torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt)), max_new_tokens=max_tokens,
+            torch.tensor([prompt], device=model.device), attention_mask=torch.ones(1, len(prompt), device=model.device),
+            max_new_tokens=max_tokens,
             do_sample=False, eos_token_id=eos, pad_token_id=0,
         )[0, len(prompt) :].tolist()  # fmt: skip
         rows.append(out)

@@ -16,7 +16,7 @@ from rlvr.runs import RunDir, read_metrics
 
 FLAGS = [
     "--config", "rlcr", "tiny", "--sft_steps", "80", "--max_steps", "3", "--eval_size", "5", "--eval_n", "2",
-    "--train_size", "32", "--num_generations", "4", "--learning_rate", "1e-3", "--no_report", "--use_cpu", "true",
+    "--train_size", "32", "--num_generations", "4", "--learning_rate", "1e-3", "--no_report",
 ]  # fmt: skip
 
 
@@ -31,8 +31,21 @@ def launched(module: str) -> list[str]:
     return ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", free_port(), "-m", module]
 
 
+@pytest.fixture(scope="module", params=["cpu", pytest.param("gpus", marks=pytest.mark.device)])
+def where(request):
+    """Flags that say where: two CPU processes, or two GPUs if there are (float32, so that the numbers can agree)."""
+    if request.param == "cpu":
+        return ["--use_cpu", "true"]
+    if torch.accelerator.device_count() < 2:
+        pytest.skip("fewer than two accelerators here; where there are two, run scripts/gpu_check.py")
+    return ["--bf16", "false"]
+
+
+on_cpu = pytest.mark.parametrize("where", ["cpu"], indirect=True)  # tests.fsdp_on_cpu shards there
+
+
 @pytest.fixture(scope="module")
-def train(tmp_path_factory):
+def train(tmp_path_factory, where):
     """Train into a folder of that name and return the run; all share the warm-up that the first one makes."""
     folder = tmp_path_factory.mktemp("two")
     env = os.environ | {"RLVR_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
@@ -40,7 +53,7 @@ def train(tmp_path_factory):
     def train(name: str, start: list[str], rows: int, *flags: str) -> RunDir:
         out = ["--per_device_train_batch_size", str(rows), "--output_dir", str(folder / name)]
         done = subprocess.run(
-            [sys.executable, *start, "train", *FLAGS, *out, *flags],
+            [sys.executable, *start, "train", *FLAGS, *where, *out, *flags],
             env=env,
             capture_output=True,
             text=True,
@@ -97,6 +110,7 @@ def test_record_and_evaluations_are_the_same(runs):
             assert a["sampled_tokens"] == b["sampled_tokens"]
 
 
+@on_cpu
 def test_fsdp2_trains_saves_and_loads_whole(train):
     """Sharded over two CPU processes: half of the weights each, and what is saved is the model that was trained.
 
@@ -114,6 +128,7 @@ def test_fsdp2_trains_saves_and_loads_whole(train):
 
 
 @pytest.mark.slow
+@on_cpu
 def test_fsdp2_gives_the_weights_of_replicated_training(train):
     """The same sampler (TRL's, which gathers sharded weights): sharding may only change the rounding."""
     flags = ("--engine", "trl", "--eval_size", "0")

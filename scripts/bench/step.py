@@ -5,13 +5,13 @@
 
 Arms: `rlvr` (its defaults); `trl` (GRPOTrainer, tuned: no checkpointing, the precision that is native here);
 `trl_default` (GRPOTrainer as it comes: bfloat16 autocast, gradient checkpointing; float32 where bfloat16 is emulated,
-because an emulated step takes hours). All arms get the same weights, prompts, optimizer, learning rate and
+because an emulated step takes hours); `rlvr_vllm` and `trl_vllm` sample by vLLM in the same process (a GPU, and a model
+folder that vLLM can read). All arms get the same weights, prompts, optimizer, learning rate and
 lengths. Each process trains `--steps` steps; the first is warm-up and not counted.
 """
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -20,7 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-ARMS = ("rlvr", "trl", "trl_default")
+ARMS = ("rlvr", "trl", "trl_default", "rlvr_vllm", "trl_vllm")
+VLLM = {"use_vllm": True, "vllm_mode": "colocate", "vllm_gpu_memory_utilization": 0.3}
 
 
 def reward_length(completion_ids: list[list[int]], **_: object) -> list[float]:
@@ -45,18 +46,20 @@ def timed(trainer: Any, method: str) -> list[float]:
 def work(arm: str, args: argparse.Namespace) -> dict[str, Any]:
     """Train a few steps in this process; return the seconds of all but the first, and the peak memory."""
     from datasets import Dataset
+    from peak import peak_gb
     from transformers.trainer_callback import PrinterCallback
     from trl import GRPOConfig, GRPOTrainer
 
     from rlvr.config import TrainConfig
     from rlvr.memory import keep_freed_memory
     from rlvr.models import load_model
-    from rlvr.precision import native_bf16
+    from rlvr.precision import Precision
     from rlvr.problems import load_problems
     from rlvr.prompts import messages
     from rlvr.trainer import RLVRTrainer
 
-    if arm == "rlvr":
+    ours = arm.startswith("rlvr")
+    if ours:
         keep_freed_memory()  # as the command does
     model, tokenizer = load_model(args.model)
     chats = [messages(p, ("think", "answer")) for p in load_problems("arithmetic", "train", 64, 0)]
@@ -65,18 +68,25 @@ def work(arm: str, args: argparse.Namespace) -> dict[str, Any]:
         "max_steps": args.steps, "max_completion_length": args.tokens, "learning_rate": 1e-9,
         "save_strategy": "no", "logging_steps": 1, "seed": 0, "report_to": "none", "disable_tqdm": True,
     }  # fmt: skip
-    precision = {"bf16": native_bf16()}
-    own = {"rlvr": {}, "trl": {**precision, "gradient_checkpointing": False}, "trl_default": precision}[arm]
+    chosen = Precision.choose()
+    precision = chosen.arguments
+    tuned = {**precision, "gradient_checkpointing": False}
+    own: dict[str, Any] = {
+        "rlvr": {},
+        "trl": tuned,
+        "trl_default": precision,
+        "rlvr_vllm": VLLM,
+        "trl_vllm": tuned | VLLM,
+    }[arm]
     with tempfile.TemporaryDirectory() as folder:
         data = Dataset.from_dict({"prompt": chats})
-        cls, kind = (RLVRTrainer, TrainConfig) if arm == "rlvr" else (GRPOTrainer, GRPOConfig)
+        cls, kind = (RLVRTrainer, TrainConfig) if ours else (GRPOTrainer, GRPOConfig)
         config = kind(output_dir=folder, **common, **own)
         trainer = cls(model, args=config, train_dataset=data, processing_class=tokenizer, reward_funcs=reward_length)
         trainer.remove_callback(PrinterCallback)
         parts = {"sampling": timed(trainer, "_generate"), "training pass": timed(trainer, "training_step")}
         trainer.train()
     rows = [row for row in trainer.state.log_history if "step_time" in row][1:]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     sampling, passes = (
         statistics.mean(seconds[1:]) for seconds in parts.values()
     )  # training_step also asks for rollouts
@@ -84,8 +94,10 @@ def work(arm: str, args: argparse.Namespace) -> dict[str, Any]:
         "seconds": statistics.mean(row["step_time"] for row in rows),
         "sampling_seconds": sampling,
         "training_seconds": passes - sampling,
-        "tokens": statistics.mean(row["completions/mean_length"] for row in rows),
-        "peak_gb": peak / 2**20,
+        "tokens": (length := statistics.mean(row["completions/mean_length"] for row in rows)),
+        "sampled_tokens_per_second": length * args.prompts * args.group / max(sampling, 1e-9),
+        "peak_gb": peak_gb(chosen.device),
+        "device": str(chosen.device),
     }
 
 
