@@ -22,9 +22,12 @@ def run(argv: list[str]) -> int:
         default=1,
         help="runs at a time, fewer if memory is short; the cores are shared out (default: 1)",
     )
-    parser.add_argument("--dry_run", action="store_true", help="list the runs and stop")
+    parser.add_argument(
+        "--dry_run", action="store_true", help="check all arms, say how they differ and how long it takes, and stop"
+    )
     own = parser.parse_args(argv)
     from rlvr.ablation.check import check_comparable, resolve_arms
+    from rlvr.ablation.estimate import dry_run
     from rlvr.ablation.folder import finished, prepare, run_folder
     from rlvr.ablation.hold import held
     from rlvr.ablation.memory import jobs_that_fit
@@ -42,8 +45,7 @@ def run(argv: list[str]) -> int:
     folder = own.out or Path("ablations") / path.stem
     check_comparable(ablation)
     if own.dry_run:
-        for one in ablation.runs:
-            print(one.name)
+        print(dry_run(ablation, folder, resolve_arms(ablation.runs)))
         return 0
     with held(folder):
         prepare(ablation, folder)
