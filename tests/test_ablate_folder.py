@@ -100,10 +100,12 @@ def test_arms_that_could_not_be_compared_are_refused(tmp_path, capsys):
 
 def test_a_dry_run_names_what_differs_and_how_long_it_takes(tmp_path, capsys):
     arms = {"plain": {"recipes": ["grpo"]}, "other": {"recipes": ["grpo"], "set": {"learning_rate": 1e-6, "beta": 0.1}}}
-    assert main([*ablate(tmp_path, arms=arms, baseline="plain", seeds=[0, 1], budget={"updates": 30}), "--dry_run"]) == 0
+    assert (
+        main([*ablate(tmp_path, arms=arms, baseline="plain", seeds=[0, 1], budget={"updates": 30}), "--dry_run"]) == 0
+    )
     said = capsys.readouterr().out
     assert re.search(r"^plain: \d+ s a run: 30 steps of \d+\.\d s, evaluations \d+ s \(baseline\)$", said, re.MULTILINE)
-    other = said[said.index("other:") : said.index("plain:")]
+    other = said[said.index("other:") : said.index("\nplain:")]
     assert re.search(r"learning_rate: 1e-06 \(plain: \S+\)", other)
     assert "beta: 0.1 (plain: its default)" in other
     assert "seed:" not in other

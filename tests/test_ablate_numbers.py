@@ -9,6 +9,7 @@ from rlvr.ablation.folder import finished
 from rlvr.ablation.plan import Ablation, Run
 from rlvr.ablation.summary import summarise_ablation
 from rlvr.ablation.text import to_text
+from rlvr.cli import main
 from rlvr.eval_file import save_eval
 from rlvr.report import summarise
 from rlvr.report.training import trained_seconds
@@ -49,7 +50,7 @@ def test_every_number_is_that_of_the_report_of_the_run(tmp_path):
     text = to_text(found)
     assert "no confidence" in text
     assert " 15% " in text  # 6 of 40 samples state none
-    assert "With 1 seeds the intervals are too narrow" in text
+    assert "With 1 seed the intervals are too narrow" in text
 
 
 def test_seconds_are_those_of_all_processes_of_a_run(tmp_path):
@@ -92,3 +93,28 @@ def test_an_untrained_model_folder_is_no_finished_run(tmp_path):
     (tmp_path / "runs" / "a-s0" / "model").rmdir()
     assert not finished(tmp_path / "runs" / "a-s0")
     assert not finished(tmp_path / "runs" / "none")
+
+
+def test_the_report_of_an_ablations_folder(tmp_path, capsys):
+    """`rlvr report AB` was "not a run directory"."""
+    folder = tmp_path / "ab"
+    ablation_of(folder, a=lopsided(1), b=lopsided(2))
+    (folder / "settings").mkdir()
+    for arm in ("a", "b"):
+        (folder / "settings" / f"{arm}-s0.yaml").write_text("seed: 0\n")
+    arms = {"arms": {"a": {}, "b": {}}, "controls": ["untrained"]}
+    (folder / "ablation.yaml").write_text(yaml.safe_dump(arms))
+    assert main(["report", str(folder)]) == 0
+    assert capsys.readouterr().out.strip() == str(folder / "report.md")
+    text = (folder / "report.md").read_text()
+    assert "difference to a" in text
+    assert "With 1 seed the intervals are too narrow" in text
+    for metric in ("pass-1", "brier", "ece"):
+        assert f"plots/forest-{metric}.svg" in text
+        svg = (folder / "plots" / f"forest-{metric}.svg").read_text()
+        assert ">untrained<" in svg
+        assert "use at least 5" in svg
+    assert (folder / "differences.csv").read_text().startswith("arm,metric,difference,low,high,p,p_holm\nb,pass@1,")
+    assert r"\toprule" in (folder / "differences.tex").read_text()
+    assert main(["report", str(folder), str(folder / "runs" / "a-s0")]) == 2
+    assert "report it alone" in capsys.readouterr().err

@@ -5,7 +5,7 @@ ablations/<name>/
   settings/<run>.yaml  every setting of a run
   runs/<run>/          its run directory (docs/run-directory.md)
   logs/<run>.log       what its process said, every start after the other
-  report.md            the comparison
+  report.md  plots/    the comparison; `rlvr report` adds differences.csv and differences.tex
 
 Nothing is removed but the checkpoints of a run that has finished.
 """
@@ -50,6 +50,11 @@ def evaluated(path: Path, when: str) -> list[dict[str, Any]] | None:
 def finished(path: Path) -> bool:
     """Whether a run directory holds a trained model and *all* the evaluations after training that its settings name."""
     return (path / "model").is_dir() and evaluated(path, "after") is not None
+
+
+def is_ablation(folder: Path) -> bool:
+    """Whether a folder is one of `rlvr ablate`: it holds settings of runs, and is no run itself."""
+    return any((folder / "settings").glob("*-s*.yaml")) and not RunDir(folder).config.exists()
 
 
 def prepare(ablation: Ablation, folder: Path) -> None:

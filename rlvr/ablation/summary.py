@@ -22,7 +22,7 @@ COSTS = ("updates", "rollout_tokens", "seconds")
 
 
 def summarise_ablation(ablation: Ablation, folder: Path) -> dict[str, Any]:
-    """Return arms (values over seeds, cost), differences to the baseline, and what is missing.
+    """Return arms (values over seeds, cost), differences to the baseline (also `by_seed`), and what is missing.
 
     Every number is the one that the report of the run gives (docs/metrics.md): pass@1 is a mean over problems, ECE and
     Brier are over the samples that state a confidence. Only finished runs count, and only seeds that both arms have
@@ -39,6 +39,7 @@ def summarise_ablation(ablation: Ablation, folder: Path) -> dict[str, Any]:
     arms = {arm: _arm(found[arm]) for arm in (*ablation.arms, UNTRAINED) if arm in found}
     base = found.get(ablation.baseline, {})
     differences: dict[str, dict[str, Interval]] = {}
+    by_seed: dict[str, dict[str, list[float]]] = {}
     p_values: dict[str, float] = {}
     for arm in arms:
         shared = sorted(set(found[arm]) & set(base))
@@ -51,10 +52,11 @@ def summarise_ablation(ablation: Ablation, folder: Path) -> dict[str, Any]:
         ours_SP, theirs_SP = (np.stack([ratio(r.c_P, r.n_P) for r in side]) for side in (ours, theirs))
         tests = {"pass@1": seed_difference(ours_SP, theirs_SP), **seed_calibration_tests(ours, theirs)}
         differences[arm] = {name: tests[name][0] for name in ("pass@1", "brier", "ece")}
+        by_seed[arm] = {name: [found[arm][s][name] - base[s][name] for s in shared] for name in differences[arm]}
         p_values |= {f"{arm} {name}": tests[name][1] for name in ("pass@1", "brier")}  # ECE: an interval only
     return {
-        "baseline": ablation.baseline, "arms": arms, "differences": differences, "p": p_values,
-        "p_holm": holm(p_values),
+        "baseline": ablation.baseline, "arms": arms, "differences": differences, "by_seed": by_seed,
+        "p": p_values, "p_holm": holm(p_values),
         "missing": [run.name for run in ablation.runs if run.seed not in found.get(run.arm, {})],
     }  # fmt: skip
 

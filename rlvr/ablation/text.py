@@ -1,12 +1,8 @@
-"""The comparison of an ablation as tables and as Markdown, and the file of it."""
+"""The comparison of an ablation as tables and as Markdown."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from rlvr.ablation.plan import Ablation
-from rlvr.ablation.summary import summarise_ablation
-from rlvr.files import replacing
 from rlvr.report.show import interval, number
 from rlvr.report.tables import Table
 from rlvr.report.terminal import text_table
@@ -48,22 +44,22 @@ def to_text(summary: Mapping[str, Any], failures: Sequence[tuple[str, str]] = ()
         f"intervals over both; ECE is no mean over problems and has an interval only. {len(summary['p'])} comparisons "
         "were made: read the last column, which keeps the chance of any false finding among them below the level."
     )
-    if (fewest := min((arm["seeds"] for arm in summary["arms"].values()), default=0)) < FEW_SEEDS:
-        lines.append(f"With {fewest} seeds the intervals are too narrow: use at least {FEW_SEEDS}.")
+    if warning := few_seeds(summary):
+        lines.append(warning)
     if summary["missing"]:
-        lines += ["", "Not finished: " + ", ".join(summary["missing"]) + "."]
+        lines += ["", "Not finished: " + ", ".join(summary["missing"]) + ". What they said is in logs/."]
     for name, tail in failures:
         lines += ["", f"Failed: {name}", "", "```", tail, "```"]
     return "\n".join(lines) + "\n"
 
 
+def few_seeds(summary: Mapping[str, Any]) -> str:
+    """Return the warning that the arms have too few seeds for their intervals, or ""."""
+    fewest = min((arm["seeds"] for arm in summary["arms"].values()), default=FEW_SEEDS)
+    if fewest >= FEW_SEEDS:
+        return ""
+    return f"With {fewest} seed{'s' * (fewest > 1)} the intervals are too narrow: use at least {FEW_SEEDS}."
+
+
 def _fenced(table: Table) -> list[str]:
     return ["```", *(line.rstrip() for line in text_table(table)), "```"]
-
-
-def write_comparison(ablation: Ablation, folder: Path, failures: Sequence[tuple[str, str]] = ()) -> str:
-    """Compare the runs that have finished, write report.md to the folder, and return it."""
-    text = to_text(summarise_ablation(ablation, folder), failures)
-    with replacing(folder / "report.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return text

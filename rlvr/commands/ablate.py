@@ -33,7 +33,8 @@ def run(argv: list[str]) -> int:
     from rlvr.ablation.memory import jobs_that_fit
     from rlvr.ablation.plan import DESCRIPTION, read_ablation
     from rlvr.ablation.pool import run_all
-    from rlvr.ablation.text import write_comparison
+    from rlvr.ablation.summary import summarise_ablation
+    from rlvr.ablation.write import write_comparison
     from rlvr.config import RECIPES, recipe_path
     from rlvr.errors import SpecError
     from rlvr.files import replacing
@@ -54,6 +55,10 @@ def run(argv: list[str]) -> int:
         resolved = resolve_arms(one for one in ablation.runs if not finished(run_folder(one, folder)))
         outcomes = run_all(ablation.runs, folder, jobs_that_fit(ablation.runs, own.jobs, resolved))
         failures = [(o.run.name, o.log_tail) for o in outcomes if o.status == "failed"]
-        print(write_comparison(ablation, folder, failures))
-    print(f"written to {folder / 'report.md'}; pages of single runs: rlvr report {folder}/runs/*", file=sys.stderr)
+        print(write_comparison(summarise_ablation(ablation, folder), folder, failures))
+    print(
+        f"written to {folder / 'report.md'}; with CSV and LaTeX: rlvr report {folder}; pages of single runs: "
+        f"rlvr report {folder}/runs/*",
+        file=sys.stderr,
+    )
     return 1 if failures else 0

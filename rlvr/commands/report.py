@@ -1,4 +1,4 @@
-"""Write one self-contained report.html and report.md over one or more runs."""
+"""Write one self-contained report.html and report.md over one or more runs, or the comparison of an ablation."""
 
 from pathlib import Path
 
@@ -7,15 +7,25 @@ from rlvr.commands.parser import command_parser
 EXAMPLES = """\
 rlvr report runs/demo
 rlvr report runs/* --out comparison/
+rlvr report ablations/rewards
 """
 
 
 def run(argv: list[str]) -> int:
     parser = command_parser(__name__)
-    parser.add_argument("runs", nargs="+", type=Path, help="run directories")
+    parser.add_argument("runs", nargs="+", type=Path, help="run directories, or the folder of one ablation")
     parser.add_argument("--out", type=Path, help="folder of the report (default: the run's own, or ./report)")
     own = parser.parse_args(argv)
+    from rlvr.ablation.folder import is_ablation
+    from rlvr.errors import RunError
     from rlvr.report import write_report
 
+    if ablations := [path for path in own.runs if is_ablation(path)]:
+        if len(own.runs) > 1:
+            raise RunError(f"{ablations[0]} is an ablation: report it alone, e.g. rlvr report {ablations[0]}")
+        from rlvr.results import Ablation
+
+        print(Ablation(own.runs[0]).write(own.out or own.runs[0]))
+        return 0
     print(write_report(own.runs, own.out or (own.runs[0] if len(own.runs) == 1 else Path("report"))))
     return 0

@@ -3,6 +3,7 @@
 from rlvr.plots.accuracy_calibration import plot_accuracy_calibration
 from rlvr.plots.by_task import plot_by_task
 from rlvr.plots.curves import plot_curves
+from rlvr.plots.forest import plot_forest
 from rlvr.plots.pass_at_k import plot_pass_at_k
 from rlvr.plots.reliability import plot_reliability
 from rlvr.plots.risk_coverage import plot_risk_coverage
@@ -16,6 +17,7 @@ __all__ = [
     "plot_accuracy_calibration",
     "plot_by_task",
     "plot_curves",
+    "plot_forest",
     "plot_pass_at_k",
     "plot_reliability",
     "plot_risk_coverage",

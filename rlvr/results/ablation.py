@@ -11,6 +11,7 @@ from rlvr.ablation.plan import Ablation as Arms
 from rlvr.ablation.plan import reopen
 from rlvr.ablation.summary import summarise_ablation
 from rlvr.ablation.text import tables, to_text
+from rlvr.ablation.write import write_comparison
 from rlvr.results.show import html_lines, html_table
 
 
@@ -96,6 +97,16 @@ class Ablation:
             r"\end{tabular}",
         ]
         return _written("\n".join(lines) + "\n", path)
+
+    def write(self, out: str | os.PathLike[str]) -> Path:
+        """Write report.md, a forest plot for each metric, differences.csv and differences.tex to a folder.
+
+        Returns the path of report.md.
+        """
+        write_comparison(self._summary, Path(out))
+        self.to_csv(Path(out) / "differences.csv")
+        self.to_latex(Path(out) / "differences.tex")
+        return Path(out) / "report.md"
 
     def __repr__(self) -> str:
         return to_text(self._summary)
