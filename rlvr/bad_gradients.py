@@ -23,6 +23,14 @@ class SkipBadGradients(TrainerCallback):
         self.limit, self.rollouts = limit, rollouts
         self.skipped = self.in_a_row = 0
 
+    def resume_state(self) -> tuple[int, int]:
+        """Return what a checkpoint keeps."""
+        return self.skipped, self.in_a_row
+
+    def load_resume_state(self, state: tuple[int, int]) -> None:
+        """Take over what `resume_state` returned."""
+        self.skipped, self.in_a_row = state
+
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model=None, **kwargs: Any
     ):

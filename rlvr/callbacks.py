@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from rlvr.alarms import COLLAPSES, alarms
 from rlvr.errors import RunError
 
-_NOT_METRICS = {
+NOT_METRICS = {
     "total_flos",
     "train_runtime",
     "train_samples_per_second",
@@ -31,17 +32,20 @@ def say(message: str) -> None:
 class MetricsFile(TrainerCallback):
     """Appends one JSON object per logged training step to metrics.jsonl, with null for what is not finite.
 
+    `seconds` counts from `spent`, what the run took in the processes before this one. Each line is in the trainer's log
+    history too, from which a lost one comes back (`RunDir.rewind`); the file is synced with every checkpoint.
+
     Raises RunError when the file that it has written to is gone: a run folder that somebody removed would come back in
     parts, without the settings and the steps so far.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, spent: float = 0.0):
         self.path = path
-        self.start = time.time()
+        self.start = time.time() - spent
         self.written = False
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs=None, **kwargs):
-        if not state.is_world_process_zero or not logs or _NOT_METRICS & logs.keys():
+        if not state.is_world_process_zero or not logs or NOT_METRICS & logs.keys():
             return
         row: dict[str, Any] = {"step": state.global_step, "seconds": round(time.time() - self.start, 3)}
         for key, value in logs.items():
@@ -55,6 +59,13 @@ class MetricsFile(TrainerCallback):
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         self.written = True
+        if state.log_history:
+            state.log_history[-1] = row
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
+        if state.is_world_process_zero and self.path.is_file():
+            with self.path.open("rb") as file:
+                os.fsync(file.fileno())
 
 
 class Progress(TrainerCallback):
@@ -96,7 +107,7 @@ class Watch(TrainerCallback):
     """Warns, once per cause, when a run is dying or collapsing, and says why and what to try (rlvr/alarms.py).
 
     It speaks after `window` steps at the earliest; the start that a collapse is measured from is the first half window
-    since this process began. With `stop`, the first alarm of a collapse ends the training.
+    of the run. With `stop`, the first alarm of a collapse ends the training.
     """
 
     def __init__(self, window: int = 8, stop: bool = False, stream=None):
@@ -105,6 +116,21 @@ class Watch(TrainerCallback):
         self.stream = stream or sys.stderr
         self.rows: list[dict[str, Any]] = []
         self.said: set[str] = set()
+        self.stopped = False
+
+    def resume_state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps: the rows that `alarms` looks at, and what was said."""
+        half = self.window // 2
+        rows = self.rows if len(self.rows) < half + self.window else self.rows[:half] + self.rows[-self.window :]
+        return {"rows": rows, "said": sorted(self.said), "stopped": self.stopped}
+
+    def load_resume_state(self, state: dict[str, Any]) -> None:
+        """Take over what `resume_state` returned."""
+        self.rows, self.said, self.stopped = list(state["rows"]), set(state["said"]), state["stopped"]
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if self.stop and self.stopped:  # it had ended before the resume
+            control.should_training_stop = True
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not logs or "reward" not in logs:
@@ -114,7 +140,7 @@ class Watch(TrainerCallback):
         self.said |= new.keys()
         stop = self.stop and any(cause in COLLAPSES for cause in new)
         if stop:  # on every process: they all log the same numbers
-            control.should_training_stop = True
+            control.should_training_stop = self.stopped = True
         if state.is_world_process_zero:
             for message in new.values():
                 print(f"WARNING at step {state.global_step}: {message}", file=self.stream, flush=True)

@@ -1,49 +1,53 @@
-"""Checkpoints that are whole or not there: written under another name, synced, listed, renamed.
+"""Checkpoints that are whole or not there: written under another name, listed, synced, renamed.
 
-The list (`files.json`: name -> bytes) is written last. A folder without it, or whose files have other sizes, is half a
-checkpoint (a torn disk, an interrupted copy): it is skipped with a message, and the one before it is taken.
+The list (`files.json`: name -> bytes, sha256) is written last. A folder without it, or whose files have other sizes or
+other contents, is no checkpoint (a torn disk, an interrupted copy, a flipped bit): it is skipped with a message, and
+the one before it is taken.
 """
 
+import hashlib
 import json
-import os
+import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 from rlvr.callbacks import say
+from rlvr.files import appear
 
 STAGING = ".saving"
 _LIST = "files.json"
+_STATE = "trainer_state.json"
 
 
 def publish(staged: Path, final: Path) -> None:
-    """Sync every file of `staged`, list them, and rename the folder to `final`; an older `final` goes first.
+    """List every file of `staged` with its digest, sync all, and rename the folder to `final`; an older one goes first.
 
     Raises OSError (a full disk, a read-only folder), leaving earlier checkpoints as they were.
     """
     files = sorted(p for p in staged.rglob("*") if p.is_file() and p.name != _LIST)
-    sizes = {str(p.relative_to(staged)): p.stat().st_size for p in files}
-    listing = staged / _LIST
-    listing.write_text(json.dumps(sizes), encoding="utf-8")
-    for path in (*files, listing):
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+    listed = {str(p.relative_to(staged)): {"bytes": p.stat().st_size, "sha256": _digest(p)} for p in files}
+    (staged / _LIST).write_text(json.dumps(listed), encoding="utf-8")
     if final.exists():  # training again from an earlier step has reached this one again
-        final.rename(final.with_name(f"{STAGING}-replaced-{final.name}"))
-    staged.rename(final)
-    _sync_folder(final.parent)
+        _set_aside(final)
+    appear(staged, final)
 
 
 def flaw(checkpoint: Path) -> str | None:
-    """Return what is wrong with a checkpoint folder, or None when it is whole."""
+    """Return what is wrong with a checkpoint folder, or None when it is whole: every file is there, bit for bit."""
     try:
-        sizes = json.loads((checkpoint / _LIST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        listed = dict(json.loads((checkpoint / _LIST).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         return f"it has no readable {_LIST}"
-    for name, size in sizes.items():
+    for name, facts in listed.items():
         path = checkpoint / name
+        size, digest = (facts, None) if isinstance(facts, int) else (facts["bytes"], facts["sha256"])  # an older list
         if not path.is_file():
             return f"{name} is missing"
         if path.stat().st_size != size:
             return f"{name} has {path.stat().st_size} bytes instead of {size}"
+        if digest is not None and _digest(path) != digest:
+            return f"{name} does not hold what was written (its sha256 is another)"
     return None
 
 
@@ -58,7 +62,7 @@ def step_of(checkpoint: Path) -> int:
 
 def newest(folder: Path) -> Path | None:
     """Return the newest whole checkpoint of a folder, or None; says which ones it had to skip, and why."""
-    for checkpoint in sorted(folder.glob("checkpoint-*"), key=step_of, reverse=True):
+    for checkpoint in reversed(_all(folder)):
         wrong = flaw(checkpoint)
         if wrong is None:
             return checkpoint
@@ -66,9 +70,34 @@ def newest(folder: Path) -> Path | None:
     return None
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def set_aside_after(folder: Path, step: int) -> None:
+    """Take the checkpoints after `step` out of the way; they are removed when the next whole one has appeared."""
+    for checkpoint in _all(folder):
+        if step_of(checkpoint) > step:
+            _set_aside(checkpoint)
+
+
+def remove_aside(folder: Path) -> None:
+    """Remove what was set aside, and what a process that was killed while saving left."""
+    for leftover in folder.glob(f"{STAGING}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def logged(checkpoint: Path) -> list[dict[str, Any]]:
+    """Return the lines of metrics.jsonl up to a whole checkpoint, which holds them too."""
+    return json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))["log_history"]
+
+
+def _all(folder: Path) -> list[Path]:
+    return sorted((p for p in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", p.name)), key=step_of)
+
+
+def _set_aside(checkpoint: Path) -> None:
+    target = checkpoint.with_name(f"{STAGING}-replaced-{checkpoint.name}")
+    shutil.rmtree(target, ignore_errors=True)
+    checkpoint.rename(target)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -290,7 +290,15 @@ _DERIVED = {"output_dir", "generation_batch_size", "activation_checkpointing"}  
 
 
 def to_yaml(config: Any) -> str:
-    """Write the settings that differ from the defaults, plus rlvr's own, so that --config can read them back."""
+    """Write the settings that differ from the defaults, plus rlvr's own, so that --config can read them back.
+
+    Settings are sorted; what is inside one (the reward terms) keeps the user's order.
+    """
+    return yaml.safe_dump(dict(sorted(to_settings(config).items())), sort_keys=False, allow_unicode=True)
+
+
+def to_settings(config: Any) -> dict[str, Any]:
+    """Return the settings that `to_yaml` writes."""
     own = {f for base in (TrainConfig, EvalConfig) for f in inspect.get_annotations(base)}
     # Compared with the declared defaults: a default *instance* would reset the state of a distributed launch.
     kept = {}
@@ -306,5 +314,4 @@ def to_yaml(config: Any) -> str:
             kept[f.name] = value.value if hasattr(value, "value") else value
     if kept.get("steps_per_generation") == getattr(config, "gradient_accumulation_steps", None):
         kept.pop("steps_per_generation", None)
-    plain = {k: v for k, v in kept.items() if isinstance(v, str | int | float | bool | list | dict | type(None))}
-    return yaml.safe_dump(plain, sort_keys=True, allow_unicode=True)
+    return {k: v for k, v in kept.items() if isinstance(v, str | int | float | bool | list | dict | type(None))}

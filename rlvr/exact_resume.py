@@ -2,7 +2,10 @@
 
 _get_train_sampler               its own seed, and a position that survives a resume
 _save_checkpoint, _get_output_dir, _load_optimizer_and_scheduler
-                                 buffered rollouts, step, metrics not yet logged, `extra_state` of the class below
+                                 buffered rollouts, step, what is not yet logged, `extra_state` of the class below, and
+                                 `resume_state` of every callback that has one
+_init_training_state             how often to log, save and evaluate is the command's, not the checkpoint's
+_run_epoch                       trains nothing where training is over (transformers: one step too many)
 """
 
 import shutil
@@ -24,6 +27,7 @@ class ExactResume(TrainingPass):
 
     def __init__(self, *args: Any, **kwargs: Any):
         self._staging: str | None = None  # where a checkpoint is being written
+        self._unlogged: tuple[torch.Tensor, int] | None = None  # of the run that goes on: loss, and since which step
         super().__init__(*args, **kwargs)
 
     def extra_state(self) -> dict[str, Any]:
@@ -67,14 +71,14 @@ class ExactResume(TrainingPass):
             "buffer": self._buffered_inputs if self._step % every else None,
             "own": self.extra_state(),
             "metrics": {mode: dict(found) for mode, found in self._metrics.items()},  # since the last logged step
+            "loss": (self._tr_loss.detach().cpu(), self._globalstep_last_logged),
+            "callbacks": {type(c).__name__: c.resume_state() for c in self._callbacks_with_state()},
         }
         torch.save(state, staged / name / _STATE.format(self.accelerator.process_index))
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             checkpoints.publish(staged / name, folder / name)
-            shutil.rmtree(staged, ignore_errors=True)
-            for leftover in folder.glob(f"{checkpoints.STAGING}-*"):
-                shutil.rmtree(leftover, ignore_errors=True)
+            checkpoints.remove_aside(folder)
             best = folder / f"checkpoint-{self.state.best_global_step}"
             self.state.best_model_checkpoint = str(best) if self.state.best_global_step and best.is_dir() else None
             rotate_checkpoints(str(folder), self.args.save_total_limit, self.state.best_model_checkpoint)
@@ -90,3 +94,24 @@ class ExactResume(TrainingPass):
             self.load_extra_state(state["own"])
             for mode, found in state["metrics"].items():
                 self._metrics[mode].update(found)
+            self._unlogged = state.get("loss")  # an older checkpoint has none
+            for callback in self._callbacks_with_state():
+                if (found := state.get("callbacks", {}).get(type(callback).__name__)) is not None:
+                    callback.load_resume_state(found)
+
+    def _callbacks_with_state(self) -> list[Any]:
+        return [callback for callback in self.callback_handler.callbacks if hasattr(callback, "resume_state")]
+
+    def _init_training_state(self, max_steps, *args, **kwargs):
+        found = super()._init_training_state(max_steps, *args, **kwargs)
+        self.state.compute_steps(self.args, max_steps)
+        return found
+
+    def _run_epoch(self, *args, **kwargs):
+        if self._unlogged is not None:  # transformers begins at 0, so the next line's loss would miss the steps before
+            loss, self._globalstep_last_logged = self._unlogged
+            self._tr_loss, self._unlogged = loss.to(self._tr_loss.device), None
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+        if not self.control.should_training_stop:  # a callback may have said so when training began
+            super()._run_epoch(*args, **kwargs)

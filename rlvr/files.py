@@ -1,6 +1,7 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,3 +24,40 @@ def replacing(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             temporary.unlink()
         raise
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 to `path`, whole or not at all; an older file stays until then."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def appear(staged: Path, final: Path) -> None:
+    """Sync every file of the folder `staged` and rename it to `final`, which must not exist: it is whole or not there.
+
+    Raises OSError (a full disk, a read-only folder).
+    """
+    for path in staged.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    staged.rename(final)
+    _sync_folder(final.parent)
+
+
+_TEMPORARY = re.compile(r"\..+\.\d+\.tmp")  # as `replacing` names them
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a process that was killed inside `replacing` left in `folder`; nobody else may be writing there."""
+    for path in folder.glob(".*.tmp"):
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

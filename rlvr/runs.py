@@ -1,23 +1,28 @@
 """A run directory: created once, described completely, never overwritten silently.
 
 runs/<recipe>-<model>-s<seed>-<time>/
-  config.yaml  command.txt  env.json  code.diff   settings (feed back to --config), argv, versions, local changes
+  config.yaml  command.txt  env.json  code.diff   settings (feed back to --config), commands, versions, local changes
   metrics.jsonl                                   one line per optimizer step
   rollouts/step-00001.parquet                     every completion with its terms, reward, advantage, fate
   difficulty.parquet                              problem id -> attempts, successes
   eval/<when>/<set>.json                          counts and (confidence, correct) pairs, no aggregates
   plots/  report.html  report.md  checkpoints/  model/
+
+Every file is written whole or not at all, metrics.jsonl line by line; `config.yaml` comes last of the description, so a
+folder without it holds no run, and `model/` appears when training is over.
 """
 
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import re
 import shlex
+import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +31,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from rlvr.errors import RunError
-from rlvr.files import replacing
+from rlvr.files import sweep, write_whole
 from rlvr.precision import instruction_sets
 
 PACKAGES = ("rlvr", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "numpy")
@@ -62,19 +67,60 @@ class RunDir:
     def model(self) -> Path:
         return self.path / "model"
 
+    @property
+    def staging(self) -> Path:
+        """Where the model is written before it appears as `model`."""
+        return self.path / ".saving"
+
     def evaluation(self, when: str, spec: str) -> Path:
         """Return the file of the evaluation made `when` ("before" or "after") on the set `spec`."""
         return self.path / "eval" / when / f"{slug(spec)}.json"
 
-    def rewind(self, step: int) -> None:
-        """Take back what was written after optimizer step `step`: a resumed run leaves no gap and no double line."""
-        kept = [row for row in read_metrics(self.metrics) if row["step"] <= step]
-        if self.metrics.is_file():
-            with replacing(self.metrics) as temporary:
-                temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+    def rewind(self, step: int, history: Iterable[Mapping[str, Any]] = ()) -> list[str]:
+        """Take back what was written after optimizer step `step`: a resumed run leaves no gap and no double line.
+
+        The model and the evaluations after training go too: they are made again. See `mend_metrics` for the rest.
+        """
+        notes = self.mend_metrics(history, step)
         for path in self.rollouts.glob("step-*.parquet"):
             if int(path.stem.rpartition("-")[2]) > step:
                 path.unlink()
+        if self.model.is_dir():  # renamed first: half a model would pass for one
+            shutil.rmtree(self.staging, ignore_errors=True)
+            self.model.rename(self.staging)
+        for folder in (self.staging, self.path / "eval" / "after"):
+            shutil.rmtree(folder, ignore_errors=True)
+        return notes
+
+    def mend_metrics(self, history: Iterable[Mapping[str, Any]], step: float = math.inf) -> list[str]:
+        """Keep the lines of metrics.jsonl up to `step`, put back those that only `history` has; say what was amiss."""
+        rows, damaged = _readable_rows(self.metrics)
+        kept = [row for row in rows if row["step"] <= step]
+        have = {row["step"] for row in kept}
+        lost = [dict(row) for row in history if row["step"] <= step and row["step"] not in have]
+        notes = [f"{self.metrics}, line {n} is not readable and is left out" for n in damaged]
+        if lost:
+            steps = ", ".join(str(row["step"]) for row in lost)
+            notes.append(f"{self.metrics} had lost step {steps}: taken from the checkpoint")
+        if lost or self.metrics.is_file():
+            kept = sorted([*kept, *lost], key=lambda row: row["step"])
+            write_whole(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
+        return notes
+
+    def seconds(self) -> float:
+        """Return how long the run trained up to the last line of metrics.jsonl, over all its processes."""
+        return max((row.get("seconds") or 0.0 for row in _readable_rows(self.metrics)[0]), default=0.0)
+
+    def add_command(self, argv: Sequence[str]) -> None:
+        """Add the command that goes on with the run to command.txt, one line a command."""
+        path = self.path / "command.txt"
+        before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        write_whole(path, before + shlex.join(argv) + "\n")
+
+    def sweep(self) -> None:
+        """Remove temporary files of a process that was killed; the run must be locked."""
+        for folder in (self.path, self.rollouts, self.path / "eval" / "before", self.path / "eval" / "after"):
+            sweep(folder)
 
 
 def slug(text: str) -> str:
@@ -115,19 +161,31 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def create(path: Path, config_yaml: str, argv: Sequence[str], precision: str | None = None) -> RunDir:
-    """Create and describe a run directory; raises RunError when it already holds something or cannot be written."""
+    """Create and describe a run directory; raises RunError when it already holds something or cannot be written.
+
+    What a start left that got no further (a full disk, a kill) is written again.
+    """
     run = RunDir(path)
+    description = (path / "command.txt", path / "env.json", path / "code.diff")
     try:
-        if path.exists() and any(file.name != LOCK for file in path.iterdir()):
+        if run.config.exists():
             raise RunError(
                 f"{path} already holds a run. Choose another --output_dir, or go on with: rlvr train --resume {path}"
             )
+        if path.exists():
+            run.sweep()
+            left = {path / LOCK, *description, *(f for f in (run.rollouts, run.checkpoints) if not any(f.glob("*")))}
+            if foreign := sorted(file.name for file in path.iterdir() if file not in left):
+                raise RunError(
+                    f"{path} holds {foreign[0]!r}, but no config.yaml: it is neither empty nor a run. Choose another "
+                    "--output_dir."
+                )
         for folder in (path, run.rollouts, run.checkpoints):
             folder.mkdir(parents=True, exist_ok=True)
-        run.config.write_text(config_yaml, encoding="utf-8")
-        (path / "command.txt").write_text(shlex.join(argv) + "\n", encoding="utf-8")
-        (path / "env.json").write_text(json.dumps(environment(precision), indent=2) + "\n", encoding="utf-8")
-        (path / "code.diff").write_text(code_diff(), encoding="utf-8")
+        texts = (shlex.join(argv) + "\n", json.dumps(environment(precision), indent=2) + "\n", code_diff())
+        for file, text in zip(description, texts, strict=True):
+            write_whole(file, text)
+        write_whole(run.config, config_yaml)
     except OSError as error:
         raise _unwritable(path, error) from error
     return run
@@ -142,7 +200,16 @@ def reopen(path: Path) -> RunDir:
     run = RunDir(path)
     if not run.config.is_file():
         raise RunError(f"{path} is not a run directory: it has no config.yaml.")
+    try:
+        text = run.config.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"Cannot read {run.config}: {error}. {_RESTORE}") from error
+    if not text.strip():
+        raise RunError(f"{run.config} is empty, so nobody knows what this run trains. {_RESTORE}")
     return run
+
+
+_RESTORE = "Put the file back, or start again in another --output_dir."
 
 
 def environment(precision: str | None = None) -> dict[str, Any]:
@@ -202,3 +269,18 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
             if number < len(lines):
                 raise RunError(f"{path}, line {number} is not JSON: {error.msg}.") from error
     return rows
+
+
+def _readable_rows(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
+    """Return the lines of a metrics.jsonl that can be read, and the numbers of those before its end that cannot."""
+    rows, damaged = [], []
+    lines = path.read_bytes().splitlines() if path.is_file() else []
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            if not isinstance(row["step"], int):
+                raise ValueError("no step")
+            rows.append(row)
+        except (ValueError, TypeError, KeyError, RecursionError):
+            damaged.append(number)
+    return rows, [number for number in damaged if number < len(lines)]  # a kill tears the last line

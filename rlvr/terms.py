@@ -176,7 +176,7 @@ def reward(terms: Mapping[Term, float], c: Completion) -> tuple[dict[str, float 
     """
     values = {term: term(c) for term in terms}
     counted = [weight * value for (term, weight) in terms.items() if weight and (value := values[term]) is not None]
-    return {term.name: value for term, value in values.items()}, sum(counted) if counted else math.nan
+    return {term.name: value for term, value in values.items()}, math.fsum(counted) if counted else math.nan
 
 
 def as_trl_reward(

@@ -4,13 +4,18 @@
 is not made here: it reads the run directory that this leaves behind.
 """
 
+import gc
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from accelerate import PartialState
 from datasets import Dataset
+from peft import PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.trainer_callback import PrinterCallback
 
 from rlvr import callbacks, runs
@@ -21,12 +26,14 @@ from rlvr.callbacks import say
 from rlvr.errors import ModelError, Stopped
 from rlvr.eval_file import save_eval
 from rlvr.evaluate import describe, evaluate, make_engine
+from rlvr.files import appear
 from rlvr.generate import Sampling
-from rlvr.launch import open_run
+from rlvr.launch import Start, open_run
 from rlvr.machine import check_needs
 from rlvr.models import load_model, lora_config, trainable_parameters
 from rlvr.plan import Plan
 from rlvr.prompts import check_lengths, encode, messages
+from rlvr.resume import missing
 from rlvr.score import Scorer
 from rlvr.select.pass_rate import PassRate
 from rlvr.stop import StopOnSignal
@@ -38,29 +45,31 @@ from rlvr.warmup import warmup, warmup_settings
 def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path | None = None) -> runs.RunDir:
     """Run a plan from the warm-up to the last evaluation and return its run directory.
 
-    `resume` goes on from a run's newest whole checkpoint. SIGTERM and Ctrl-C finish the step, save and raise Stopped.
+    `resume` goes on with a run from where it stopped, and trains nothing where its model is saved whole. SIGTERM and
+    Ctrl-C finish the step, save and raise Stopped.
     """
     say(str(plan.config.precision))
     check_needs(plan.config)  # before the warm-up, which takes minutes
-    with open_run(plan.config, recipes, argv, resume) as (run, checkpoint):
-        _train(plan, run, checkpoint)
-    return run
+    with open_run(plan.config, recipes, argv, resume) as start:
+        _train(plan, start)
+    return start.run
 
 
-def _train(plan: Plan, run: runs.RunDir, checkpoint: Path | None) -> None:
-    config, state = plan.config, PartialState()
+def _train(plan: Plan, start: Start) -> None:
+    config, run, state = plan.config, start.run, PartialState()
 
     # The model: warmed up on worked solutions, so that it knows the tags.
     source = config.model
     if config.sft_steps:
         say(f"warming up {config.model} for {config.sft_steps} steps (cached)")
         source = str(warmup(warmup_settings(config)))
-    model, tokenizer = load_model(
-        source,
+    load = partial(
+        load_model,
         device=config.device,
         trust_remote_code=config.trust_remote_code,
         attn_implementation=config.attn_implementation,
     )
+    model, tokenizer = load(source)
     prompts = [messages(p, config.tags, config.system_prompt) for p in plan.problems]
     check_lengths(
         encode(tokenizer, prompts, config.chat_template_kwargs),
@@ -68,13 +77,14 @@ def _train(plan: Plan, run: runs.RunDir, checkpoint: Path | None) -> None:
         config.max_completion_length or 0,
         getattr(model.config, "max_position_embeddings", None),
     )
-    scorer = Scorer(config.tags, Verifier(config.data, config.verify_timeout))
 
-    def measure(policy, when: str) -> None:
-        """Evaluate on every set, all processes together; nothing here touches the random states of training."""
+    def measure(policy: PreTrainedModel | PeftModel, when: str, sets: Mapping[str, str]) -> None:
+        """Evaluate on some sets, all processes together; nothing here touches the random states of training."""
         engine = make_engine(policy, tokenizer, config.sampling_precision)
-        for spec, problems in plan.eval_problems.items():
-            say(f"evaluating {when} training: {len(problems)} problems of {spec}, {config.eval_n} samples each")
+        for spec, why in sets.items():
+            problems = plan.eval_problems[spec]
+            again = f" again, because {why}" if run.evaluation(when, spec).exists() else ""
+            say(f"evaluating {when} training{again}: {len(problems)} problems of {spec}, {config.eval_n} samples each")
             with closing(Verifier(spec, config.verify_timeout)) as verifier:
                 record = evaluate(
                     engine,
@@ -92,8 +102,28 @@ def _train(plan: Plan, run: runs.RunDir, checkpoint: Path | None) -> None:
                 save_eval(record, run.evaluation(when, spec))
         state.wait_for_everyone()
 
-    if not all(run.evaluation("before", spec).is_file() for spec in plan.eval_problems):
-        measure(model, "before")
+    if sets := missing(run, "before", plan.eval_problems, config):
+        measure(model, "before", sets)
+    if not start.trained:
+        _fit(plan, start, model, tokenizer, prompts)
+    del model
+    gc.collect()  # the optimizer's memory
+    # What is measured is what was saved: sharded weights are whole only there, and a resumed run has no others.
+    if sets := missing(run, "after", plan.eval_problems, config):
+        trained, _ = load(str(run.model))
+        measure(trained, "after", sets)
+
+
+def _fit(
+    plan: Plan,
+    start: Start,
+    model: PreTrainedModel | PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: list[list[dict[str, str]]],
+) -> None:
+    """Train from the start or from its checkpoint to the end, and let the model appear whole in the run directory."""
+    config, run, checkpoint, state = plan.config, start.run, start.checkpoint, PartialState()
+    scorer = Scorer(config.tags, Verifier(config.data, config.verify_timeout))
 
     # The pass-rate record that difficulty filters read: an offline profile, then what training sees.
     record = PassRate()
@@ -123,7 +153,7 @@ def _train(plan: Plan, run: runs.RunDir, checkpoint: Path | None) -> None:
         peft_config=lora_config(config.lora_rank),
         callbacks=[
             SkipBadGradients(config.max_bad_updates, str(run.rollouts)),
-            callbacks.MetricsFile(run.metrics),
+            callbacks.MetricsFile(run.metrics, start.seconds),
             callbacks.Progress(),
             callbacks.Watch(stop=config.stop_on_collapse),
             stop := StopOnSignal(),
@@ -152,14 +182,14 @@ def _train(plan: Plan, run: runs.RunDir, checkpoint: Path | None) -> None:
             trainer.record.to_parquet(run.difficulty)
     if stop.caught:
         raise Stopped(f"saved at step {trainer.state.global_step}. Go on with: rlvr train --resume {run.path}")
-    trainer.save_model(str(run.model))
-    state.wait_for_everyone()  # sharded weights are whole only in what was saved
-    whole = (
-        load_model(str(run.model), device=config.device)[0]
-        if trainer.sharded
-        else trainer.accelerator.unwrap_model(trainer.model)
-    )
-    measure(whole, "after")
+    if state.is_main_process:
+        shutil.rmtree(run.staging, ignore_errors=True)
+    state.wait_for_everyone()
+    trainer.save_model(str(run.staging))
+    state.wait_for_everyone()
+    if state.is_main_process:
+        appear(run.staging, run.model)
+    state.wait_for_everyone()
 
 
 sys.modules[__name__].__class__ = CallableModule  # rlvr.train(...) is rlvr.api.train

@@ -71,6 +71,7 @@ class RLVRTrainer(SamplingPass):
         config = kwargs.get("args") or next((a for a in args if hasattr(a, "num_generations")), None)
         self.term_worker = term_worker(terms or (), getattr(config, "reward_timeout", 10.0))
         if terms and not kwargs.get("reward_funcs"):
+            terms = dict(sorted(terms.items(), key=lambda pair: str(pair[0])))  # float sums depend on the order
             kwargs["reward_funcs"] = [term_function(term, self.term_worker) for term in terms]
             config.reward_weights = list(terms.values())  # type: ignore[union-attr]
         if advantage is not None and config is not None and config.beta and config.loss_type in ROW_MEAN_LOSSES:

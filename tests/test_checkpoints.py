@@ -1,5 +1,6 @@
 """Checkpoints are whole or not there; a resumed run is the run that was never interrupted."""
 
+import hashlib
 import json
 import os
 import signal
@@ -9,17 +10,17 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from rlvr import checkpoints
 from rlvr.runs import RunDir, read_metrics
+from tests.test_kill import assert_same
 
 COMMAND = [
     sys.executable, "-m", "rlvr", "train", "--config", "rlcr", "tiny", "--advantage", "dr_grpo, drop_near_impossible",
     "--sft_steps", "0", "--eval_size", "2", "--eval_n", "2", "--max_completion_length", "8", "--train_size", "16",
     "--max_steps", "8", "--steps_per_generation", "2", "--logging_steps", "2", "--save_strategy", "steps",
     "--save_steps", "1", "--save_total_limit", "2", "--no_report", "--learning_rate", "1e-3",
+    "--rewards", '{"repetition": 0.3, "random_control": 0.37, "format": 0.11}', "--allow_hackable", "true",
 ]  # fmt: skip
 
 
@@ -33,7 +34,8 @@ def stage(folder: Path, files: dict[str, str]) -> Path:
 
 def test_publish_lists_and_renames(tmp_path):
     checkpoints.publish(stage(tmp_path, {"a": "12345"}), tmp_path / "checkpoint-3")
-    assert json.loads((tmp_path / "checkpoint-3" / "files.json").read_text()) == {"a": 5}
+    digest = hashlib.sha256(b"12345").hexdigest()
+    assert json.loads((tmp_path / "checkpoint-3" / "files.json").read_text()) == {"a": {"bytes": 5, "sha256": digest}}
     assert checkpoints.newest(tmp_path) == tmp_path / "checkpoint-3"
     assert not (tmp_path / checkpoints.STAGING).exists()
 
@@ -43,6 +45,7 @@ def test_publish_lists_and_renames(tmp_path):
     [
         (lambda p: (p / "a").write_text("123"), "a has 3 bytes instead of 5"),
         (lambda p: (p / "a").unlink(), "a is missing"),
+        (lambda p: (p / "a").write_text("12344"), "a does not hold what was written"),
         (lambda p: (p / "files.json").unlink(), "no readable files.json"),
         (lambda p: (p / "files.json").write_text("{"), "no readable files.json"),
     ],
@@ -56,6 +59,37 @@ def test_half_a_checkpoint_is_skipped_with_a_message(tmp_path, capsys, damage, m
     assert message in capsys.readouterr().err
 
 
+def test_a_checkpoint_of_an_older_list_is_still_taken(tmp_path):
+    checkpoints.publish(stage(tmp_path, {"a": "12345"}), tmp_path / "checkpoint-3")
+    (tmp_path / "checkpoint-3" / "files.json").write_text('{"a": 5}')
+    assert checkpoints.newest(tmp_path) == tmp_path / "checkpoint-3"
+
+
+def test_later_checkpoints_go_when_the_next_whole_one_has_appeared(tmp_path):
+    """A broken one that stayed would pass for the newest when old ones are thinned out."""
+    for step in (3, 6):
+        checkpoints.publish(stage(tmp_path, {"a": "12345"}), tmp_path / f"checkpoint-{step}")
+    checkpoints.set_aside_after(tmp_path, 3)
+    assert [p.name for p in tmp_path.glob("checkpoint-*")] == ["checkpoint-3"]
+    assert (tmp_path / ".saving-replaced-checkpoint-6" / "a").is_file()  # not lost before there is another
+    checkpoints.remove_aside(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint-3"]
+
+
+def test_lost_lines_of_the_metrics_come_back_from_the_checkpoint(tmp_path):
+    run = RunDir(tmp_path)
+    history = [{"step": step, "loss": 0.5 * step} for step in (1, 2, 3, 4)]
+    rest = [{"step": 1, "loss": 0.5}, {"step": 3, "loss": 1.5}, {"step": 4, "loss": 2.0}]
+    run.metrics.write_text('{"step": 1, "loss": 0.5}\n{"step"\n{"step": 3, "loss": 1.5}\n{"step": 4, "loss": 2.0}\n')
+    notes = run.rewind(3, history)
+    assert read_metrics(run.metrics) == history[:3] != rest[:2]
+    assert "line 2 is not readable" in notes[0] and "had lost step 2: taken from the checkpoint" in notes[1]
+    run.metrics.unlink()
+    assert "lost step 1, 2, 3" in run.rewind(3, history)[0]
+    assert read_metrics(run.metrics) == history[:3]
+    assert run.rewind(3, history) == []  # nothing amiss, nothing said
+
+
 def test_rewind_leaves_no_later_line_and_no_torn_one(tmp_path):
     run = RunDir(tmp_path)
     run.rollouts.mkdir()
@@ -65,14 +99,6 @@ def test_rewind_leaves_no_later_line_and_no_torn_one(tmp_path):
     run.rewind(2)
     assert run.metrics.read_text() == '{"step": 1}\n{"step": 2}\n'
     assert [p.name for p in sorted(run.rollouts.iterdir())] == ["step-00001.parquet", "step-00002.parquet"]
-
-
-def outcome(run: Path) -> tuple[list[dict], dict[str, torch.Tensor], list[str], bytes]:
-    """What a run left: metrics without what depends on the clock, weights, rollout files, the pass-rate record."""
-    timed = ("seconds", "step_time", "sampling/tokens_per_second")
-    rows = [{k: v for k, v in row.items() if k not in timed} for row in read_metrics(run / "metrics.jsonl")]
-    rollouts = sorted(p.name for p in (run / "rollouts").iterdir())
-    return rows, load_file(run / "model" / "model.safetensors"), rollouts, (run / "difficulty.parquet").read_bytes()
 
 
 def wait_for(condition, process, seconds=120) -> None:
@@ -85,14 +111,6 @@ def wait_for(condition, process, seconds=120) -> None:
 
 def steps_done(run: Path) -> int:
     return max((checkpoints.step_of(p) for p in (run / "checkpoints").glob("checkpoint-*")), default=0)
-
-
-def assert_same(left, right):
-    assert left[0] == right[0]
-    assert left[1].keys() == right[1].keys()
-    for name, weight in left[1].items():
-        assert torch.equal(weight, right[1][name]), name
-    assert left[2:] == right[2:]
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.slow)])
@@ -111,7 +129,8 @@ def test_kill_9_and_resume_is_the_uninterrupted_run(tmp_path, kills):
     assert done.returncode == 0, done.stderr[-2000:]
     assert "going on from checkpoint-" in done.stderr
     assert reference.wait() == 0
-    assert_same(outcome(tmp_path / "cut"), outcome(tmp_path / "whole"))
+    assert_same(tmp_path / "cut", tmp_path / "whole")
+    assert any(row["loss"] and row["grad_norm"] for row in read_metrics(tmp_path / "cut" / "metrics.jsonl"))
     assert len(list((tmp_path / "cut" / "checkpoints").glob("checkpoint-*"))) == 2
     assert not list((tmp_path / "cut" / "checkpoints").glob(".*"))
 

@@ -22,8 +22,7 @@ def run(argv: list[str]) -> int:
     parser.add_argument(
         "--resume",
         type=Path,
-        help="go on with this run directory from its newest whole checkpoint; 'auto': with the one in --output_dir, "
-        "or start it",
+        help="go on with this run directory from where it stopped; 'auto': with the one in --output_dir, or start it",
     )
     parser.add_argument("--dry_run", action="store_true", help="print the resolved settings and the chain, and stop")
     parser.add_argument("--no_report", action="store_true", help="do not write the report at the end")
@@ -33,28 +32,38 @@ def run(argv: list[str]) -> int:
     if own.help:
         config_help(TrainConfig, parser)
         return 0
-    resume = own.resume
-    if resume == Path("auto"):
+    resume, auto = own.resume, own.resume == Path("auto")
+    if auto:
         folder = parse_config(TrainConfig, own.config, rest, "rlvr train").output_dir
         if not folder:
             raise RlvrError("--resume auto needs --output_dir: the run directory to go on with, or to start.")
         resume = Path(folder) if (Path(folder) / "config.yaml").is_file() else None
-    recipes = [str(resume / "config.yaml")] if resume else own.config
-    config = parse_config(TrainConfig, recipes, rest, "rlvr train")
     from rlvr.callbacks import say
     from rlvr.plan import plan
+    from rlvr.resume import asked_config, finished
+    from rlvr.runs import RunDir
     from rlvr.train import train
 
+    config = (
+        asked_config(resume, own.config, rest, whole=auto)
+        if resume
+        else parse_config(TrainConfig, own.config, rest, "rlvr train")
+    )
     resolved = plan(config)
     if own.dry_run:
         print(to_yaml(config), end="")
         print(f"# the signal: {resolved.advantage!r}")
         print(f"# {len(resolved.problems)} training problems, e.g. {resolved.problems[0].prompt[-1]['content']!r}")
         return 0
-    run = train(resolved, own.config, ["rlvr", "train", *argv], resume)
+    if resume and finished(RunDir(resume), resolved):
+        run = RunDir(resume)
+        say(f"{resume} is finished, trained and measured: nothing is changed")
+        wanted = not (resume / "report.html").is_file()
+    else:
+        run, wanted = train(resolved, own.config, ["rlvr", "train", *argv], resume), True
     from accelerate import PartialState
 
-    if not own.no_report and PartialState().is_main_process:
+    if wanted and not own.no_report and PartialState().is_main_process:
         from rlvr.report import write_report
 
         page = write_report([run.path], run.path)
