@@ -25,6 +25,8 @@ _STATE = "rlvr_state_rank{}.pt"
 class ExactResume(TrainingPass):
     """TRL alone resumes exactly in 3 of 16 configurations; this class in all (tests/test_trl_contract.py)."""
 
+    _tr_loss: torch.Tensor  # transformers', while it trains: the loss since the last logged step
+
     def __init__(self, *args: Any, **kwargs: Any):
         self._staging: str | None = None  # where a checkpoint is being written
         self._unlogged: tuple[torch.Tensor, int] | None = None  # of the run that goes on: loss, and since which step

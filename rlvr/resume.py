@@ -28,8 +28,8 @@ MAY_CHANGE = {
     "verify_timeout", "reward_timeout", "allow_hackable", "trust_remote_code",  # limits and permissions
     "attn_implementation", "pack_prompts", "skip_silent_rows", "gradient_checkpointing", "torch_compile",  # to rounding
     "gradient_checkpointing_kwargs", "torch_compile_backend", "torch_compile_mode", "torch_empty_cache_steps",
-    "use_cpu", "dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent_workers", "dataloader_prefetch_factor",
-    "ddp_timeout", "ddp_bucket_cap_mb", "vllm_server_base_url", "vllm_server_host", "vllm_server_port",
+    "dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent_workers", "dataloader_prefetch_factor",
+    "use_cpu", "ddp_timeout", "ddp_bucket_cap_mb", "vllm_server_base_url", "vllm_server_host", "vllm_server_port",
     "vllm_server_timeout", "vllm_group_port", "vllm_gpu_memory_utilization",
 }  # fmt: skip
 _OF_THE_MACHINE = ("bf16",)  # the default is what is fast here; the run keeps what it began with

@@ -119,8 +119,8 @@ class RunDir:
 
     def sweep(self) -> None:
         """Remove temporary files of a process that was killed; the run must be locked."""
-        for folder in (self.path, self.rollouts, self.path / "eval" / "before", self.path / "eval" / "after"):
-            sweep(folder)
+        for folder in ("", "rollouts", "eval/before", "eval/after", "plots"):
+            sweep(self.path / folder)
 
 
 def slug(text: str) -> str:

@@ -1,5 +1,7 @@
 """Recipes and flags: merged, typed, checked, written back."""
 
+import json
+
 import pytest
 import yaml
 
@@ -116,3 +118,11 @@ def test_mistakes_of_a_measurement_are_named(flags, message):
     with pytest.raises(SpecError) as caught:
         parse_config(EvalConfig, [], flags)
     assert message in str(caught.value)
+
+
+def test_a_written_config_keeps_the_order_of_the_reward_terms():
+    """The weighted sum of a resumed run went through them in another order."""
+    terms = {"repetition": 0.3, "correct": 0.7, "brier": 0.1}
+    text = to_yaml(parse_config(TrainConfig, ["grpo", "tiny"], ["--rewards", json.dumps(terms)]))
+    assert list(yaml.safe_load(text)["rewards"]) == list(terms)
+    assert list(yaml.safe_load(text)) == sorted(yaml.safe_load(text))

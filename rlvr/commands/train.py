@@ -59,6 +59,8 @@ def run(argv: list[str]) -> int:
         run = RunDir(resume)
         say(f"{resume} is finished, trained and measured: nothing is changed")
         wanted = not (resume / "report.html").is_file()
+        if wanted:  # killed while it was written
+            run.sweep()
     else:
         run, wanted = train(resolved, own.config, ["rlvr", "train", *argv], resume), True
     from accelerate import PartialState
