@@ -8,9 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rlvr.errors import DataError, RlvrError, RunError
+from rlvr.errors import RlvrError, RunError
 from rlvr.eval_file import load_eval
-from rlvr.metrics import Records
 from rlvr.runs import RunDir, read_metrics
 from rlvr.yaml_file import read_yaml
 
@@ -48,7 +47,7 @@ def read_run(path: Path) -> dict[str, Any]:
     evals: dict[str, dict[str, Any]] = {}
     for when in WHEN:
         for file in sorted((path / "eval" / when).glob("*.json")):
-            if record := attempt(f"eval/{when}/{file.name}", _read_eval, file, None):
+            if record := attempt(f"eval/{when}/{file.name}", load_eval, file, None):
                 evals.setdefault(file.stem, {})[when] = record
     rollouts = sorted(run.rollouts.glob("step-*.parquet"))
     readable = [f for f in rollouts if attempt(f"rollouts/{f.name}", pq.read_metadata, f, None)]
@@ -70,15 +69,6 @@ def read_run(path: Path) -> dict[str, Any]:
 
 def _read_text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
-
-
-def _read_eval(path: Path) -> dict[str, Any]:
-    record = load_eval(path)
-    try:
-        Records.of(record)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"its problems are not as docs/run-directory.md says ({error!r}).") from error
-    return record
 
 
 def _read_env(path: Path) -> dict[str, Any]:

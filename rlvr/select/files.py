@@ -158,7 +158,11 @@ def _embed(rows: Sequence[Row], model_spec: str) -> tuple[np.ndarray, np.ndarray
 def _attempts(path: Path | None) -> PassRate:
     if path is None:
         raise SpecError("The score 'pass_rate' reads attempts: --attempts RUN/difficulty.parquet, or an evaluation.")
-    return PassRate.from_eval(load_eval(path)) if path.suffix == ".json" else PassRate.from_parquet(path)
+    return (
+        PassRate.from_eval(load_eval(path, needs=("id", "correct")))
+        if path.suffix == ".json"
+        else PassRate.from_parquet(path)
+    )
 
 
 def _ids(rows: Sequence[Row], record: PassRate, stem: str) -> list[str]:
