@@ -3,8 +3,8 @@
     gsm8k(path='train.jsonl')        rows {"question": ..., "answer": "working #### final"}
     gsm8k                            openai/gsm8k from the hub
 
-A hash of the question decides its split: of a local file 80% are train, 10% validation and 10% test. From the hub,
-`test` is the official test split, and 10% of the official train split are validation, the rest train.
+A hash of the question decides its split: of a local file 80% are train, 10% validation and 10% test; `all` is
+every row. From the hub, `test` is the official test split, and 10% of the official train split are validation, the rest train.
 """
 
 import hashlib
@@ -19,15 +19,23 @@ from rlvr.records import Problem
 
 VERSION = 1
 INLINE = True
-_SPLITS = {"train": range(0, 80), "validation": range(80, 90), "test": range(90, 100)}
+_SPLITS = {"train": range(0, 80), "validation": range(80, 90), "test": range(90, 100), "all": range(100)}
+VERIFIERS = ("strict", "published")
+_ANY_NUMBER = re.compile(r"-?[$0-9.,]{2,}|-?[0-9]+")  # what lm-evaluation-harness calls flexible-extract
 _MARKS = re.compile(r"<<[^<>]*>>")
 _NUMBER = re.compile(r"([+-]?)\$?((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?)[.%]?")
 
 
-def load(split: str, size: int | None, seed: int, path: str = "") -> list[Problem]:
-    """Return up to `size` problems of `split` in file order (`seed` is unused: the data are fixed)."""
-    if split not in _SPLITS:
-        raise DataError(f"No split {split!r}. Known: {', '.join(_SPLITS)}.")
+def load(split: str, size: int | None, seed: int, path: str = "", verifier: str = "strict") -> list[Problem]:
+    """Return up to `size` problems of `split` in file order (`seed` is unused: the data are fixed).
+
+    `verifier`: "strict" wants the number and nothing else; "published" takes the last number of the answer, as the
+    published numbers do (see `verify`). That is for measuring: it pays for a list of guesses and for the whole working.
+    """
+    if split not in _SPLITS or (split == "all" and not path):
+        raise DataError(f"No split {split!r}. Known: train, validation, test; of a local file also all.")
+    if verifier not in VERIFIERS:
+        raise DataError(f"verifier must be one of {', '.join(VERIFIERS)}, found {verifier!r}.")
     if path:
         rows, mine = _local(path), _SPLITS[split]
     elif split == "test":
@@ -55,7 +63,7 @@ def load(split: str, size: int | None, seed: int, path: str = "") -> list[Proble
             Problem(
                 id=f"gsm8k-v{VERSION}/{split}/{digest:08x}-{number}",
                 prompt=[{"role": "user", "content": question}],
-                answer=final.strip(),
+                answer=final.strip() if verifier == "strict" else {"text": final.strip(), "verifier": verifier},
                 task="gsm8k",
                 meta={"working": _MARKS.sub("", working).strip()},
             )
@@ -68,16 +76,38 @@ def solution(problem: Problem) -> str:
     return str(problem.meta["working"])
 
 
-def verify(answer: str, gold: str) -> bool:
+def rows(path: str = "", **others: Any) -> int | None:
+    """Return how many rows a local file has, over all splits; None for the hub, whose splits are official."""
+    return len(_local(path)) if path else None
+
+
+def gold_answer(problem: Problem) -> str:
+    """Return the gold answer's text."""
+    return problem.answer if isinstance(problem.answer, str) else str(problem.answer["text"])
+
+
+def verify(answer: str, gold: str | dict[str, str]) -> bool:
     """Whether `answer` is the gold number, and nothing else; $, %, separators and a trailing full stop are ignored.
 
     The sign stands before the $. Refused: words, units, fractions, exponents, digits of other scripts.
 
+    With verifier='published' the last number in the answer counts, found and compared as lm-evaluation-harness does by
+    "flexible-extract": without commas, $ and a trailing full stop, then as text, so 18.0 is not 18.
+
     >>> verify("$1,200.00", "1200"), verify("12 apples", "12")
     (True, False)
+    >>> verify("It is **12** apples.", {"text": "12", "verifier": "published"})
+    True
     """
+    if isinstance(gold, dict):
+        numbers = _ANY_NUMBER.findall(answer)
+        return bool(numbers) and _plain(numbers[-1]) == _plain(gold["text"])
     found, wanted = _value(answer), _value(gold)
     return found is not None and found == wanted
+
+
+def _plain(number: str) -> str:
+    return number.replace(",", "").replace("$", "").removesuffix(".")
 
 
 def _value(text: str) -> Decimal | None:

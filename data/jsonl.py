@@ -21,6 +21,7 @@ _SPLITS = {
     "train": range(0, 80),
     "validation": range(80, 90),
     "test": range(90, 100),
+    "all": range(100),
 }  # hundredths, by prompt
 VERIFIERS = ("exact", "number", "math")
 _LONGEST = 1000  # characters of a number or formula
@@ -37,7 +38,8 @@ def load(
     id: str = "",
     verifier: str = "exact",
 ) -> list[Problem]:
-    """Return up to `size` problems of `split` in file order; a prompt's hash decides its split, so none is shared.
+    """Return up to `size` problems of `split` in file order; a prompt's hash decides its split, so none is shared;
+    the split "all" has every row, for a file that is only measured (or only trained on).
 
     `prompt` and `answer` name columns; the prompt is a text or a list of chat messages. `id` may name a column,
     else the line number is used. Raises DataError naming the line, the column and what was found. `seed` is unused:
@@ -81,6 +83,12 @@ def load(
                 )
             )
     return problems
+
+
+def rows(path: str = "", **others: Any) -> int:
+    """Return how many rows the file has, over all splits."""
+    with Path(path).expanduser().open("rb") as lines:
+        return sum(1 for line in lines if line.strip())
 
 
 def gold_answer(problem: Problem) -> str:

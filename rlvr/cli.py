@@ -1,5 +1,7 @@
 """The `rlvr` command: finds the command, runs it, and turns errors into one line; no logic of its own."""
 
+import contextlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -12,7 +14,8 @@ from rlvr.quiet import quiet_libraries
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; mistakes that a user can mend are printed without a traceback.
 
-    Exit status: 2 a mistake, 75 stopped by a signal and saved, 130 interrupted, 1 anything else that went wrong.
+    Exit status: 2 a mistake, 75 stopped by a signal and saved, 130 interrupted, 141 nobody reads the output any more,
+    1 anything else that went wrong.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     quiet_libraries()
@@ -45,8 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"rlvr {command}: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        return 0
+    except BrokenPipeError:  # `| head -2` closed it: the work is not done, as for any command that SIGPIPE ends
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):  # Python's own last flush must not fail as well
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(nowhere, stream.fileno())
+        return 128 + 13
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         print(f"rlvr {command}: {error.strerror or error}{where}", file=sys.stderr)

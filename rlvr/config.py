@@ -153,7 +153,7 @@ class EvalConfig:
     """One measurement of one model on one problem set."""
 
     set: str = _setting("arithmetic", "Problem set spec, e.g. 'arithmetic(levels=[0, 1])'.")
-    split: str = _setting("test", "Split: train, validation or test.")
+    split: str = _setting("test", "Split: train, validation, test; all: every row of a file.")
     size: int = _setting(120, "Problems.")
     n: int = _setting(16, "Samples per problem; pass@k is known up to k = n.")
     temperature: float = _setting(1.0, "Sampling temperature; 0 is greedy.")

@@ -10,8 +10,12 @@ keyword parameters that are Python literals (never evaluated):
 import ast
 import hashlib
 import importlib.util
+import math
+import multiprocessing
+import os
 import re
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,6 +23,7 @@ from types import ModuleType
 from typing import Any
 
 from rlvr.errors import RlvrError, SpecError, did_you_mean
+from rlvr.worker import ProcessExpired, Worker, is_worker
 
 _SPEC = re.compile(r"\s*(?P<name>[^\s(),:]+?(?:\.py)?)(?::(?P<attr>\w+))?\s*(?P<args>\(.*\))?\s*", re.DOTALL)
 _WHAT = {"rewards": "reward term", "data": "problem set"}
@@ -126,6 +131,53 @@ def find(kind: str, name: str) -> Path:
 
 @cache
 def _import(path: Path) -> ModuleType:
+    if path.parent not in (folder("rewards").resolve(), folder("data").resolve()):
+        _try_import(path)
+    return _import_here(path)
+
+
+def import_limit() -> float:
+    """Return the seconds that importing a user's file may take: RLVR_IMPORT_SECONDS, by default 60; 0 is no limit."""
+    text = os.environ.get("RLVR_IMPORT_SECONDS", "60")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise SpecError(f"RLVR_IMPORT_SECONDS must be a number of seconds, 0 for no limit, found {text!r}.")
+    return seconds
+
+
+def _try_import(path: Path) -> None:
+    """Import a user's file in a process first: one that hangs there can be killed, one that exits ends only that."""
+    limit = import_limit()
+    if not limit or is_worker() or multiprocessing.current_process().daemon:  # a daemon may start no process
+        return
+    with closing(Worker(limit, _be_quiet)) as worker:
+        [attempt] = worker.call(_import_nothing_else, [(path,)])
+    try:
+        attempt.result()
+    except TimeoutError:
+        raise SpecError(
+            f"{path} takes longer than {limit:g} s to import. Move what is slow or waits into a function, or raise the "
+            "limit: the environment variable RLVR_IMPORT_SECONDS (0 is no limit)."
+        ) from None
+    except ProcessExpired as error:
+        raise SpecError(f"{path} ends Python when it is imported (exit status {error.exitcode}).") from None
+
+
+def _be_quiet() -> None:
+    """Drop what this process prints: the import that counts prints it again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(nowhere, descriptor)
+
+
+def _import_nothing_else(path: Path) -> None:
+    _import_here(path)
+
+
+def _import_here(path: Path) -> ModuleType:
     name = f"rlvr_content_{path.stem}_{hashlib.sha1(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None  # noqa: PT018
@@ -135,8 +187,10 @@ def _import(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except RlvrError:
         raise
-    except Exception as error:
-        del sys.modules[name]
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit(0) too: it would end the run as if all were done
+        sys.modules.pop(name, None)
         raise SpecError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     return module
 

@@ -22,7 +22,7 @@ from rlvr.eval_file import SCHEMA
 from rlvr.generate import Engine, Samples, Sampling, Steered
 from rlvr.models import eos_ids
 from rlvr.precision import describe_device, native_bf16, run_device
-from rlvr.problems import load_problems, problem_set
+from rlvr.problems import load_problems, measured_warnings, problem_set, split_of
 from rlvr.prompts import check_lengths, encode, messages
 from rlvr.rollouts import Completion, Problem
 from rlvr.runs import slug
@@ -156,6 +156,8 @@ def evaluate_policy(
     """Evaluate a loaded model on problems of the set that `config` names; the record calls the model `name`."""
     fast = config.dtype == "bfloat16" or (config.dtype == "auto" and native_bf16(policy.device))
     say(f"sampling in {'bfloat16' if fast else 'float32'} on {describe_device(policy.device)}")
+    for warning in measured_warnings(config.set, config.split, config.size, problems):
+        say(f"WARNING: {warning}")
     engine = make_engine(policy, tokenizer, torch.bfloat16 if fast else torch.float32)
     with closing(Verifier(config.set, config.verify_timeout)) as verifier:
         steered = policy if isinstance(policy, Steered) else None
@@ -183,7 +185,7 @@ def evaluate_policy(
 def describe(spec: str, split: str, model: str) -> dict[str, Any]:
     """Return the part of an evaluation record that says what was measured."""
     version = problem_set(spec).VERSION
-    return {"set": slug(spec), "spec": spec, "set_version": version, "split": split, "model": model}
+    return {"set": slug(spec), "spec": spec, "set_version": version, "split": split_of(spec, split), "model": model}
 
 
 def make_engine(model: PreTrainedModel | Steered, tokenizer: PreTrainedTokenizerBase, dtype: Any = None) -> Engine:

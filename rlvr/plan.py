@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 from rlvr import advantages
+from rlvr.callbacks import say
 from rlvr.config import TrainConfig
 from rlvr.critic import check_critic
 from rlvr.errors import RlvrError, SpecError
 from rlvr.models import resolve
-from rlvr.problems import check, load_problems
+from rlvr.problems import check, load_problems, measured_warnings, overlap_warning
 from rlvr.records import Problem
 from rlvr.term_calls import audit_within
 from rlvr.terms import Term, load_terms
@@ -53,8 +54,12 @@ def plan(config: TrainConfig) -> Plan:
     needed = config.generation_batch_size // config.num_generations
     if len(problems) < needed:
         raise SpecError(f"One batch takes {needed} problems, but {config.data!r} gives {len(problems)}.")
-    evals = {
+    evals: dict[str, list[Problem]] = {
         spec: load_problems(spec, "test", config.eval_size, config.data_size_seed)
         for spec in (config.eval_specs if config.eval_size else [])
     }
+    for spec, measured in evals.items():
+        overlap = overlap_warning(spec, measured, problems)
+        for warning in [*measured_warnings(spec, "test", config.eval_size, measured), *([overlap] if overlap else [])]:
+            say(f"WARNING: {warning}")
     return Plan(config, terms, advantage, problems, evals)

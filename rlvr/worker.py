@@ -23,6 +23,7 @@ from rlvr.errors import RlvrError
 _POLL = 0.05  # seconds between two looks at whether the process still lives; an answer is read at once
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the locks of other threads
 _spawning = threading.Lock()
+_NAME = "rlvr worker"
 
 
 class ProcessExpired(Exception):
@@ -88,7 +89,7 @@ class Worker:
             return
         self.close()
         self._connection, theirs = _SPAWN.Pipe()
-        process: Any = _SPAWN.Process(target=_serve, args=(theirs, self.memory), name="rlvr worker")
+        process: Any = _SPAWN.Process(target=_serve, args=(theirs, self.memory), name=_NAME)
         with _spawning, _script_set_aside():
             process.start()
         theirs.close()
@@ -126,6 +127,11 @@ class Worker:
         if returned:
             return value
         raise value
+
+
+def is_worker() -> bool:
+    """Whether this is the process of a Worker."""
+    return multiprocessing.current_process().name == _NAME
 
 
 def _serve(connection: Connection, memory: int | None) -> None:

@@ -69,3 +69,13 @@ def test_ls_does_not_load_torch():
 def test_version(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("rlvr 0.")
+
+
+def test_a_reader_that_goes_away_is_no_success():
+    """`rlvr ... | head -2` ended with status 0, whatever was left to do."""
+    code = "import sys; from rlvr.cli import main; sys.exit(main(['ls']))"
+    done = subprocess.run(
+        f'{sys.executable} -c "{code}" | true; echo ${{PIPESTATUS[0]}}', shell=True, executable="/bin/bash", capture_output=True,
+        text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("141\n", "")

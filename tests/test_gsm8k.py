@@ -6,6 +6,7 @@ import pytest
 
 from rlvr import content
 from rlvr.errors import DataError
+from rlvr.problems import check, load_problems, measured_warnings
 
 gsm8k = content.load("data", "gsm8k")
 
@@ -55,7 +56,7 @@ def test_white_space_does_not_move_a_question_to_another_split(tmp_path):
 def test_a_solution_has_no_calculator_marks(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps({"question": "?", "answer": "48/2 = <<48/2=24>>24 clips.\n#### 24"}))
-    [problem] = [p for s in ("train", "validation", "test") for p in gsm8k.load(s, None, 0, str(path))]
+    [problem] = gsm8k.load("all", None, 0, str(path))
     assert gsm8k.solution(problem) == "48/2 = 24 clips."
     assert problem.answer == "24"
 
@@ -84,3 +85,33 @@ def test_bad_rows_are_named(tmp_path, content_, message):
 def test_a_prefix_of_the_real_rows_is_a_prefix_of_the_split(gsm8k_rows):
     assert gsm8k.load("train", 40, 0, str(gsm8k_rows))[:10] == gsm8k.load("train", 10, 0, str(gsm8k_rows))
     assert all(gsm8k._value(p.answer) is not None for p in gsm8k.load("train", None, 0, str(gsm8k_rows)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        ("18", True), ("18 dollars", True), ("\\boxed{18}", True), ("#### 18", True), ("$18$", True), ("**18**", True), ("$18.", True),
+        ("The answer is 18.", True), ("9 * 2 = 18", True), ("17", False), ("18 or 17", False), ("none", False), ("18.0", False),
+    ],
+)  # fmt: skip
+def test_what_published_numbers_accept(answer, verdict):
+    """lm-evaluation-harness, gsm8k, flexible-extract: the last number, compared as text."""
+    assert gsm8k.verify(answer, {"text": "18", "verifier": "published"}) is verdict
+
+
+def test_published_is_asked_for_and_strict_stays_the_default(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, question_rows(40))))
+    strict, published = f"gsm8k(path={str(path)!r})", f"gsm8k(path={str(path)!r}, verifier='published')"
+    assert {type(p.answer) for p in load_problems(strict, "all", None, 0)} == {str}
+    assert {p.answer["verifier"] for p in load_problems(published, "all", None, 0)} == {"published"}
+    assert check(published, ("all",), 40, 0) == []
+    with pytest.raises(DataError, match="verifier must be one of strict, published, found 'lenient'"):
+        load_problems(f"gsm8k(path={str(path)!r}, verifier='lenient')", "all", None, 0)
+    few = load_problems(strict, "test", None, 0)
+    assert "The file has 40 rows" in measured_warnings(strict, "test", 120, few)[0]
+
+
+def test_all_is_a_split_of_files_only():
+    with pytest.raises(DataError, match="of a local file also all"):
+        gsm8k.load("all", 1, 0)

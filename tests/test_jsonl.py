@@ -5,7 +5,10 @@ import json
 import pytest
 
 from rlvr import content
+from rlvr.config import TrainConfig, parse_config
 from rlvr.errors import DataError
+from rlvr.plan import plan
+from rlvr.problems import load_problems, measured_warnings, overlap_warning, split_of
 from rlvr.verify import Verifier
 
 jsonl = content.load("data", "jsonl")
@@ -99,3 +102,66 @@ def test_a_formula_without_end_meets_the_time_limit():
         assert verifier.errors == {"timeout": 1}
     finally:
         verifier.close()
+
+
+@pytest.fixture
+def held_out(tmp_path):
+    """A file of 40 rows that its owner means to measure on, whole."""
+    path = tmp_path / "test.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"What is {i} + 1?", "answer": i + 1}) + "\n" for i in range(40)))
+    return str(path)
+
+
+def test_every_row_of_a_file_can_be_measured(held_out):
+    spec, whole = f"jsonl(path={held_out!r})", f"jsonl(path={held_out!r}, split='all')"
+    assert len(load_problems(spec, "all", None, 0)) == 40
+    assert load_problems(whole, "test", None, 0) == load_problems(spec, "all", None, 0)
+    assert len(load_problems(whole, "test", 7, 0)) == 7
+    assert split_of(whole, "test") == "all"
+
+
+@pytest.mark.parametrize("size", [None, 20, 120])
+def test_measuring_a_small_part_of_a_file_is_not_silent(held_out, size):
+    """40 held-out rows, 3 of them measured, and not a word."""
+    spec = f"jsonl(path={held_out!r})"
+    problems = load_problems(spec, "test", size, 0)
+    assert len(problems) < 10
+    [warning] = measured_warnings(spec, "test", size, problems)
+    assert f"{len(problems)} problems" in warning
+    assert "The file has 40 rows" in warning
+    assert f"jsonl(path={held_out!r}, split='all')" in warning
+
+
+def test_what_was_asked_for_needs_no_warning_but_a_whole_file_does(held_out):
+    spec, whole = f"jsonl(path={held_out!r})", f"jsonl(path={held_out!r}, split='all')"
+    assert measured_warnings(spec, "test", 2, load_problems(spec, "test", 2, 0)) == []
+    assert measured_warnings("arithmetic", "test", 120, load_problems("arithmetic", "test", 120, 0)) == []
+    [warning] = measured_warnings(whole, "test", 120, load_problems(whole, "test", 120, 0))
+    assert "every row is measured, so nothing may have been trained on this file" in warning
+
+
+def warned(capsys, *argv):
+    """What a training run says before it begins, up to the settings that it would use."""
+    capsys.readouterr()
+    plan(parse_config(TrainConfig, ("grpo", "tiny"), [*map(str, argv), "--train_size", "16"]))
+    return capsys.readouterr().err
+
+
+def test_training_and_measuring_on_the_same_rows_is_not_silent(held_out, capsys):
+    whole = f"jsonl(path={held_out!r}, split='all', verifier='number')"
+    told = warned(capsys, "--data", whole, "--num_generations", 4, "--per_device_train_batch_size", 16)
+    assert "WARNING: 16 of the " in told
+    assert "that are measured are trained on as well" in told
+    parts = f"jsonl(path={held_out!r}, verifier='number')"
+    told = warned(capsys, "--data", parts, "--num_generations", 4, "--per_device_train_batch_size", 16)
+    assert "trained on as well" not in told
+    assert "The file has 40 rows" in told
+    assert "WARNING" not in warned(
+        capsys, "--data", "arithmetic", "--num_generations", 4, "--per_device_train_batch_size", 16
+    )
+
+
+def test_overlap_is_found_by_the_prompt(held_out):
+    problems = load_problems(f"jsonl(path={held_out!r})", "all", None, 0)
+    assert overlap_warning("x", problems[:5], problems[5:]) is None
+    assert "2 of the 5 problems of x" in overlap_warning("x", problems[:5], problems[3:])

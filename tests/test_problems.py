@@ -64,3 +64,43 @@ def test_check_finds_a_bad_verifier(mine, verify, found):
 def test_check_passes_a_good_set_and_uses_its_own_gold_answer(mine):
     gold = "def gold_answer(problem): return '1+1'\ndef verify(answer, gold): return answer == '1+1'\n"
     assert check(mine(GOOD_LOAD + gold), ("train", "test"), 1, 0) == []
+
+
+def test_sys_exit_in_a_users_set_is_a_mistake(mine):
+    """It ended the run with status 0, as if all were done."""
+    with pytest.raises(SpecError, match=r"mine\.py cannot be imported: SystemExit: 0"):
+        load_problems(mine("import sys\nsys.exit(0)\n" + GOOD_LOAD + GOOD_VERIFY), "train", 1, 0)
+
+
+def test_sys_exit_while_loading_is_a_mistake(mine):
+    with pytest.raises(SpecError, match=r"Cannot load .*: it calls sys\.exit\(0\)"):
+        load_problems(mine("def load(split, size, seed): raise SystemExit(0)\n" + GOOD_VERIFY), "train", 1, 0)
+
+
+@pytest.mark.parametrize(
+    "hang", ["while True: pass", "sum(range(10**13))", "time.sleep(1000)", "import threading; threading.Event().wait()"]
+)
+def test_a_file_that_hangs_when_imported_meets_a_limit(mine, monkeypatch, hang):
+    monkeypatch.setenv("RLVR_IMPORT_SECONDS", "0.5")
+    with pytest.raises(SpecError, match=r"mine\.py takes longer than 0\.5 s to import.*RLVR_IMPORT_SECONDS"):
+        load_problems(mine(hang + "\n" + GOOD_LOAD + GOOD_VERIFY), "train", 1, 0)
+
+
+def test_a_file_that_kills_python_when_imported_is_named(mine):
+    with pytest.raises(SpecError, match=r"mine\.py ends Python when it is imported \(exit status 3\)"):
+        load_problems(mine("import os; os._exit(3)\n" + GOOD_LOAD + GOOD_VERIFY), "train", 1, 0)
+
+
+def test_the_import_limit_is_checked_and_may_be_off(mine, monkeypatch):
+    monkeypatch.setenv("RLVR_IMPORT_SECONDS", "soon")
+    with pytest.raises(
+        SpecError, match="RLVR_IMPORT_SECONDS must be a number of seconds, 0 for no limit, found 'soon'"
+    ):
+        load_problems(mine(GOOD_LOAD + GOOD_VERIFY), "train", 1, 0)
+    monkeypatch.setenv("RLVR_IMPORT_SECONDS", "0")
+    assert len(load_problems(mine(GOOD_LOAD + GOOD_VERIFY), "train", 1, 0)) == 1
+
+
+def test_what_a_file_prints_when_imported_is_printed_once(mine, capfd):
+    load_problems(mine("print('hello')\n" + GOOD_LOAD + GOOD_VERIFY), "train", 1, 0)
+    assert capfd.readouterr().out == "hello\n"
