@@ -54,6 +54,19 @@ class SkipBadGradients(TrainerCallback):
                 "--max_grad_norm, or float32 (--bf16 false); --max_bad_updates sets the limit."
             )
 
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model=None, **kwargs: Any
+    ):
+        """Raise RunError before weights that are not finite are saved: by the next step it would be too late."""
+        if not (control.should_save or control.should_training_stop or state.global_step >= state.max_steps > 0):
+            return
+        if any_process(not all(bool(torch.isfinite(p).all()) for p in model.parameters()), args.device):
+            raise RunError(
+                f"The weights are not finite after step {state.global_step}: training diverged, so they are neither "
+                "saved nor measured. Go on from an earlier checkpoint, if there is one, with a smaller "
+                "--learning_rate, or start again with one."
+            )
+
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs=None, **kwargs: Any):
         if logs is not None and "loss" in logs:
             logs["updates_skipped"] = float(self.skipped)

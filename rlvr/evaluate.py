@@ -3,6 +3,7 @@
 Aggregation belongs to `rlvr/metrics/`, so that a stored evaluation can be read again with other metrics.
 """
 
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -18,6 +19,7 @@ from rlvr.callable_module import CallableModule
 from rlvr.callbacks import say
 from rlvr.config import EvalConfig
 from rlvr.decide.proxy import load_policy
+from rlvr.errors import ModelError
 from rlvr.eval_file import SCHEMA
 from rlvr.generate import Engine, Samples, Sampling, Steered
 from rlvr.models import eos_ids
@@ -129,6 +131,11 @@ def sample_and_judge(
     """Sample `n` completions behind each problem's prompt (token ids) and judge them; both problem by problem."""
     engine.refresh()
     samples = engine.generate(prompts, n, sampling, seed, first_row=first_row)
+    if not all(math.isfinite(logp) for logps in samples.logps for logp in logps):
+        raise ModelError(
+            "The model gives probabilities that are not finite, so nothing was measured: its weights are broken "
+            "(training diverged), or overflow in this precision. Try an earlier checkpoint, or float32."
+        )
     ends = set(engine.eos_ids)
     records = scorer(
         [p for p in problems for _ in range(n)],

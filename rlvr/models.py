@@ -7,6 +7,7 @@ token per byte. Device, precision and kernels are accelerate's and transformers'
 
 import importlib.util
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -54,14 +55,16 @@ def cached(name: str, build: Callable[[Path], None]) -> Path:
     """Return the cache folder `name`, calling `build(empty_folder)` once if it is not there yet.
 
     The folder appears whole or not at all (built beside it, then renamed), and two processes that ask at the
-    same time build it once.
+    same time build it once. What a killed build left beside it is removed at the next use.
     """
     final = cache_dir() / name
     if final.is_dir():
+        _remove_leftovers(final)
         return final
     final.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{final}.lock"):
         if not final.is_dir():
+            _remove_leftovers(final)
             work = Path(tempfile.mkdtemp(prefix=f"{final.name}.", dir=final.parent))
             try:
                 build(work)
@@ -69,6 +72,14 @@ def cached(name: str, build: Callable[[Path], None]) -> Path:
             finally:
                 shutil.rmtree(work, ignore_errors=True)
     return final
+
+
+def _remove_leftovers(final: Path) -> None:
+    """Remove the folders of killed builds; call it where nobody builds: under the lock, or once it is built."""
+    name = re.compile(re.escape(final.name) + r"\.[a-z0-9_]{8}")  # as mkdtemp names them
+    for path in final.parent.iterdir():
+        if name.fullmatch(path.name) and path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _convert_packaged(target: Path) -> None:
@@ -192,6 +203,19 @@ def check_attention(name: str) -> None:
         )
 
 
+def check_adapters_end(folder: Path) -> None:
+    """Raise ModelError where an adapter's base is, perhaps by way of others, that adapter itself."""
+    seen: list[Path] = []
+    while (folder / "adapter_config.json").is_file():
+        if folder.resolve() in seen:
+            raise ModelError(
+                f"The adapter {str(folder)!r} is its own base model (base_model_name_or_path in adapter_config.json). "
+                "Write there the model that it was trained on."
+            )
+        seen.append(folder.resolve())
+        folder = Path(str(LoraConfig.from_pretrained(str(folder)).base_model_name_or_path)).expanduser()
+
+
 def load_model(
     spec: str,
     *,
@@ -235,6 +259,7 @@ def load_model(
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **found)
         if adapter:
+            check_adapters_end(path)
             base_spec = LoraConfig.from_pretrained(source).base_model_name_or_path
             base, _ = load_model(base_spec, dtype=dtype, device=device, attn_implementation=attn_implementation)
             return PeftModel.from_pretrained(base, source, is_trainable=True).eval(), tokenizer

@@ -5,13 +5,17 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 
 import pyarrow.parquet as pq
 import pytest
+import torch
+from peft import get_peft_model
 
 from rlvr.cli import main
-from rlvr.errors import DataError, RlvrError
+from rlvr.errors import DataError, ModelError, RlvrError
 from rlvr.files import replacing
+from rlvr.models import build_tiny, cached, load_model, lora_config
 from rlvr.problems import load_problems
 from rlvr.rollouts import Completion, Problem
 from rlvr.runs import read_metrics
@@ -196,3 +200,55 @@ def test_rewards_too_large_for_their_squares_are_refused(tmp_path, capsys):
     (term,) = load_terms({f"{tmp_path / 'huge.py'}:huge": 1.0})
     with pytest.raises(RlvrError, match=r"returned 1e\+30 .* a finite number, at most 1e\+09 in size"):
         term(Completion(Problem("1", [], "4"), "4"))
+
+
+def test_weights_that_overflow_in_the_last_update_end_the_run(tmp_path, capsys):
+    """No next step would notice: they were saved, measured and reported, with status 0."""
+    folder = tmp_path / "run"
+    flags = ["--rewards", '{"random_control": 1.0}', "--allow_hackable", "true", "--eval_size", "4", "--eval_n", "2"]
+    flags += ["--learning_rate", "1e39", "--max_steps", "1", "--save_strategy", "steps", "--save_steps", "1"]
+    assert main(["train", "--config", "grpo", "tiny", *TINY, *flags, "--output_dir", str(folder)]) == 2
+    err = capsys.readouterr().err
+    assert "The weights are not finite after step 1: training diverged" in err
+    assert not (folder / "model").exists() and not (folder / "eval" / "after").exists()
+    assert not list((folder / "checkpoints").rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_model_with_broken_weights_is_not_measured(value, tmp_path, capsys):
+    model, tokenizer = build_tiny()
+    with torch.no_grad():
+        model.model.norm.weight.fill_(value)
+    model.save_pretrained(tmp_path / "m")
+    tokenizer.save_pretrained(tmp_path / "m")
+    flags = ["--size", "4", "--n", "2", "--max_completion_length", "4", "--out", str(tmp_path / "e.json")]
+    assert main(["evaluate", str(tmp_path / "m"), *flags]) == 2
+    assert "probabilities that are not finite, so nothing was measured" in capsys.readouterr().err
+    assert not (tmp_path / "e.json").exists()
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_an_adapter_that_is_its_own_base(length, tmp_path):
+    tokenizer = build_tiny()[1]
+    names = [str(tmp_path / f"a{i}") for i in range(length)]
+    for i, name in enumerate(names):
+        get_peft_model(build_tiny()[0], lora_config(2)).save_pretrained(name)
+        tokenizer.save_pretrained(name)
+        path = tmp_path / f"a{i}" / "adapter_config.json"
+        settings = json.loads(path.read_text())
+        path.write_text(json.dumps({**settings, "base_model_name_or_path": names[(i + 1) % length]}))
+    with pytest.raises(ModelError, match="is its own base model"):
+        load_model(names[0])
+
+
+def test_what_a_killed_conversion_left_is_removed_at_the_next_use(tmp_path, monkeypatch):
+    monkeypatch.setenv("RLVR_CACHE", str(tmp_path))
+    script = "import os; from rlvr.models import cached; cached('models/m', lambda f: ((f / 'w').touch(), os._exit(9)))"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 9
+    (tmp_path / "models" / "m.mine").mkdir()
+    assert len(list((tmp_path / "models").glob("m.????????/w"))) == 1
+    built = cached("models/m", lambda folder: (folder / "weights").write_text("1"))
+    assert sorted(p.name for p in built.parent.iterdir() if p.is_dir()) == ["m", "m.mine"]
+    (tmp_path / "models" / "m.abcd1234").mkdir()  # of a version that did not clean up
+    cached("models/m", lambda folder: None)
+    assert not (tmp_path / "models" / "m.abcd1234").exists()
