@@ -110,8 +110,8 @@ def measured_warnings(spec: str, split: str, size: int | None, problems: Sequenc
         return [f"{spec}: {len(problems)} problems{asked} are measured: its {split} split has no more."]
     return [
         f"{spec}: {len(problems)} problems{asked} are measured. The file has {rows} rows, and a hash of the prompt "
-        "puts each in one split (80% train, 10% validation, 10% test). To measure all of a file that nothing is trained "
-        f"on, write split='all' into the spec: {_with_split_all(spec)}"
+        "puts each in one split (80% train, 10% validation, 10% test). To measure all of a file that nothing is "
+        f"trained on, write split='all' into the spec: {_with_split_all(spec)}"
     ]
 
 
@@ -149,9 +149,9 @@ def check(spec: str, splits: Sequence[str], size: int, seed: int) -> list[str]:
     """
     from rlvr.verify import Verifier  # it needs problem_set
 
-    module, verifier, failures = problem_set(spec), Verifier(spec), []
+    module, verifier, failures = problem_set(spec), Verifier(spec, patience=0), []
     try:
-        for split in splits:
+        for split in dict.fromkeys(split_of(spec, split) for split in splits):
             for problem in load_problems(spec, split, size, seed):
                 for text, wanted in ((gold_text(module, problem), True), ("", False), ("certainly not this", False)):
                     verifier.errors.clear()
