@@ -1,15 +1,36 @@
 """One parquet file per generation batch: every completion with its terms, reward, advantage and fate."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from torch import Tensor
 
 from rlvr.files import replacing
-from rlvr.rollouts import Completion, Signal
+from rlvr.rollouts import Completion, Problem, Signal
 from rlvr.select.pass_rate import THROWN
+
+
+def problem_name(row: Mapping[str, Any]) -> str:
+    """Return the id of a row of the training set; without one a name made of its prompt, so that records can grow.
+
+    >>> problem_name({"id": 7, "prompt": "2+2?"}), problem_name({"prompt": "2+2?"})
+    ('7', 'prompt-ab8c9f78ab2d')
+    """
+    if row.get("id") is not None:
+        return str(row["id"])
+    return f"prompt-{hashlib.sha256(json.dumps(row['prompt'], default=str).encode()).hexdigest()[:12]}"
+
+
+def unjudged(row: Mapping[str, Any], text: str, ids: Sequence[int]) -> Completion:
+    """Return what is known of a completion that no scorer has looked at: no verdict, no answer, no confidence."""
+    prompt = row["prompt"] if isinstance(row["prompt"], str) else str(row["prompt"][-1]["content"])
+    problem = Problem(problem_name(row), [{"role": "user", "content": prompt}], row.get("answer", ""))
+    return Completion(problem, text, format_ok=True, correct=None, n_tokens=len(ids))  # no tags were asked for
 
 
 def write_rollouts(

@@ -26,7 +26,7 @@ from rlvr.callbacks import say
 from rlvr.critic import check_critic
 from rlvr.errors import SpecError
 from rlvr.rollouts import Completion, Problem, Rollouts, Signal
-from rlvr.rollouts_file import write_rollouts
+from rlvr.rollouts_file import problem_name, unjudged, write_rollouts
 from rlvr.sampling_pass import SamplingPass
 from rlvr.score import Scorer
 from rlvr.select.difficulty_sampler import DifficultySampler
@@ -52,7 +52,7 @@ class RLVRTrainer(SamplingPass):
         scorer: parses and verifies completions.
         terms: reward term -> weight; the reward functions, unless `reward_funcs` are given.
         record: the pass-rate record that filters read; it grows with what training sees.
-        rollouts: folder for one parquet file per generation batch; None writes none.
+        rollouts: folder for one parquet file per generation batch; None writes none. No scorer: `correct` is null.
 
     Without a scorer, `correct` (which sign rules and difficulty filters read) means "total reward above 0".
     """
@@ -104,8 +104,8 @@ class RLVRTrainer(SamplingPass):
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
         records = None
+        texts = [c[0]["content"] if isinstance(c, list) else c for c in completions]
         if self.scorer is not None:
-            texts = [c[0]["content"] if isinstance(c, list) else c for c in completions]
             # Dynamic sampling has parsed and verified them already, to choose among them.
             known = [sample.record for sample in self._presampled]
             records = known or self._judge(inputs, texts, completion_ids_list)
@@ -120,7 +120,10 @@ class RLVRTrainer(SamplingPass):
             "split": gather_object(split),
             "tokens": gather_object([len(ids) for ids in completion_ids_list]),
             "records": None if records is None else gather_object(records),
-            "ids": gather_object([str(row.get("id", "")) for row in inputs]),
+            "unjudged": gather_object([unjudged(*row) for row in zip(inputs, texts, completion_ids_list, strict=True)])
+            if records is None and self.rollouts_dir is not None
+            else None,
+            "ids": gather_object([problem_name(row) for row in inputs]),
             "truncated": gather_object(self._truncated(completion_ids_list)),
         }
         return rewards_NF
@@ -166,7 +169,7 @@ class RLVRTrainer(SamplingPass):
         self._log_signal(mode, rollouts, signal)
         if mode == "train":
             thrown = filled.thrown_records if filled is not None else []
-            if self.rollouts_dir is not None and self._captured["records"] and self.accelerator.is_main_process:
+            if self.rollouts_dir is not None and self.accelerator.is_main_process:
                 self._write_rollouts(self.rollouts_dir, rollouts, signal, thrown)
             self._log_draws(rollouts)
             # After the decision: a filter judges a problem by its past, not by the outcome it is about to filter.
@@ -305,7 +308,7 @@ class RLVRTrainer(SamplingPass):
         write_rollouts(
             folder / f"step-{self.state.global_step + 1:05d}.parquet",
             step=self.state.global_step + 1,
-            records=self._captured["records"],
+            records=self._captured["records"] or self._captured["unjudged"],
             terms=dict(zip(self.reward_func_names, self._captured["rewards"].T.tolist(), strict=True)),
             reward=rollouts.reward_PG,
             signal=signal,
