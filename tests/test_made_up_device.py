@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from accelerate import Accelerator
 from peft import LoraConfig, get_peft_model
 from torch._subclasses.fake_tensor import FakeTensorDeviceMismatchError
 
@@ -29,7 +30,7 @@ from rlvr.tokenised_brier import collate, slot, tokenised_brier, value_logps
 from rlvr.trainer import RLVRTrainer
 from tests.made_up_device import CUDA, made_up_cuda, on_cuda
 from tests.test_packing import batch, packed_logps, plain_logps
-from tests.test_trl_contract import make, one_batch
+from tests.test_trl_contract import make
 
 PROMPTS = [[5, 6, 7], [8], [9, 10, 11, 12]]
 MIXED = (FakeTensorDeviceMismatchError, RuntimeError)
@@ -210,50 +211,52 @@ def value_of(model, critic, packed):
     return critic(model, packed.model_inputs, packed.labels_1L)
 
 
-TINY = {"config": TrainConfig, "model": "tiny", "steps_per_generation": 2}
+def every_third(completion_ids, **_):
+    return [float(i % 3 == 0) for i in range(len(completion_ids))]
 
 
 @pytest.mark.parametrize(
     "settings",
     [
-        {**TINY, "advantage": build("grpo, drop_truncated")},
-        {**TINY, "advantage": build("gae"), "critic": "shared"},
-        {**TINY, "advantage": build("grpo"), "loss_type": "dr_grpo", "pack_prompts": False},
-        {**TINY, "advantage": build("grpo"), "_own_head": False},  # a GPU has TRL's fused head
+        {"advantage": build("signed, keep_negative"), "reward_funcs": every_third},
+        {"advantage": build("ppo"), "critic": "separate"},
+        {"advantage": build("grpo"), "critic": "none", "loss_type": "dr_grpo", "pack_prompts": False},
+        {"advantage": build("grpo"), "steps_per_generation": 2},  # the old log-probabilities are the sampler's
+        {"advantage": build("grpo"), "steps_per_generation": 2, "sampling_dtype": "bfloat16"},  # and here the model's
+        {"advantage": build("grpo"), "_own_head": False},  # a GPU has TRL's fused head
+        {"advantage": None},
     ],
-    ids=["packed", "critic", "plain", "fused-head"],
+    ids=["dropped", "critic", "plain", "old-logps", "bfloat16-sampler", "fused-head", "trl-signal"],
 )
-def test_the_signal_finds_its_way_into_the_batch_and_the_loss(settings, tmp_path):
-    """What TRL gives lies on the device, what the transforms give on the CPU; the loss is the CPU's."""
-    settings = dict(settings)
-    own_head = settings.pop("_own_head", True)
-    trainer = make(RLVRTrainer, tmp_path, **settings)
-    trainer._own_head = own_head
-    out = one_batch(trainer)
-    group, mode = trainer.num_generations, "train"
-    want = trainer._compute_loss(trainer.model, out).detach()
-    signal = trainer.advantage(trainer._rollouts(group, out.get("old_values")))
+def test_a_generation_batch_and_its_loss(settings, tmp_path, monkeypatch):
+    """All of TRL's batch around ours: prompts, sampling, rewards, the signal back in the batch, and the loss."""
+
+    def trainer_and_rows():
+        own = {k: v for k, v in settings.items() if k != "_own_head"}
+        trainer = make(RLVRTrainer, tmp_path, TrainConfig, **own)
+        trainer._own_head = settings.get("_own_head", True)
+        torch.manual_seed(9)
+        trainer.model.train()
+        trainer.current_gradient_accumulation_steps = 1
+        return trainer, next(iter(trainer.get_train_dataloader()))
+
+    trainer, rows = trainer_and_rows()
+    want = trainer._generate_and_score_completions(rows)
+    want_loss = trainer._compute_loss(trainer.model, want).detach()
+    trainer, rows = trainer_and_rows()
+    monkeypatch.setattr(Accelerator, "device", CUDA)
     with made_up_cuda():
-        on_cuda(trainer.model)
-        fresh = on_cuda({k: v for k, v in out.items() if k != "tool_mask"})
-        trainer._captured["rewards"] = on_cuda(trainer._captured["rewards"])
+        for module in (trainer.model, trainer.critic):
+            on_cuda(module)
         trainer.reward_weights = on_cuda(trainer.reward_weights)
-        values = None
-        if trainer.critic is not None:
-            on_cuda(trainer.critic)
-            values = trainer._values(trainer.critic, fresh)
-        again = trainer.advantage(trainer._rollouts(group, values))
-        torch.testing.assert_close(again.adv, signal.adv, atol=1e-5, rtol=1e-5)
-        trainer._rewrite(fresh, again, len(out["advantages"]))
-        if values is not None:
-            trainer._add_targets(fresh, values, again.returns_PGT, mode)
-        assert {v.device for v in fresh.values() if isinstance(v, torch.Tensor)} == {CUDA}
-        loss = trainer._compute_loss(trainer.model, fresh).cpu()
-        trainer._sampled_logps = [[-1.0] * 3] * 8  # the sampler's log-probabilities, where they are exact
-        ids = torch.cat([fresh["prompt_ids"], fresh["completion_ids"]], 1)
-        width = fresh["completion_ids"].shape[1]
-        assert trainer._get_per_token_logps_and_entropies(trainer.model, ids, ids, width)[0].device == CUDA
-    torch.testing.assert_close(loss, want, atol=1e-6, rtol=1e-5)
+        got = trainer._generate_and_score_completions(rows)
+        assert {v.device for v in got.values() if isinstance(v, torch.Tensor)} == {CUDA}
+        loss = trainer._compute_loss(trainer.model, got).cpu()
+        got = {k: v.cpu() for k, v in got.items() if isinstance(v, torch.Tensor)}
+    for name, value in got.items():
+        torch.testing.assert_close(value, want[name], atol=1e-5, rtol=1e-4)
+    assert want_loss
+    torch.testing.assert_close(loss, want_loss, atol=1e-6, rtol=1e-4)
 
 
 # ------------------------------------------------------------------ the signal, and what is measured
