@@ -115,6 +115,13 @@ def test_the_report_of_an_ablations_folder(tmp_path, capsys):
         assert ">untrained<" in svg
         assert "use at least 5" in svg
     assert (folder / "differences.csv").read_text().startswith("arm,metric,difference,low,high,p,p_holm\nb,pass@1,")
+    save_eval(
+        evaluation([{**p, "samples": [sample(True, None)] * 4} for p in lopsided()["problems"]]),
+        folder / "runs" / "b-s0" / "eval" / "after" / "arithmetic.json",
+    )  # b states no confidence any more
+    assert main(["report", str(folder), "--out", str(tmp_path / "silent")]) == 0
+    assert ">b<" in (tmp_path / "silent" / "plots" / "forest-pass-1.svg").read_text()
+    assert ">b<" not in (tmp_path / "silent" / "plots" / "forest-brier.svg").read_text()
     assert r"\toprule" in (folder / "differences.tex").read_text()
     assert main(["report", str(folder), str(folder / "runs" / "a-s0")]) == 2
     assert "report it alone" in capsys.readouterr().err

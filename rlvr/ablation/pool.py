@@ -1,6 +1,7 @@
 """Runs the runs: each once, a few at a time, resumed where they stopped, failures kept apart, signals passed on."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -157,16 +158,16 @@ def last_line(log: Path) -> str:
     """Return the last line of a log, of which at most 4 kB are read; "" while there is none."""
     with log.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
-        lines = file.read().decode("utf-8", errors="replace").split("\n")
+        lines = re.split(r"[\r\n]", file.read().decode("utf-8", errors="replace"))  # \r: of progress bars
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def _stopped(number: int, outcomes: list[Outcome], waiting: list[Run]) -> Stopped:
     counts = {status: sum(o.status == status for o in outcomes) for status in ("stopped", "skipped", "done", "failed")}
     error = Stopped(
-        f"{signal.Signals(number).name}: {counts['stopped']} runs were stopped where they had saved, "
-        f"{counts['done'] + counts['skipped']} are finished, {counts['failed']} failed, {len(waiting)} were not "
-        "started. Give the same command again to go on."
+        f"{signal.Signals(number).name}: stopped where they had saved: {counts['stopped']}, finished: "
+        f"{counts['done'] + counts['skipped']}, failed: {counts['failed']}, not started: {len(waiting)}. "
+        "Give the same command again to go on."
     )
     error.status = 128 + number
     return error

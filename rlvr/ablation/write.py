@@ -1,5 +1,6 @@
 """Writes the comparison of an ablation: the Markdown and a forest plot for each metric, whole or not at all."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,10 @@ def write_comparison(summary: Mapping[str, Any], out: Path, failures: Sequence[t
     text = to_text(summary, failures)
     try:
         for metric, label in LABELS.items():
-            gaps = {visible(arm): found[metric] for arm, found in summary["differences"].items()}
+            found = {visible(arm): gaps[metric] for arm, gaps in summary["differences"].items()}
+            gaps = {arm: gap for arm, gap in found.items() if math.isfinite(gap.value)}
             if gaps:
-                seeds = {visible(arm): found[metric] for arm, found in summary["by_seed"].items()}
+                seeds = {visible(arm): one[metric] for arm, one in summary["by_seed"].items()}
                 axis = f"{label} minus {visible(summary['baseline'])}"
                 name = f"forest-{slug(metric)}.svg"
                 _write(out / "plots" / name, figure_svg(plot_forest(gaps, seeds, axis, few_seeds(summary))))
