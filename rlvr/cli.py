@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from rlvr.commands import COMMANDS, load
-from rlvr.errors import RlvrError, did_you_mean
+from rlvr.errors import RlvrError, did_you_mean, failed_write
 from rlvr.memory import keep_freed_memory
 from rlvr.quiet import quiet_libraries
 
@@ -57,6 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         print(f"rlvr {command}: {error.strerror or error}{where}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        reason = failed_write(error)
+        if reason is None:
+            raise
+        hint = "Free some space; a run goes on with: rlvr train --resume RUN"
+        print(f"rlvr {command}: {reason.removesuffix('.')}. {hint}", file=sys.stderr)
         return 1
 
 

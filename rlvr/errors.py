@@ -32,6 +32,21 @@ class Stopped(RlvrError):
     status = 75  # EX_TEMPFAIL: schedulers may try again
 
 
+def failed_write(error: BaseException) -> str | None:
+    """Return what happened where weights or optimizer states could not be written, None for any other error.
+
+    safetensors and torch write them and raise errors of their own, which are no OSError.
+
+    >>> failed_write(RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0"))
+    'Weights could not be written: [enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0'
+    >>> failed_write(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    """
+    text = str(error).strip().split("\n")[0]
+    by_safetensors = type(error).__name__ == "SafetensorError" and "I/O error" in text
+    by_torch = isinstance(error, RuntimeError) and ("PytorchStreamWriter" in text or "inline_container" in text)
+    return f"Weights could not be written: {text}" if by_safetensors or by_torch else None
+
+
 def did_you_mean(what: str, name: str, known: Iterable[str], hint: str = "") -> str:
     """Return the message for an unknown `name`: what it is, the nearest known names, all of them, a hint.
 

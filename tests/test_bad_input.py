@@ -17,6 +17,7 @@ from rlvr.errors import DataError, ModelError, RlvrError
 from rlvr.files import replacing
 from rlvr.models import build_tiny, cached, load_model, lora_config
 from rlvr.problems import load_problems
+from rlvr.report.read import read_run
 from rlvr.rollouts import Completion, Problem
 from rlvr.runs import read_metrics
 from rlvr.terms import load_terms
@@ -252,3 +253,61 @@ def test_what_a_killed_conversion_left_is_removed_at_the_next_use(tmp_path, monk
     (tmp_path / "models" / "m.abcd1234").mkdir()  # of a version that did not clean up
     cached("models/m", lambda folder: None)
     assert not (tmp_path / "models" / "m.abcd1234").exists()
+
+
+@pytest.mark.parametrize("checkpoints", [False, True])
+def test_a_disk_that_fills_up_while_weights_are_written(checkpoints, small_disk, capsys):
+    """The libraries that write weights and optimizer states have errors of their own: neither is a traceback."""
+    folder = small_disk((7 if checkpoints else 2) * 2**20) / "run"
+    flags = ["--max_steps", "1", *(["--save_strategy", "steps", "--save_steps", "1"] if checkpoints else [])]
+    assert main(["train", "--config", "grpo", "tiny", *TINY, *flags, "--output_dir", str(folder)]) in (1, 2)
+    err = capsys.readouterr().err
+    assert "No space left on device" in err
+    assert "Traceback" not in err
+    assert not (folder / "model").exists()
+
+
+@pytest.mark.parametrize("command", [["vote"], ["utility", "--wrong", "-5"]])
+def test_deciding_on_an_evaluation_without_any_verdict(command, tmp_path, capsys):
+    """The verifier failed on all samples."""
+    sample = {"correct": None, "confidence": 0.5, "answer": "4", "tokens": 3, "logp": -1.0}
+    sample |= {"format_ok": True, "truncated": False}
+    problem = {"id": "p/0", "task": "t", "gold": "4", "n": 4, "c": 0, "samples": [sample] * 4}
+    path = tmp_path / "e.json"
+    path.write_text(json.dumps({"schema": 1, "problems": [problem]}))
+    assert main(["decide", command[0], str(path), *command[1:]]) == 2
+    assert "No sample of this evaluation has a verdict" in capsys.readouterr().err
+    judged = {**problem, "id": "p/1", "c": 4, "samples": [{**sample, "correct": True}] * 4}
+    path.write_text(json.dumps({"schema": 1, "problems": [problem, judged]}))
+    assert main(["decide", command[0], str(path), *command[1:]]) == 0
+
+
+BROKEN_SAMPLES = [
+    ("correct", "true"), ("correct", 2), ("correct", 1.5), ("correct", []), ("confidence", "90%"), ("confidence", 1.5),
+    ("confidence", -0.1), ("confidence", float("inf")), ("confidence", True), ("confidence", {}), ("answer", 4),
+    ("answer", ["4"]), ("tokens", None), ("tokens", "3"), ("tokens", -1), ("logp", "x"), ("format_ok", None), ("truncated", 3),
+]  # fmt: skip
+BROKEN_PROBLEMS = [
+    ("id", None), ("id", ["a"]), ("task", 5), ("samples", None), ("samples", {}), ("samples", [3]), ("samples", [None]),
+    ("c", 7), ("n", "four"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", [["report"], ["decide", "utility"], ["decide", "vote"]], ids=" ".join)
+def test_no_reader_takes_a_malformed_evaluation_or_ends_in_a_traceback(command, tmp_path, capsys):
+    sample = {"correct": True, "confidence": 0.5, "answer": "4", "tokens": 3, "logp": -1.0}
+    sample |= {"format_ok": True, "truncated": False}
+    problem = {"id": "p/0", "task": "t", "gold": "4", "n": 2, "c": 2}
+    bodies = [[{**problem, "samples": [sample, {**sample, key: value}]}] for key, value in BROKEN_SAMPLES]
+    bodies += [[{**problem, "samples": [sample, {k: v for k, v in sample.items() if k != key}]}] for key in sample]
+    bodies += [[{**problem, "samples": [sample] * 2, key: value}] for key, value in BROKEN_PROBLEMS]
+    bodies += [[{**problem, "samples": [sample] * 2}] * 2, {}, "x", None, [3], [None]]
+    path = tmp_path / "run" / "eval" / "after" / "e.json"
+    path.parent.mkdir(parents=True)
+    for body in bodies:
+        path.write_text(json.dumps({"schema": 1, "problems": body}))
+        if command == ["report"]:
+            assert read_run(tmp_path / "run")["evals"] == {}, body
+        else:
+            assert main([*command, str(path)]) == 2, body
+            assert capsys.readouterr().err.startswith("rlvr decide: ")

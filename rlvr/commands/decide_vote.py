@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from rlvr.commands.parser import command_parser
+from rlvr.errors import DataError
 
 EXAMPLES = """\
 rlvr decide vote runs/demo/eval/after/arithmetic.json
@@ -25,6 +26,8 @@ def run(argv: list[str]) -> int:
     from rlvr.report.terminal import text_table
 
     curve = vote_curve(load_eval(own.eval), own.ns, own.confidence)
+    if not curve:
+        raise DataError("No sample of this evaluation has a verdict, so no vote can be judged. Measure again.")
     ns = list(curve["majority"])
     gains = {rule for rule in curve if " - " in rule}
     rows = [(rule, *(interval(found[n], signed=rule in gains) for n in ns)) for rule, found in curve.items()]

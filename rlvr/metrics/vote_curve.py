@@ -37,7 +37,7 @@ def vote_curve(
     ones, the same for every rule. A problem with fewer than n counts for no such n.
 
     Args:
-        ns: None takes the powers of two that nine in ten problems reach.
+        ns: None takes 1 and the powers of two that nine in ten problems reach; none where no sample has a verdict.
 
     Raises:
         DataError: unknown confidence, or an n that no problem reaches.
@@ -54,6 +54,7 @@ def vote_curve(
     sizes = [right.size for right, *_ in problems]
     if ns is None:
         most = int(np.quantile(sizes, 0.1, method="lower")) if sizes else 0
+        most = max(most, int(any(sizes)))  # one vote can be judged wherever there is one verdict
         ns = [2**i for i in range(most.bit_length())]
     curve: dict[str, dict[int, Interval]] = {}
     for n in ns:
