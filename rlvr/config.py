@@ -118,7 +118,7 @@ class TrainConfig(GRPOConfig):
         # TRL's default is bfloat16 everywhere: a hundredfold loss on some CPUs, refused on the others without use_cpu
         for name, value in Precision.choose(self.use_cpu, self.bf16, self.fp16).arguments.items():
             setattr(self, name, value)
-        self.chat_template_kwargs = _mapping("chat_template_kwargs", self.chat_template_kwargs)
+        self.chat_template_kwargs = _mapping("chat_template_kwargs", self.chat_template_kwargs)  # type: ignore[has-type]
         super().__post_init__()
         take_one_gpu(self)
         self.output_dir = folder or ""  # the run directory; empty means runs/<name>

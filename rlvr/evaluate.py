@@ -180,7 +180,7 @@ def evaluate_policy(
                 sampling=Sampling(config.max_completion_length, config.temperature, config.top_p, config.top_k),
                 seed=config.seed,
                 system_prompt=config.system_prompt,
-                template=config.chat_template_kwargs,
+                template=config.chat_template_kwargs,  # type: ignore[arg-type]  # a mapping since it was checked
             )
             record |= describe(config.set, config.split, name)
             if steered:

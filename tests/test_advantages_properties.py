@@ -152,3 +152,44 @@ def test_a_lone_success_stands_at_root_g_minus_1(group_size):
     rollouts = Rollouts.of([[1.0] + (group_size - 1) * [0.0]])
     lone = build("grpo(eps=1e-9, ddof=0)")(rollouts).adv[0, 0].item()
     assert lone == pytest.approx((group_size - 1) ** 0.5, rel=1e-5)
+
+
+def written_out(name, rewards_PG, keep_PG, eps=1e-4):
+    """The papers' formulas as plain loops over Python floats: no tensor, no helper of ours."""
+
+    def mean(values):
+        return sum(values) / len(values)
+
+    def std(values):
+        return (sum((v - mean(values)) ** 2 for v in values) / (len(values) - 1)) ** 0.5
+
+    everyone = [r for row, keep in zip(rewards_PG, keep_PG, strict=True) for r, k in zip(row, keep, strict=True) if k]
+    out = []
+    for row, keep in zip(rewards_PG, keep_PG, strict=True):
+        kept = [r for r, k in zip(row, keep, strict=True) if k]
+        credit = []
+        for reward, k in zip(row, keep, strict=True):
+            if not k or len(kept) < 2 or max(kept) == min(kept):
+                credit.append(0.0)
+            elif name == "grpo":
+                credit.append((reward - mean(kept)) / (std(kept) + eps))
+            elif name == "dr_grpo":
+                credit.append(reward - mean(kept))
+            elif name == "rloo":
+                credit.append(reward - (sum(kept) - reward) / (len(kept) - 1))
+            elif name == "maxrl":
+                credit.append((reward - mean(kept)) / mean(kept))
+            else:
+                credit.append((reward - mean(kept)) / (std(everyone) + eps))
+        out.append(credit)
+    return out
+
+
+@pytest.mark.parametrize("name", ["grpo", "dr_grpo", "rloo", "maxrl", "lite_ppo"])
+@few
+@given(rollouts=batches())
+def test_group_relative_credit_is_the_papers_formula_written_out(name, rollouts):
+    signal = build(f"drop_truncated, {name}")(rollouts)
+    rewards = rollouts.reward_PG.nan_to_num(0.0).tolist()
+    expected = torch.tensor(written_out(name, rewards, signal.keep_PG.tolist()))
+    torch.testing.assert_close(signal.adv, expected, rtol=1e-4, atol=1e-5)

@@ -40,6 +40,16 @@ def test_both_ratios_follow_their_definition(tiny):
     )
 
 
+def test_the_ratio_of_mean_losses_is_the_other_codes_form(tiny):
+    """Cherry_LLM divides losses, Reflection_Tuning perplexities: two numbers, both from the same two forwards."""
+    model, tokenizer = tiny
+    found = score_pairs(model, tokenizer, [(CHAT, "2+2=4")])[0]
+    given = nll(model, tokenizer, CHAT, "2+2=4")
+    alone = nll(model, tokenizer, [CHAT[0], {"role": "user", "content": ""}], "2+2=4")
+    assert found.ifd_loss == pytest.approx(given / alone, rel=1e-4)
+    assert found.ifd == pytest.approx(math.exp(given - alone), rel=1e-4) != pytest.approx(found.ifd_loss, rel=1e-4)
+
+
 def test_bare_scores_the_text_behind_one_token(tiny):
     model, tokenizer = tiny
     found = score_pairs(model, tokenizer, [(CHAT, "4")], direct="bare")[0]

@@ -20,12 +20,16 @@ class PairScore:
     """Both difficulties of one (prompt, reply) pair, ratios of perplexities above 0; at 1 the partner says nothing.
 
     Attributes:
-        ifd: ppl(reply | prompt) / ppl(reply). High: hard for this student even with the prompt, so worth learning.
+        ifd: ppl(reply | prompt) / ppl(reply), the `ifd_ppl` of Reflection_Tuning's code. High: hard for this student
+            even with the prompt, so worth learning.
         rifd: ppl(prompt | reply) / ppl(prompt). Low: the reply tells the prompt, so the two belong together.
+        ifd_loss: nll(reply | prompt) / nll(reply), the ratio of mean losses by which Cherry_LLM's code ranks; None
+            where the reply alone has no loss. It orders pairs much as `ifd` does, but is another number.
     """
 
     ifd: float
     rifd: float
+    ifd_loss: float | None = None
 
 
 def score_pairs(
@@ -48,7 +52,8 @@ def score_pairs(
             model is surprised by text without a turn, which makes every ratio too small).
         max_length: tokens that fit; None takes the model's own context.
 
-    Source: Cherry_LLM 2308.12032; Selective Reflection-Tuning 2402.10110.
+    Source: IFD 2308.12032, in the form of Selective Reflection-Tuning 2402.10110. `ifd_loss` is Cherry_LLM's form, but
+    for its bare text behind "### Response:" where ours has `direct`.
     """
     if not pairs:
         return []
@@ -78,7 +83,7 @@ def score_pairs(
 
     def score(i: int) -> PairScore:
         y_x, y, x_y, x = (nll[tuple(c[i]), tuple(a[i])] for c, a in parts)
-        return PairScore(float(np.exp(y_x - y)), float(np.exp(x_y - x)))
+        return PairScore(float(np.exp(y_x - y)), float(np.exp(x_y - x)), y_x / y if y else None)
 
     return [score(i) if fits[i] else None for i in range(len(pairs))]
 

@@ -157,7 +157,9 @@ class StudentSelector(BaseEstimator):
                 "id": row["id"],
                 "kept": decision.kept,
                 "reason": decision.reason,
-                "scores": {n: {k: round(v, 4) for k, v in asdict(s).items()} for n, s in scores.items() if s},
+                "scores": {
+                    n: {k: round(v, 4) for k, v in asdict(s).items() if v is not None} for n, s in scores.items() if s
+                },
                 "too_long": [name for name, s in scores.items() if s is None],
             }
             for row, scores, decision in zip(rows, self.scores_, self.decisions_, strict=True)
