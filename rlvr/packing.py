@@ -57,6 +57,11 @@ def pack(prompt_ids: Tensor, prompt_mask: Tensor, completion_ids: Tensor, comple
     >>> packed.position_ids_1L
     tensor([[0, 1, 2, 3, 1, 2]])
     """
+    device = prompt_ids.device
+    # Read once: on a GPU every read waits for all that was asked of it before.
+    prompt_ids, prompt_mask, completion_ids, completion_mask = (
+        values.cpu() for values in (prompt_ids, prompt_mask, completion_ids, completion_mask)
+    )
     lengths = completion_mask.sum(1).tolist()
     groups: dict[tuple[int, ...], list[int]] = {}
     for row, (prompt_row, mask) in enumerate(zip(prompt_ids, prompt_mask, strict=True)):
@@ -88,7 +93,7 @@ def pack(prompt_ids: Tensor, prompt_mask: Tensor, completion_ids: Tensor, comple
             column += [-1, *range(n)]
 
     def flat(values: list[int]) -> Tensor:
-        return torch.tensor([values], device=prompt_ids.device)
+        return torch.tensor([values], device=device)
 
-    layout = Layout.of(prompt_spans, own_spans, group_of_own, prompt_ids.device)
+    layout = Layout.of(prompt_spans, own_spans, group_of_own, device)
     return Packed(flat(ids), flat(positions), flat(owner), flat(column), layout)

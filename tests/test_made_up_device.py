@@ -28,7 +28,7 @@ from rlvr.shared_attention import _Move, share_prompts
 from rlvr.signal_metrics import signal_metrics
 from rlvr.tokenised_brier import collate, slot, tokenised_brier, value_logps
 from rlvr.trainer import RLVRTrainer
-from tests.made_up_device import CUDA, made_up_cuda, on_cuda
+from tests.made_up_device import CUDA, OnCuda, made_up_cuda, on_cuda
 from tests.test_packing import batch, packed_logps, plain_logps
 from tests.test_trl_contract import make
 
@@ -144,6 +144,17 @@ def test_packed_rows_with_shared_attention():
     with made_up_cuda():
         got = packed_logps(on_cuda(model), *on_cuda(rows)).cpu()
     torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
+
+
+def test_packing_reads_the_device_once_for_each_tensor(monkeypatch):
+    """Row by row it waited for a GPU three times for each completion."""
+    copies = []
+    real = torch.Tensor.cpu
+    monkeypatch.setattr(OnCuda, "tolist", None)
+    monkeypatch.setattr(OnCuda, "cpu", lambda self: copies.append(1) or real(self), raising=False)
+    with made_up_cuda():
+        assert pack(*on_cuda(batch(1, rows=6, prompts=2))).input_ids_1L.device == CUDA
+    assert len(copies) == 4
 
 
 @pytest.mark.parametrize("function", ["tensor", "ones"])
