@@ -46,6 +46,11 @@ def _states(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
             f"only {form:.0%} of completions have the requested tags, so nearly all rewards are 0. "
             "Try a warm-up (--sft_steps 40), or fewer --tags."
         )
+    elif wrong > 0.9 and (failures := _mean(rows, "verifier/errors")) > 0:
+        found["verifier"] = (
+            f"{wrong:.0%} of groups have no right answer, and on {failures:.0f} completions per step the verifier gave "
+            "no verdict. Easier problems will not help: the first WARNING of this run says why; rlvr check tries the set."
+        )
     elif wrong > 0.9:
         found["all_wrong"] = (
             f"{wrong:.0%} of groups are all-wrong: group-relative advantages are 0 and nothing is learned. Try "

@@ -1,4 +1,4 @@
-"""Tries answers that solve nothing against a problem set's verifier: what earns a reward, a policy will learn to write."""
+"""Tries answers that solve nothing on a problem set's verifier: what is paid, a policy will learn to write."""
 
 import re
 from collections.abc import Sequence

@@ -111,3 +111,12 @@ def test_a_state_is_no_collapse_and_stops_nothing():
         watch.on_log(None, state, control, logs=STEADY | {"groups/all_right": 0.95})
     assert "95% of groups are all-right" in out.getvalue()
     assert not control.should_training_stop
+
+
+def test_a_verifier_that_fails_is_not_blamed_on_the_problems():
+    """With the judge down, the advice was to try easier problems."""
+    down = [STEADY | {"accuracy": 0.0, "groups/all_wrong": 1.0, "groups/mixed": 0.0, "verifier/errors": 32.0}] * 8
+    found = alarms(down)
+    assert "on 32 completions per step the verifier gave no verdict" in found["verifier"]
+    assert "all_wrong" not in found
+    assert "all_wrong" in alarms([{**row, "verifier/errors": 0.0} for row in down])

@@ -299,3 +299,17 @@ def test_the_weighted_sum_does_not_depend_on_the_order_of_the_terms(tmp_path):
     found = [make(partial(RLVRTrainer, terms=terms), tmp_path, TrainConfig, reward_funcs=None) for terms in orders]
     assert len({tuple(trainer.reward_func_names) for trainer in found}) == 1
     assert len({tuple(trainer.reward_weights.tolist()) for trainer in found}) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("import sys; sys.exit(0)", "cannot be imported: SystemExit: 0"),
+        ("while True: pass", "takes longer than 0.5 s to import"),
+    ],
+)
+def test_a_reward_file_that_exits_or_hangs_when_imported_is_named(tmp_path, monkeypatch, line, message):
+    monkeypatch.setenv("RLVR_IMPORT_SECONDS", "0.5")
+    (tmp_path / "mine.py").write_text(line + "\ndef mine(c): return 1.0\n")
+    with pytest.raises(SpecError, match=rf"mine\.py {message}"):
+        load_terms({str(tmp_path / "mine.py"): 1.0})
