@@ -6,7 +6,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 test test-full: export OMP_NUM_THREADS := 1  # two test processes on two cores
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo test test-other test-full check fix bench findings machine report wheel clean
+.PHONY: help setup lock demo test test-other test-full check fix bench findings machine gpu-check report wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -50,6 +50,9 @@ findings: setup  ## redraw the findings from their committed results (RERUN=1 ru
 
 machine: setup  ## what this machine is, and whether make demo and make test pass on it (docs/machines.md)
 	$(BIN)/python scripts/machine_check.py $(ARGS)
+
+gpu-check: setup  ## what needs a GPU, in at most ten minutes (docs/machines.md)
+	$(BIN)/python scripts/gpu_check.py $(ARGS)
 
 report: setup  ## write the report over every run in runs/
 	$(BIN)/rlvr report runs/* --out report
