@@ -56,3 +56,15 @@ def test_one_bad_entry_among_good_ones_is_seen(tmp_path):
     model.weight.grad[1, 2] = math.nan
     callback.on_pre_optimizer_step(arguments(tmp_path), TrainerState(), None, model=model)
     assert callback.skipped == 1
+
+
+def test_the_count_goes_on_after_a_resume(tmp_path):
+    args, first, second = arguments(tmp_path), SkipBadGradients(3), SkipBadGradients(3)
+    model = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(2):
+        step(model, optimizer, first, args, math.nan)
+    second.load_resume_state(first.resume_state())
+    with pytest.raises(RunError, match="3 times in a row"):
+        step(model, optimizer, second, args, math.nan)
+    assert second.skipped == 3

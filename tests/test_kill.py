@@ -13,6 +13,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from rlvr import checkpoints
 from rlvr.runs import read_metrics
 from tests.conftest import REPO
 
@@ -249,6 +250,22 @@ def test_broken_files_of_a_run_are_made_again(whole, forks, tmp_path):
     assert "metrics.jsonl had lost step 2: taken from the checkpoint" in log
     assert "evaluating before training again, because" in log
     assert_same(run, whole_run)
+
+
+def test_every_bit_of_a_checkpoint_is_looked_at(whole, tmp_path, capsys):
+    """A flipped bit in any file of the last one: that file is named, and the one before is taken."""
+    folder = whole[0] / "checkpoints"
+    names = [p.name for p in (folder / "checkpoint-6").iterdir() if p.name != "files.json"]
+    assert {"model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json", "rng_state.pth"} < set(names)
+    shutil.copytree(folder, tmp_path / "copy")
+    for name in names:
+        path = tmp_path / "copy" / "checkpoint-6" / name
+        right = path.read_bytes()
+        path.write_bytes(right[:-1] + bytes([right[-1] ^ 1]))
+        assert checkpoints.newest(tmp_path / "copy").name == "checkpoint-3"
+        assert f"checkpoint-6: {name} does not hold what was written" in capsys.readouterr().err
+        path.write_bytes(right)
+    assert checkpoints.newest(tmp_path / "copy").name == "checkpoint-6"
 
 
 def test_seconds_add_up_over_the_processes_of_a_run(whole, forks, tmp_path):

@@ -1,6 +1,7 @@
 """One test per hook that RLVRTrainer wraps: TRL's signature, and one step of behaviour."""
 
 import inspect
+import io
 
 import pytest
 import torch
@@ -9,6 +10,8 @@ from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from rlvr.advantages import build
+from rlvr.budget import StopAtRollouts
+from rlvr.callbacks import Watch
 from rlvr.config import TrainConfig
 from rlvr.epoch_sampler import EpochRepeatSampler
 from rlvr.models import build_tiny
@@ -29,6 +32,28 @@ SIGNATURES = {
     "_get_train_sampler": ["self", "dataset"],
     "_save_checkpoint": ["self", "model", "trial"],
     "_load_optimizer_and_scheduler": ["self", "checkpoint"],
+    "_init_training_state": [
+        "self",
+        "max_steps",
+        "num_update_steps_per_epoch",
+        "num_train_epochs",
+        "resume_from_checkpoint",
+        "trial",
+    ],
+    "_run_epoch": [
+        "self",
+        "model",
+        "epoch",
+        "train_dataloader",
+        "steps_in_epoch",
+        "num_update_steps_per_epoch",
+        "trial",
+        "ignore_keys_for_eval",
+        "start_time",
+        "resume_from_checkpoint",
+        "epochs_trained",
+        "steps_trained_in_current_epoch",
+    ],
 }
 
 
@@ -263,6 +288,18 @@ def test_old_log_probabilities_are_the_samplers(tmp_path, monkeypatch):
         assert calls
 
 
+class CollapseAt(Watch):
+    """The watch of --stop_on_collapse, alarmed by what it keeps over a resume: so many logged rows."""
+
+    def __init__(self, rows):
+        super().__init__(window=rows, stop=True, stream=io.StringIO())
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if logs and "reward" in logs:
+            found = logs | {"groups/all_wrong": 1.0, "format_rate": 1.0, "entropy": 1.0 + 9 * (state.global_step == 3)}
+            super().on_log(args, state, control, logs=found, **kwargs)
+
+
 class StopAt(TrainerCallback):
     def __init__(self, step):
         self.step = step
@@ -303,6 +340,43 @@ def test_resume_gives_the_weights_of_an_uninterrupted_run(
     assert second.state.global_step == 8
     assert torch.equal(weights(second), weights(whole))
     assert second.record == whole.record
+
+
+@pytest.mark.parametrize("ends", ["max_steps", "max_rollouts", "stop_on_collapse"])
+def test_what_has_ended_trains_nothing_more(tmp_path, ends):
+    """Resumed from its last checkpoint, which is no epoch's end; transformers alone trains one step too many."""
+
+    def trainer(watch):
+        steps = 3 if ends == "max_steps" else 6
+        extra = [StopAtRollouts(3 * 8, per_batch=8)] if ends == "max_rollouts" else [watch]
+        found = make(
+            RLVRTrainer, tmp_path, TrainConfig, rows=16, max_steps=steps, save_strategy="steps", save_steps=1,
+            logging_steps=1, advantage=build("grpo"),
+        )  # fmt: skip
+        for callback in extra if ends != "max_steps" else []:
+            found.add_callback(callback)
+        return found
+
+    first = trainer(CollapseAt(3))
+    first.train()
+    assert first.state.global_step == 3
+    second = trainer(CollapseAt(3))
+    second.train(resume_from_checkpoint=str(tmp_path / "checkpoint-3"))
+    assert second.state.global_step == 3
+    assert torch.equal(weights(second), weights(first))
+    third = trainer(CollapseAt(3))  # from the middle: it ends where it ended
+    third.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    assert third.state.global_step == 3
+    assert torch.equal(weights(third), weights(first))
+
+
+def test_how_often_to_save_is_the_commands_after_a_resume(tmp_path):
+    """transformers goes on with the number in the checkpoint."""
+    settings = {"save_strategy": "steps", "advantage": build("grpo"), "max_steps": 4}
+    make(RLVRTrainer, tmp_path, TrainConfig, save_steps=2, **settings).train()
+    again = make(RLVRTrainer, tmp_path, TrainConfig, save_steps=1, **settings)
+    again.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    assert (tmp_path / "checkpoint-3").is_dir()
 
 
 def test_evaluating_does_not_change_training(tmp_path):

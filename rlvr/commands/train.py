@@ -1,5 +1,6 @@
 """Train a model on verifiable rewards: warm up, evaluate, train, evaluate, report."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from rlvr.commands.parser import command_parser, config_help
@@ -41,7 +42,7 @@ def run(argv: list[str]) -> int:
     from rlvr.callbacks import say
     from rlvr.plan import plan
     from rlvr.resume import asked_config, finished
-    from rlvr.runs import RunDir
+    from rlvr.runs import RunDir, locked
     from rlvr.train import train
 
     config = (
@@ -55,17 +56,20 @@ def run(argv: list[str]) -> int:
         print(f"# the signal: {resolved.advantage!r}")
         print(f"# {len(resolved.problems)} training problems, e.g. {resolved.problems[0].prompt[-1]['content']!r}")
         return 0
-    if resume and finished(RunDir(resume), resolved):
-        run = RunDir(resume)
-        say(f"{resume} is finished, trained and measured: nothing is changed")
-        wanted = not (resume / "report.html").is_file()
-        if wanted:  # killed while it was written
-            run.sweep()
-    else:
-        run, wanted = train(resolved, own.config, ["rlvr", "train", *argv], resume), True
     from accelerate import PartialState
 
-    if wanted and not own.no_report and PartialState().is_main_process:
+    main = PartialState().is_main_process
+    wanted = not own.no_report and main
+    if resume and finished(RunDir(resume), resolved):
+        run = RunDir(resume)
+        with locked(run.path) if main else nullcontext():
+            say(f"{resume} is finished, trained and measured: nothing is changed")
+            wanted = wanted and not (resume / "report.html").is_file()
+            if wanted:  # killed while it was written
+                run.sweep()
+    else:
+        run = train(resolved, own.config, ["rlvr", "train", *argv], resume)
+    if wanted:
         from rlvr.report import write_report
 
         page = write_report([run.path], run.path)
