@@ -131,7 +131,7 @@ def find(kind: str, name: str) -> Path:
 
 @cache
 def _import(path: Path) -> ModuleType:
-    if path.parent not in (folder("rewards").resolve(), folder("data").resolve()):
+    if path.resolve().parent not in (folder("rewards").resolve(), folder("data").resolve()):
         _try_import(path)
     return _import_here(path)
 
