@@ -5,7 +5,6 @@ weights train (`--lora_rank 8` moves few), by the confidence tokens only; answer
 """
 
 import dataclasses
-import json
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +21,7 @@ from rlvr.config import TrainConfig
 from rlvr.errors import DataError, RunError, SpecError
 from rlvr.evaluate import make_engine, sample_and_judge
 from rlvr.generate import Sampling
+from rlvr.json_rows import json_text
 from rlvr.models import load_model, lora_config
 from rlvr.problems import load_problems
 from rlvr.prompts import encode, messages
@@ -97,7 +97,7 @@ def calibrate(model_spec: str, config: TrainConfig, out: Path) -> Calibrated:
     trainer.save_model(str(out))
     tokenizer.save_pretrained(out)
     facts = {"model": model_spec, "data": config.data, **dataclasses.asdict(result), "constant": result.constant}
-    (out / "calibration.json").write_text(json.dumps(facts, indent=2) + "\n")
+    (out / "calibration.json").write_text(json_text(facts, indent=2) + "\n", encoding="utf-8")
     return result
 
 

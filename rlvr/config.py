@@ -114,6 +114,8 @@ class TrainConfig(GRPOConfig):
 
     def __post_init__(self) -> None:
         check_numbers(self, TRAIN_RANGES)  # first: what follows calculates with them
+        if self.max_completion_length is None:
+            raise SpecError("max_completion_length must be a number of tokens, got null: sampling needs an end.")
         folder = self.output_dir
         # TRL's default is bfloat16 everywhere: a hundredfold loss on some CPUs, refused on the others without use_cpu
         for name, value in Precision.choose(self.use_cpu, self.bf16, self.fp16).arguments.items():

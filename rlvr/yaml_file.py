@@ -68,6 +68,10 @@ def _check_size(path: Path, text: str) -> None:
             values += 1
             if event.anchor:
                 sizes[event.anchor] = 1
+            if any("\ud800" <= half <= "\udfff" for half in event.value):
+                raise SpecError(
+                    f"{path} holds half a character (a lone surrogate, as \\ud800), which no file can hold."
+                )
         if values > _VALUES or len(open_parts) > _DEPTH:
             what = f"over {_VALUES} values, aliases written out" if values > _VALUES else f"over {_DEPTH} levels"
             raise SpecError(f"{path} holds {what}: these are no settings.")

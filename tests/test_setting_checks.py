@@ -30,7 +30,7 @@ from rlvr.errors import SpecError
         (["--max_steps", "-2"], "max_steps must be at least -1"),
         (["--weight_decay", "nan"], "weight_decay must be at least 0"),
         (["--max_grad_norm", "-1"], "max_grad_norm must be at least 0"),
-        (["--adam_beta2", "1.5"], "adam_beta2 must lie in [0, 1]"),
+        (["--adam_beta2", "1"], "adam_beta2 must lie in [0, 0.999999999], got 1.0"),
         (["--logging_steps", "0"], "logging_steps must be a positive number"),
         (["--beta", "nan"], "beta must be at least 0"),
         (["--top_p", "0"], "top_p must lie in (0, 1]"),
@@ -64,4 +64,8 @@ def test_the_ends_of_the_ranges_are_inside():
     flags = "--seed 4294967295 --eval_temperature 0 --learning_rate 0 --top_p 1 --max_completion_length 1 --eval_size 0"
     config = parse_config(TrainConfig, argv=flags.split())
     assert (config.seed, config.eval_temperature, config.learning_rate) == (2**32 - 1, 0, 0)
-    assert TrainConfig(max_completion_length=None).max_completion_length is None
+
+
+def test_a_length_of_nothing_is_no_length():
+    with pytest.raises(SpecError, match="max_completion_length must be a number of tokens, got null"):
+        TrainConfig(max_completion_length=None)
