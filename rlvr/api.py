@@ -108,6 +108,7 @@ def _as_trained(config: Mapping[str, Any]) -> dict[str, Any]:
         "size": "eval_size", "n": "eval_n", "temperature": "eval_temperature", "seed": "eval_seed",
         "data_seed": "data_size_seed", "max_completion_length": "max_completion_length", "tags": "tags",
         "system_prompt": "system_prompt", "verify_timeout": "verify_timeout",
+        "chat_template_kwargs": "chat_template_kwargs",
     }  # fmt: skip
     # config.yaml leaves out what has TRL's default.
     config = {"max_completion_length": TrainConfig.max_completion_length} | dict(config)

@@ -60,7 +60,7 @@ class Term:
         params = dict(self.spec.params)
         try:
             signature = inspect.signature(function)
-            if _trl_style(function):
+            if is_trl_style(function):
                 signature.bind_partial(**dict.fromkeys(_TRL_ARGUMENTS), **params)
             else:
                 signature.bind(None, **params)
@@ -74,7 +74,7 @@ class Term:
     @cached_property
     def trl_style(self) -> bool:
         """Whether the function takes lists of texts, as TRL's do, rather than a Completion."""
-        return _trl_style(self.function)
+        return is_trl_style(self.function)
 
     def __call__(self, c: Completion) -> float | None:
         """Return the value for `c`; RlvrError naming the term and the problem when there is no valid one."""
@@ -99,7 +99,12 @@ class Term:
         return float(value)
 
 
-def _trl_style(function: Callable[..., Any]) -> bool:
+def is_trl_style(function: Callable[..., Any]) -> bool:
+    """Whether a function takes lists of texts, as TRL's rewards do, not a Completion; TypeError where it takes neither.
+
+    >>> is_trl_style(lambda completions, **kwargs: []), is_trl_style(lambda c: 1.0)
+    (True, False)
+    """
     signature = inspect.signature(function)
     first = next(iter(signature.parameters.values()), None)
     if first and (first.name == "c" or first.annotation in (Completion, "Completion")):
@@ -212,26 +217,43 @@ def as_trl_reward(
         if verify is not None and "answer" not in columns:
             found = ", ".join(columns) or "none"
             raise RlvrError(f"Verifying needs a column 'answer' in the data set; its other columns: {found}.")
-        n = len(completions)
-        # What TRL adds beside the columns (trainer_state, log_metric, ...) is not one value per completion.
-        rows = {key: values for key, values in columns.items() if isinstance(values, list) and len(values) == n}
-        values = []
-        for i, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
-            row = {key: column[i] for key, column in rows.items()}
-            problem = Problem(
-                id=str(row.pop("id", i)),
-                prompt=[{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt,
-                answer=row.pop("answer", None),
-                task=row.pop("task", ""),
-                meta=row,
-            )
-            text = completion if isinstance(completion, str) else completion[-1]["content"] or ""
-            parsed = parse(text, tags)
-            verdict = judge(parsed.answer, problem.answer)
-            n_tokens = len(completion_ids[i]) if completion_ids is not None else 0
-            record = Completion(problem, text, parsed.answer, parsed.confidence, parsed.format_ok, verdict, n_tokens)
-            values.append(term(record))
-        return values
+        return [term(c) for c in completions_of(prompts, completions, completion_ids, columns, tags, judge)]
 
     score.__name__ = term.name
     return score
+
+
+def completions_of(
+    prompts: Sequence[Any],
+    completions: Sequence[Any],
+    completion_ids: Sequence[Sequence[int]] | None,
+    columns: Mapping[str, Any],
+    tags: Sequence[str],
+    judge: Callable[[str | None, Any], bool | None] = lambda answer, gold: None,
+) -> list[Completion]:
+    """Return the records of what TRL gives to a reward function, `judge` saying what is right (None: not judged).
+
+    The columns `id`, `answer` and `task` describe the problem, all others are its meta.
+
+    >>> completions_of(["6 * 7?"], ["<answer>42</answer>"], None, {"id": [7]}, ("answer",))[0].answer
+    '42'
+    """
+    n = len(completions)
+    # What TRL adds beside the columns (trainer_state, log_metric, ...) is not one value per completion.
+    rows = {key: values for key, values in columns.items() if isinstance(values, list) and len(values) == n}
+    records = []
+    for i, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
+        row = {key: column[i] for key, column in rows.items()}
+        problem = Problem(
+            id=str(row.pop("id", i)),
+            prompt=[{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt,
+            answer=row.pop("answer", None),
+            task=row.pop("task", ""),
+            meta=row,
+        )
+        text = completion if isinstance(completion, str) else completion[-1]["content"] or ""
+        parsed = parse(text, tags)
+        verdict = judge(parsed.answer, problem.answer)
+        n_tokens = len(completion_ids[i]) if completion_ids is not None else 0
+        records.append(Completion(problem, text, parsed.answer, parsed.confidence, parsed.format_ok, verdict, n_tokens))
+    return records

@@ -14,6 +14,7 @@ With no rlvr option set it behaves as GRPOTrainer does. Read in TRL 1.16; tests/
 import functools
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,57 +38,70 @@ from rlvr.select.propensity import ipw_mean, self_normalised_mean
 from rlvr.signal_metrics import signal_metrics
 from rlvr.spans import confidence_start
 from rlvr.term_calls import term_function, term_worker
-from rlvr.terms import Term
+from rlvr.trainer_inputs import resolve_inputs
+from rlvr.verdicts import Correct
 
 # Losses whose divisor counts rows, so a dropped row would still weigh in it (design.md, settled semantics 3).
 ROW_MEAN_LOSSES = ("grpo", "sapo", "dr_grpo", "luspo")
+VERDICT_METRICS = ("accuracy", "groups/all_right", "groups/all_wrong", "groups/mixed")  # nobody knows them from rewards
 
 
 class RLVRTrainer(SamplingPass):
     """GRPOTrainer with composable advantages, honest filters and an in-process rollout engine.
 
     Args (all optional, beyond GRPOTrainer's):
-        advantage: a transform or chain that makes the signal; None leaves TRL's own advantages.
+        advantage: a transform, chain or spec that makes the signal; None leaves TRL's own advantages.
         problems: id -> Problem, for the `id` column of the dataset; with `scorer` and `terms`, the rewards.
         scorer: parses and verifies completions.
         terms: reward term -> weight; the reward functions, unless `reward_funcs` are given.
+        data: a problem set: its verifier is the scorer, its problems are the rows where `train_dataset` is not given.
+        correct: says which completions are right, where no scorer does: a function (with TRL's reward signature, or of
+            a Completion), "my_reward > 0.5", or a column with the gold answer (rlvr/verdicts.py).
         record: the pass-rate record that filters read; it grows with what training sees.
-        rollouts: folder for one parquet file per generation batch; None writes none. No scorer: `correct` is null.
+        rollouts: folder for one parquet file per generation batch; None writes none. Nobody judges: `correct` is null.
 
-    Without a scorer, `correct` (which sign rules and difficulty filters read) means "total reward above 0".
+    Every string is resolved as the command does: `model="tiny"`, `advantage="nsr"`, `terms={"correct": 1.0}`. Rows may
+    be a list of dicts. Sign rules and difficulty filters need a scorer, `correct` or `data`: a reward is no verdict.
     """
 
     def __init__(
         self,
         *args: Any,
-        advantage: Transform | None = None,
+        advantage: Transform | str | None = None,
         problems: Mapping[str, Problem] | None = None,
         scorer: Scorer | None = None,
-        terms: Mapping[Term, float] | None = None,
+        terms: Mapping[Any, float] | None = None,
+        data: str | None = None,
+        correct: Correct | None = None,
         record: PassRate | None = None,
         rollouts: Path | None = None,
         **kwargs: Any,
     ):
-        config = kwargs.get("args") or next((a for a in args if hasattr(a, "num_generations")), None)
-        self.term_worker = term_worker(terms or (), getattr(config, "reward_timeout", 10.0))
-        if terms and not kwargs.get("reward_funcs"):
-            terms = dict(sorted(terms.items(), key=lambda pair: str(pair[0])))  # float sums depend on the order
-            kwargs["reward_funcs"] = [term_function(term, self.term_worker) for term in terms]
-            config.reward_weights = list(terms.values())  # type: ignore[union-attr]
+        given = resolve_inputs(args, kwargs, advantage, problems, scorer, terms, data, correct)
+        kwargs, advantage, scorer = given.trl, given.advantage, given.scorer
+        self.verdicts = given.verdicts
+        config = kwargs.get("args")
+        self.term_worker = term_worker(given.terms, getattr(config, "reward_timeout", 10.0))
+        if given.terms and not kwargs.get("reward_funcs"):
+            weights = dict(sorted(given.terms.items(), key=lambda pair: str(pair[0])))  # float sums depend on the order
+            kwargs["reward_funcs"] = [term_function(term, self.term_worker) for term in weights]
+            config.reward_weights = list(weights.values())  # type: ignore[union-attr]
         if advantage is not None and config is not None and config.beta and config.loss_type in ROW_MEAN_LOSSES:
             raise SpecError(
                 f"loss_type={config.loss_type!r} divides by all rows, so with a KL term (beta={config.beta}) a dropped "
                 "row cannot leave the normaliser exactly. Use --loss_type dapo, or --beta 0."
             )
         check_critic(config, advantage)
-        self.advantage, self.scorer, self.problems = advantage, scorer, problems or {}
+        self.advantage, self.scorer, self.problems = advantage, scorer, given.problems
         self.record = record if record is not None else PassRate()
         self.rollouts_dir = rollouts
         self._captured: dict[str, Any] = {}
+        self._judged = scorer is not None or self.verdicts is not None
+        self._said_all_dropped = False
         self._fresh: FreshProblems | None = None
         self._difficulty: DifficultySampler | None = None
         self._propensity_P: Tensor | None = None  # with which this batch's problems were drawn
-        super().__init__(*args, **kwargs)
+        super().__init__(**kwargs)
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         if getattr(self.args, "dynamic_sampling_tries", 0):
             if scorer is None or advantage is None:
@@ -111,6 +125,11 @@ class RLVRTrainer(SamplingPass):
             records = known or self._judge(inputs, texts, completion_ids_list)
             inputs = [{**row, "record": record} for row, record in zip(inputs, records, strict=True)]
         rewards_NF = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        verdicts = None
+        if self.verdicts is not None:
+            mine = self._local(rewards_NF, len(inputs)).T.tolist()
+            rewards = dict(zip(self.reward_func_names, mine, strict=True))
+            verdicts = self.verdicts(inputs, prompts, completions, completion_ids_list, rewards, records)
         split = [
             confidence_start(self._tokenizer, ids) if self.scorer and "confidence" in self.scorer.tags else len(ids)
             for ids in completion_ids_list
@@ -123,6 +142,7 @@ class RLVRTrainer(SamplingPass):
             "unjudged": gather_object([unjudged(*row) for row in zip(inputs, texts, completion_ids_list, strict=True)])
             if records is None and self.rollouts_dir is not None
             else None,
+            "verdicts": None if verdicts is None else gather_object(verdicts),
             "ids": gather_object([problem_name(row) for row in inputs]),
             "truncated": gather_object(self._truncated(completion_ids_list)),
         }
@@ -174,7 +194,8 @@ class RLVRTrainer(SamplingPass):
             self._log_draws(rollouts)
             # After the decision: a filter judges a problem by its past, not by the outcome it is about to filter.
             self.record.discount(getattr(self.args, "record_discount", 1.0))
-            self.record.update(rollouts.ids, rollouts.correct_PG, rollouts.scored_PG)
+            if self._judged:
+                self.record.update(rollouts.ids, rollouts.correct_PG, rollouts.scored_PG)
             for c in thrown:  # observed all the same
                 if c.correct is not None:
                     self.record.add(c.problem.id, 1, int(c.correct))
@@ -238,10 +259,11 @@ class RLVRTrainer(SamplingPass):
         reward_N = (rewards_NF * weights_F).nansum(1)
         scored_N = ~rewards_NF.isnan().all(1)
         records = self._captured["records"]
-        correct_N = reward_N > 0
-        if records is not None:
-            correct_N = torch.tensor([c.correct is True for c in records])
-            scored_N &= torch.tensor([c.correct is not None for c in records])
+        correct_N = reward_N > 0  # a guess, which nothing reads where there is no source of verdicts
+        verdicts = self._captured["verdicts"] or [c.correct for c in records or ()]
+        if verdicts:
+            correct_N = torch.tensor([verdict is True for verdict in verdicts])
+            scored_N &= torch.tensor([verdict is not None for verdict in verdicts])
         stated = [math.nan if c.confidence is None else c.confidence for c in records or ()]
         ids = tuple(self._captured["ids"][::group_size])
         attempts_P, successes_P = self.record.lookup(ids)
@@ -291,7 +313,17 @@ class RLVRTrainer(SamplingPass):
     def _log_signal(self, mode: str, rollouts: Rollouts, signal: Signal | None) -> None:
         tags = self.scorer.tags if self.scorer is not None else ()
         for name, value in signal_metrics(rollouts, signal, self._captured["records"], tags).items():
-            self._metrics[mode][name].append(value)
+            if self._judged or name not in VERDICT_METRICS:
+                self._metrics[mode][name].append(value)
+        if signal is not None and mode == "train" and not signal.keep_PG.any() and not self._said_all_dropped:
+            self._said_all_dropped = True
+            took = [f"{name} took {int(mask.sum())}" for name, mask in signal.dropped.items()]
+            right = f", {rollouts.correct_PG.float().mean():.0%} of them right" if self._judged else ""
+            say(
+                f"WARNING at step {self.state.global_step + 1}: no completion is left in the loss, so this step "
+                f"teaches nothing: of {signal.keep_PG.numel()} completions{right}, {', '.join(took)}. "
+                "Look at the drop_* and keep_* steps of the advantage, and at what calls a completion right."
+            )
 
     def _log_draws(self, rollouts: Rollouts) -> None:
         """What the draws say of the whole set, beside the naive mean over what was drawn (`accuracy`)."""
@@ -305,10 +337,13 @@ class RLVRTrainer(SamplingPass):
     def _write_rollouts(
         self, folder: Path, rollouts: Rollouts, signal: Signal | None, thrown: Sequence[Completion]
     ) -> None:
+        records = self._captured["records"] or self._captured["unjudged"]
+        if verdicts := self._captured["verdicts"]:  # the file holds what the advantage read
+            records = [replace(c, correct=verdict) for c, verdict in zip(records, verdicts, strict=True)]
         write_rollouts(
             folder / f"step-{self.state.global_step + 1:05d}.parquet",
             step=self.state.global_step + 1,
-            records=self._captured["records"] or self._captured["unjudged"],
+            records=records,
             terms=dict(zip(self.reward_func_names, self._captured["rewards"].T.tolist(), strict=True)),
             reward=rollouts.reward_PG,
             signal=signal,

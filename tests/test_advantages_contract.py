@@ -4,6 +4,7 @@ import copy
 import doctest
 import pickle
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -108,3 +109,14 @@ def test_filters_say_which_drop_they_mean(name):
     words = " ".join(TRANSFORMS[name].__doc__.split())
     assert re.search(r"leaves? the loss and its normaliser", words)
     assert re.search(r"nothing is sampled again", words, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_says_whether_it_reads_verdicts(name):
+    """`reads_verdicts` is what decides whether a trainer without a source of verdicts refuses it."""
+    step, rollouts = TRANSFORMS[name](), messy()
+    rollouts = replace(rollouts, confidence_PG=rollouts.reward_PG.nan_to_num(0.5), values_PGT=torch.zeros(6, 5, 1))
+    turned = replace(rollouts, correct_PG=~rollouts.correct_PG, successes_P=rollouts.attempts_P - rollouts.successes_P)
+    before, after = step(rollouts), step(turned)
+    same = torch.equal(before.adv, after.adv) and torch.equal(before.keep_PG, after.keep_PG)
+    assert same is not step.reads_verdicts

@@ -151,7 +151,9 @@ def test_only_a_shared_body_feels_the_critics_loss(tmp_path, kind):
 
 
 def test_dropped_rows_leave_the_critics_loss_and_its_normaliser(tmp_path):
-    trainer = opinionated(critical(tmp_path, advantage=build("gae, keep_negative"), sampling_seed=1))
+    trainer = opinionated(
+        critical(tmp_path, advantage=build("gae, keep_negative"), correct="reward_even > 0", sampling_seed=1)
+    )
     out = one_batch(trainer)
     kept = out["tool_mask"].any(1)
     assert 0 < kept.sum() < 8

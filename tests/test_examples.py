@@ -20,6 +20,11 @@ STAND_INS = {
         '"gsm8k"': '"arithmetic(levels=[0])"',  # the test split of gsm8k comes from the hub
         '"size": 60, "max_completion_length": 200': '"size": 3, "max_completion_length": 8',
     },
+    "trl_trainer.py": {
+        '"Qwen/Qwen2.5-0.5B-Instruct"': '"tiny"',
+        "max_steps=100": QUICK.replace("eval_size=4", "eval_size=1"),
+        "size=20": "size=2, max_completion_length=8",
+    },
 }
 
 
@@ -53,3 +58,9 @@ def test_evaluate(tmp_path, no_hub):
     assert "pass@16" in out
     assert "temperature differs: 1.0 and 0.6" in out
     assert (tmp_path / "evals" / "warm.json").is_file()
+
+
+def test_trl_trainer(tmp_path, no_hub):
+    """nsr learns from the wrong completions of a shaped reward's rows; random weights are wrong everywhere."""
+    out = run_example("trl_trainer.py", tmp_path, STAND_INS["trl_trainer.py"])
+    assert "pass@4" in out

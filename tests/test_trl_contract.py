@@ -75,7 +75,9 @@ def reward_even(completion_ids, **kwargs):
 
 def make(cls, tmp_path, config=GRPOConfig, *, rows=8, **kwargs):
     model, tokenizer = build_tiny(seed=3, hidden=64, layers=2)
-    names = {k: kwargs.pop(k) for k in list(kwargs) if k in {"advantage", "record", "rollouts", "reward_funcs"}}
+    names = {
+        k: kwargs.pop(k) for k in list(kwargs) if k in {"advantage", "record", "rollouts", "reward_funcs", "correct"}
+    }
     settings = {
         "output_dir": str(tmp_path), "per_device_train_batch_size": 8, "num_generations": 4, "max_completion_length": 6,
         "max_steps": 2, "learning_rate": 1e-3, "report_to": "none", "bf16": False, "gradient_checkpointing": False,
@@ -141,7 +143,9 @@ def test_grpo_chain_equals_trls_own_advantages_loss_and_gradient(tmp_path, loss_
 @pytest.mark.parametrize("loss_type", ["dapo", "grpo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vespo"])
 def test_dropped_rows_leave_the_loss_and_its_normaliser(tmp_path, loss_type):
     """The loss over a batch with dropped rows equals the loss of a batch that never held them (semantic 3)."""
-    trainer = make(RLVRTrainer, tmp_path, loss_type=loss_type, advantage=build("signed, keep_negative"))
+    trainer = make(
+        RLVRTrainer, tmp_path, loss_type=loss_type, advantage=build("signed, keep_negative"), correct="reward_even > 0"
+    )
     out = one_batch(trainer)
     kept = out["tool_mask"].any(1) if "tool_mask" in out else torch.ones(8, dtype=torch.bool)
     assert 0 < kept.sum() < 8
@@ -154,7 +158,7 @@ def test_dropped_rows_leave_the_loss_and_its_normaliser(tmp_path, loss_type):
 
 def test_kl_with_a_row_mean_loss_is_refused_before_training(tmp_path):
     with pytest.raises(ValueError, match="cannot leave the normaliser exactly"):
-        make(RLVRTrainer, tmp_path, loss_type="grpo", beta=0.1, advantage=build("nsr"))
+        make(RLVRTrainer, tmp_path, loss_type="grpo", beta=0.1, advantage=build("nsr"), correct="reward_even > 0")
 
 
 def test_logged_advantages_are_the_used_ones(tmp_path):

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -18,7 +18,13 @@ class Transform(ABC):
 
     Subclasses are frozen dataclasses with a lower-case name: the class is its own factory, its `repr` is its
     constructor; equality, hash and pickle come for free. Wrong parameters raise SpecError when it is built.
+
+    Attributes:
+        reads_verdicts: whether it looks at what is right (`correct_PG`, or the pass rates that come of it). A trainer
+            that has only rewards refuses such a step: a reward above 0 does not say that a completion is right.
     """
+
+    reads_verdicts: ClassVar[bool] = False
 
     def __call__(self, rollouts: Rollouts, signal: Signal | None = None) -> Signal:
         """Return the new signal; without one, start from the reward itself."""

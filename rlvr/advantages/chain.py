@@ -47,6 +47,16 @@ class chain(Transform):
         return f"chain({', '.join(map(repr, self.transforms))})"
 
 
+def verdict_readers(transform: Transform) -> list[Transform]:
+    """Return the steps of a transform that look at what is right, and so need a source of verdicts.
+
+    >>> verdict_readers(chain(signed(), keep_positive()))
+    [signed(), keep_positive()]
+    """
+    steps = transform.transforms if isinstance(transform, chain) else (transform,)
+    return [step for step in steps if step.reads_verdicts]
+
+
 def clash(steps: Sequence[Transform]) -> str | None:
     """Return why some of these steps do not mean what they seem to together, or None.
 

@@ -1,6 +1,7 @@
 """Drop the problems that the model almost never solves, lucky success included."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rlvr.advantages.base import Transform, is_number, require
 from rlvr.rollouts import Rollouts, Signal
@@ -25,6 +26,7 @@ class drop_near_impossible(Transform):
     tensor(False)
     """
 
+    reads_verdicts: ClassVar[bool] = True
     threshold: float = 0.05
     prior: tuple[float, float] = (0.5, 0.5)
 

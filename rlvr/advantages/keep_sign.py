@@ -1,6 +1,7 @@
 """Keep one sign only: positive or negative reinforcement, by correctness."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rlvr.advantages.base import Transform
 from rlvr.rollouts import Rollouts, Signal
@@ -16,6 +17,8 @@ class keep_positive(Transform):
     tensor([[ True, False]])
     """
 
+    reads_verdicts: ClassVar[bool] = True
+
     def apply(self, rollouts: Rollouts, signal: Signal) -> Signal:
         return signal.drop("keep_positive", ~rollouts.correct_PG)
 
@@ -29,6 +32,8 @@ class keep_negative(Transform):
     >>> keep_negative()(Rollouts.of([[1.0, 0.0]])).keep_PG
     tensor([[False,  True]])
     """
+
+    reads_verdicts: ClassVar[bool] = True
 
     def apply(self, rollouts: Rollouts, signal: Signal) -> Signal:
         return signal.drop("keep_negative", rollouts.correct_PG)

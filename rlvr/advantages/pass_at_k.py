@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from math import comb
+from typing import ClassVar
 
 import torch
 
@@ -27,6 +28,7 @@ class pass_at_k(Transform):
     tensor([[ 1.0000, -0.3333, -0.3333, -0.3333]])
     """
 
+    reads_verdicts: ClassVar[bool] = True
     k: int = 4
 
     def __post_init__(self) -> None:

@@ -1,6 +1,7 @@
 """Uncentred signs: +1 for right, -1 for wrong."""
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 
@@ -19,6 +20,8 @@ class signed(Transform):
     tensor([[ 1., -1.],
             [-1., -1.]])
     """
+
+    reads_verdicts: ClassVar[bool] = True
 
     def apply(self, rollouts: Rollouts, signal: Signal) -> Signal:
         return replace(signal, adv=torch.where(rollouts.correct_PG, 1.0, -1.0) * signal.keep_PG)

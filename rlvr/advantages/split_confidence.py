@@ -1,6 +1,7 @@
 """Credit where it belongs: answer tokens are judged by correctness, confidence tokens by calibration."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -26,6 +27,7 @@ class split_confidence(Transform):
              [-1., -1., -1.]]])
     """
 
+    reads_verdicts: ClassVar[bool] = True
     lam: float = 0.5
     eps: float = 1e-4
     ddof: int = 1

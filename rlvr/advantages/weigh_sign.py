@@ -1,6 +1,7 @@
 """Weigh right and wrong completions differently."""
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 
@@ -19,6 +20,7 @@ class weigh_sign(Transform):
     tensor([[ 0.1000, -1.0000]])
     """
 
+    reads_verdicts: ClassVar[bool] = True
     pos: float = 0.1
     neg: float = 1.0
 
