@@ -1,5 +1,7 @@
 """The files of examples/ run as they are written, in a fresh process, with small stand-ins for the model and the steps."""
 
+import ast
+import json
 import os
 import subprocess
 import sys
@@ -64,3 +66,26 @@ def test_trl_trainer(tmp_path, no_hub):
     """nsr learns from the wrong completions of a shaped reward's rows; random weights are wrong everywhere."""
     out = run_example("trl_trainer.py", tmp_path, STAND_INS["trl_trainer.py"])
     assert "pass@4" in out
+
+
+def test_the_notebook_runs_cell_by_cell_and_shows_its_results(tmp_path, monkeypatch, no_hub):
+    """Each cell in order in one namespace, as a kernel does; what ends a cell is shown as a notebook would show it."""
+    monkeypatch.chdir(tmp_path)
+    notebook = json.loads((REPO / "examples" / "tour.ipynb").read_text(encoding="utf-8"))
+    assert notebook["nbformat"] == 4
+    names: dict = {}
+    shown = []
+    for cell in notebook["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        assert cell["outputs"] == []  # a committed output would be somebody's old number
+        tree = ast.parse("".join(cell["source"]))
+        last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+        exec(compile(tree, "cell", "exec"), names)
+        if last is not None:
+            value = eval(compile(ast.Expression(last.value), "cell", "eval"), names)
+            if value is not None:  # print() gives None
+                shown.append(value._repr_html_())
+    assert [type(names["run"]).__name__, len(names["run"].metrics)] == ["Run", 3]
+    assert len(shown) == 8
+    assert all("<table" in html or "<a " in html for html in shown)
