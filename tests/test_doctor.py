@@ -198,6 +198,7 @@ def test_liger_needs_its_package_and_a_gpu(installed):
 
 
 def test_flash_attention_names_all_that_is_missing(installed, monkeypatch):
+    monkeypatch.setattr(doctor, "native_bf16", lambda device: False)
     installed(flash_attn=False)
     found = preflight(["grpo", "tiny", "flash_attention"], [])
     assert "a CUDA GPU (none is visible) and a package (pip install flash-attn" in detail(found, "attention")
