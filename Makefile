@@ -6,7 +6,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 test test-full: export OMP_NUM_THREADS := 1  # two test processes on two cores
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo test test-other test-full check fix bench findings machine gpu-check report wheel clean
+.PHONY: help setup lock demo test test-other test-latest test-full check fix bench findings machine gpu-check report wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -30,6 +30,9 @@ test: setup  ## the fast tests (a few minutes)
 
 test-other: setup  ## the fast tests as a CPU of the other kind runs them (with or without native bfloat16)
 	bash scripts/test_other_precision.sh
+
+test-latest:  ## the fast tests with the newest TRL, transformers and torch that pip finds, in .venv-latest; not in CI
+	bash scripts/test_latest.sh
 
 test-full: setup  ## all tests, the slow ones too
 	$(BIN)/python -m pytest -n 2
