@@ -4,7 +4,8 @@
     gsm8k                            openai/gsm8k from the hub
 
 A hash of the question decides its split: of a local file 80% are train, 10% validation and 10% test; `all` is
-every row. From the hub, `test` is the official test split, and 10% of the official train split are validation, the rest train.
+every row. From the hub, `test` is the official test split, and 10% of the official train split are validation, the
+rest train.
 """
 
 import hashlib

@@ -49,7 +49,7 @@ def _states(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     elif wrong > 0.9 and (failures := _mean(rows, "verifier/errors")) > 0:
         found["verifier"] = (
             f"{wrong:.0%} of groups have no right answer, and on {failures:.0f} completions per step the verifier gave "
-            "no verdict. Easier problems will not help: the first WARNING of this run says why, and rlvr check tries it."
+            "no verdict. Easier problems will not help: the run's first WARNING says why, and rlvr check tries it."
         )
     elif wrong > 0.9:
         found["all_wrong"] = (
