@@ -11,7 +11,7 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlvr.advantages import Transform, build, chain
-from rlvr.config import EvalConfig, TrainConfig, build_config, read_recipes
+from rlvr.config import EvalConfig, TrainConfig, build_config
 from rlvr.errors import ModelError, SpecError
 from rlvr.evaluate import evaluate_config, evaluate_policy
 from rlvr.memory import keep_freed_memory
@@ -19,6 +19,8 @@ from rlvr.models import evaluating
 from rlvr.plan import plan
 from rlvr.problems import load_problems
 from rlvr.results import Evaluation, Run
+from rlvr.resume import asked_run, finished
+from rlvr.runs import RunDir
 from rlvr.terms import Term
 from rlvr.train import train as train_plan
 
@@ -30,6 +32,7 @@ def train(
     advantage: str | Transform | None = None,
     *,
     config: str | os.PathLike[str] | Sequence[str] = (),
+    resume: str | os.PathLike[str] | None = None,
     **settings: Any,
 ) -> Run:
     """Train a model on verifiable rewards, measure it before and after, and return the run.
@@ -40,6 +43,7 @@ def train(
         rewards: reward term -> weight.
         advantage: advantage specs, applied in order ("grpo, drop_truncated"), or a chain of built-in transforms.
         config: recipes by name or path, merged left to right; what is given beside them wins.
+        resume: a run directory to go on with, or "auto": the one in `output_dir` if it has begun, else a new one.
         settings: any other field of TrainConfig (`max_steps=50`, `learning_rate=1e-5`, `output_dir="runs/mine"`).
 
     Everything is checked before the model is loaded. Raises SpecError for an unknown name ("did you mean"), and
@@ -49,8 +53,12 @@ def train(
     recipes = [os.fspath(name) for name in ([config] if isinstance(config, str | os.PathLike) else config)]
     own = {k: _plain(k, v) for k, v in {**{k: v for k, v in given.items() if v is not None}, **settings}.items()}
     keep_freed_memory()
-    resolved = plan(build_config(TrainConfig, read_recipes(recipes) | own, prog="rlvr.train"))
-    return Run(train_plan(resolved, recipes, _command(recipes, own)).path)
+    checked, path = asked_run(resume if resume is None else os.fspath(resume), recipes, settings=own)
+    resolved = plan(checked)
+    if path is not None and finished(RunDir(path), resolved):
+        return Run(path)
+    argv = [*_command(recipes, own), *(["--resume", str(resume)] if resume is not None else [])]
+    return Run(train_plan(resolved, recipes, argv, path).path)
 
 
 def evaluate(

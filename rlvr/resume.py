@@ -47,17 +47,48 @@ def stored_config(run: RunDir) -> TrainConfig:
         ) from error
 
 
-def asked_config(path: Path, recipes: Sequence[str], argv: Sequence[str], whole: bool) -> TrainConfig:
+def asked_run(
+    resume: str | Path | None,
+    recipes: Sequence[str],
+    argv: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+) -> tuple[TrainConfig, Path | None]:
+    """Return the settings that a command (flags) or `rlvr.train` (settings) asks for, and the run to go on with.
+
+    `resume`: None is a new run; a run directory; or "auto", the one in `output_dir` if it has begun.
+    Raises RlvrError for "auto" without an `output_dir`, and as `asked_config` does.
+    """
+    asked, auto = read_recipes(recipes) | dict(settings or {}), str(resume) == "auto"
+    path = None if resume is None or auto else Path(resume)
+    if path is None:
+        config = build_config(TrainConfig, asked, argv, "rlvr train")
+        if not auto:
+            return config, None
+        if not config.output_dir:
+            raise RlvrError("--resume auto needs --output_dir: the run directory to go on with, or to start.")
+        path = Path(config.output_dir)
+        if not RunDir(path).config.is_file():
+            return config, None
+    return asked_config(path, recipes, argv, whole=auto, settings=settings), path
+
+
+def asked_config(
+    path: Path,
+    recipes: Sequence[str],
+    argv: Sequence[str],
+    whole: bool,
+    settings: Mapping[str, Any] | None = None,
+) -> TrainConfig:
     """Return the settings that a command asks of the run at `path`; RunError where one differs that cannot change.
 
     `whole`: the command holds all settings, as the one that started the run (`--resume auto`); otherwise its recipes
-    and flags stand above the run's own.
+    and flags stand above the run's own. `settings` are as a recipe holds them, above the recipes.
     """
     run = reopen(path)
     stored = stored_config(run)
     own = to_settings(stored)
     kept = {name: own[name] for name in _OF_THE_MACHINE if name in own} if whole else own
-    asked = build_config(TrainConfig, kept | read_recipes(recipes), argv, "rlvr train")
+    asked = build_config(TrainConfig, kept | read_recipes(recipes) | dict(settings or {}), argv, "rlvr train")
     allowed_changes(run, stored, asked)
     return asked
 

@@ -8,7 +8,7 @@ import pytest
 
 import rlvr
 from rlvr.cli import main
-from rlvr.errors import ModelError, SpecError
+from rlvr.errors import ModelError, RlvrError, SpecError
 
 QUICK = {
     "train_size": 8, "eval_size": 4, "eval_n": 2, "num_generations": 4, "per_device_train_batch_size": 8,
@@ -44,6 +44,21 @@ def test_an_evaluation_of_a_run_is_measured_as_the_run_measured_itself(run):
     assert run.after.compare(found).notes == []
     assert rlvr.evaluate(run, n=3, size=2).n == 3
     assert rlvr.evaluate(run, "arithmetic(levels=[1])", size=2).data == "arithmetic(levels=[1])"
+
+
+def test_a_run_goes_on_where_it_stopped(run, tmp_path):
+    """Two steps and two more; "auto" starts a run, leaves a finished one alone, and refuses another model."""
+    same = {"model": "tiny", "data": "arithmetic(levels=[0])", "rewards": {"correct": 0.5, "format": 0.5},
+            "advantage": "dr_grpo", "output_dir": tmp_path / "run", **QUICK}  # fmt: skip
+    saved = {"save_strategy": "steps", "save_steps": 1, "lr_scheduler_type": "constant"}
+    first = rlvr.train(**same, **saved, resume="auto")
+    assert first.metrics.index.tolist() == [1, 2]
+    written = first.path.stat().st_mtime_ns
+    assert rlvr.train(**same, **saved, resume="auto").path == first.path
+    assert first.path.stat().st_mtime_ns == written
+    assert rlvr.train(resume=first.path, max_steps=3).metrics.index.tolist() == [1, 2, 3]
+    with pytest.raises(RlvrError, match="model is 'tiny', asked for"):
+        rlvr.train(resume=first.path, model="smollm2-135m-instruct")
 
 
 def test_models_of_every_kind_are_measured(run):
@@ -97,13 +112,13 @@ def test_settings_in_pythons_own_types_are_written_as_a_recipe_holds_them(monkey
     from rlvr.config import to_yaml
 
     seen = []
-    monkeypatch.setattr(api, "train_plan", lambda plan, recipes, argv: seen.append((plan, recipes, argv)) or 1 / 0)
+    monkeypatch.setattr(api, "train_plan", lambda *args: seen.append(args) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         rlvr.train(
             config=["rlcr", "tiny"], tags=("answer",), rewards={rlvr.Term(_spec("correct")): np.float64(0.5)},
             max_steps=np.int64(3), advantage=rlvr.build("grpo, drop_truncated"),
         )  # fmt: skip
-    ((plan, recipes, argv),) = seen
+    ((plan, recipes, argv, _),) = seen
     assert recipes == ["rlcr", "tiny"]
     text = to_yaml(plan.config)
     assert "max_steps: 3\n" in text

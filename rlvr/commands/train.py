@@ -4,7 +4,6 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from rlvr.commands.parser import command_parser, config_help
-from rlvr.errors import RlvrError
 
 EXAMPLES = """\
 rlvr train --config demo
@@ -28,28 +27,18 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--dry_run", action="store_true", help="print the resolved settings and the chain, and stop")
     parser.add_argument("--no_report", action="store_true", help="do not write the report at the end")
     own, rest = parser.parse_known_args(argv)
-    from rlvr.config import TrainConfig, parse_config, to_yaml
+    from rlvr.config import TrainConfig, to_yaml
 
     if own.help:
         config_help(TrainConfig, parser)
         return 0
-    resume, auto = own.resume, own.resume == Path("auto")
-    if auto:
-        folder = parse_config(TrainConfig, own.config, rest, "rlvr train").output_dir
-        if not folder:
-            raise RlvrError("--resume auto needs --output_dir: the run directory to go on with, or to start.")
-        resume = Path(folder) if (Path(folder) / "config.yaml").is_file() else None
     from rlvr.callbacks import say
     from rlvr.plan import plan
-    from rlvr.resume import asked_config, finished
+    from rlvr.resume import asked_run, finished
     from rlvr.runs import RunDir, locked
     from rlvr.train import train
 
-    config = (
-        asked_config(resume, own.config, rest, whole=auto)
-        if resume
-        else parse_config(TrainConfig, own.config, rest, "rlvr train")
-    )
+    config, resume = asked_run(own.resume, own.config, rest)
     resolved = plan(config)
     if own.dry_run:
         print(to_yaml(config), end="")
