@@ -5,7 +5,6 @@ It leads a process group of its own: what a call started in turn is killed with 
 
 import multiprocessing
 import os
-import pickle
 import signal
 import sys
 import threading
@@ -15,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from multiprocessing.util import Finalize
 from typing import Any
 
@@ -65,7 +65,7 @@ class Worker:
             future: Future = Future()
             with self._one_call:
                 try:
-                    message = pickle.dumps((function, args))
+                    message = ForkingPickler.dumps((function, args))
                 except Exception as error:
                     future.set_exception(error)
                 else:
@@ -96,14 +96,14 @@ class Worker:
         self._process = process
         self._kill = Finalize(self, _kill, args=(process,), exitpriority=10)  # before Python waits for its children
         try:
-            self._ask(pickle.dumps((_prepared, (self.prepare,))), None)
+            self._ask(ForkingPickler.dumps((_prepared, (self.prepare,))), None)
         except ProcessExpired as error:
             raise RlvrError(f"A worker process ended while it was starting (exit status {error.exitcode}).") from None
         except BaseException:
             self.close()
             raise
 
-    def _ask(self, message: bytes, timeout: float | None) -> Any:
+    def _ask(self, message: Any, timeout: float | None) -> Any:
         """Send one call; return what it returns, raise what it raises. A process that does not answer is killed."""
         end = time.monotonic() + (timeout if timeout is not None else float("inf"))
         try:
@@ -123,7 +123,7 @@ class Worker:
             expired.exitcode = self._process.exitcode
             self.close()
             raise expired from None
-        returned, value = pickle.loads(reply)
+        returned, value = ForkingPickler.loads(reply)
         if returned:
             return value
         raise value
@@ -147,24 +147,24 @@ def _serve(connection: Connection, memory: int | None) -> None:
             connection.send_bytes(_reply(connection.recv_bytes()))
 
 
-def _reply(message: bytes) -> bytes:
+def _reply(message: Any) -> Any:
     """Run one pickled call; return (True, its value) or (False, its exception), pickled.
 
     Nothing that a call raises ends this process or, later, the parent: SystemExit and its like travel as words, and so
     does what cannot be pickled and unpickled.
     """
     try:
-        function, args = pickle.loads(message)
-        return pickle.dumps((True, function(*args)))
+        function, args = ForkingPickler.loads(message)
+        return ForkingPickler.dumps((True, function(*args)))
     except Exception as error:
         with suppress(Exception):
             error.add_note("In the worker process:\n" + "".join(traceback.format_exception(error)))
-            pickle.loads(reply := pickle.dumps((False, error)))
+            ForkingPickler.loads(reply := ForkingPickler.dumps((False, error)))
             return reply
         words = traceback.format_exception_only(error)
     except BaseException as error:
         words = traceback.format_exception_only(error)
-    return pickle.dumps((False, RuntimeError(words[0].strip())))
+    return ForkingPickler.dumps((False, RuntimeError(words[0].strip())))
 
 
 def _prepared(prepare: Callable[[], Any]) -> None:
