@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from rlvr.callbacks import say
+from rlvr.console import say
 from rlvr.distributed import any_process
 from rlvr.errors import RunError
 

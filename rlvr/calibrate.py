@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_seed
 from transformers.trainer_callback import PrinterCallback
 
-from rlvr.callbacks import Progress, say
+from rlvr.callbacks import Progress
 from rlvr.config import TrainConfig
+from rlvr.console import say
 from rlvr.errors import DataError, RunError, SpecError
 from rlvr.evaluate import make_engine, sample_and_judge
 from rlvr.generate import Sampling

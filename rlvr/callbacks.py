@@ -3,15 +3,15 @@
 import json
 import math
 import os
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from rlvr.alarms import COLLAPSES, alarms
+from rlvr.console import say
 from rlvr.errors import RunError
 
 NOT_METRICS = {
@@ -23,10 +23,9 @@ NOT_METRICS = {
 }
 
 
-def say(message: str) -> None:
-    """Print progress on the main process, to standard error: standard output belongs to results."""
-    if PartialState().is_main_process:
-        print(message, file=sys.stderr, flush=True)
+def _teller(stream: TextIO | None) -> Callable[[str], Any]:
+    """Return `say`, or where there is a stream what writes lines to it."""
+    return say if stream is None else lambda message: stream.write(message + "\n")
 
 
 class MetricsFile(TrainerCallback):
@@ -69,10 +68,10 @@ class MetricsFile(TrainerCallback):
 
 
 class Progress(TrainerCallback):
-    """Prints one line per step: what was right, well formed, how long, what took part, and the time left."""
+    """Says one line per step: what was right, well formed, how long, what took part, and the time left."""
 
-    def __init__(self, stream=None):
-        self.stream = stream or sys.stderr
+    def __init__(self, stream: TextIO | None = None):
+        self.tell = _teller(stream)
         self.start = time.time()
         self.first_step = 0
 
@@ -100,7 +99,7 @@ class Progress(TrainerCallback):
                 parts.append(f"{label} {value:{form}}")
         parts.append(f"{per_step:.1f} s/step")
         parts.append(f"{left / 60:.0f} min left" if left >= 90 else f"{left:.0f} s left")
-        print("  ".join(parts), file=self.stream, flush=True)
+        self.tell("  ".join(parts))
 
 
 class Watch(TrainerCallback):
@@ -110,10 +109,10 @@ class Watch(TrainerCallback):
     of the run. With `stop`, the first alarm of a collapse ends the training.
     """
 
-    def __init__(self, window: int = 8, stop: bool = False, stream=None):
+    def __init__(self, window: int = 8, stop: bool = False, stream: TextIO | None = None):
         self.window = window
         self.stop = stop
-        self.stream = stream or sys.stderr
+        self.tell = _teller(stream)
         self.rows: list[dict[str, Any]] = []
         self.said: set[str] = set()
         self.stopped = False
@@ -143,6 +142,6 @@ class Watch(TrainerCallback):
             control.should_training_stop = self.stopped = True
         if state.is_world_process_zero:
             for message in new.values():
-                print(f"WARNING at step {state.global_step}: {message}", file=self.stream, flush=True)
+                self.tell(f"WARNING at step {state.global_step}: {message}")
             if stop:
-                print("Training stops here (--stop_on_collapse true).", file=self.stream, flush=True)
+                self.tell("Training stops here (--stop_on_collapse true).")

@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from rlvr.callbacks import say
+from rlvr.console import say
 from rlvr.files import appear
 
 STAGING = ".saving"

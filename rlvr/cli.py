@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from rlvr.commands import COMMANDS, load
+from rlvr.console import take_terminal
 from rlvr.errors import RlvrError, did_you_mean, failed_write
 from rlvr.memory import keep_freed_memory
 from rlvr.quiet import quiet_libraries
@@ -19,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     quiet_libraries()
+    take_terminal()
     if not argv or argv[0] in ("-h", "--help"):
         print(overview())
         return 0

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, TrainerCallback
 
 from rlvr.advantages.base import Transform, is_number
-from rlvr.callbacks import say
+from rlvr.console import say
 from rlvr.errors import ModelError, SpecError, did_you_mean
 from rlvr.models import without_adapters
 from rlvr.rollouts import Rollouts

@@ -16,8 +16,8 @@ from accelerate.utils import gather_object
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlvr.callable_module import CallableModule
-from rlvr.callbacks import say
 from rlvr.config import EvalConfig
+from rlvr.console import say
 from rlvr.decide.proxy import load_policy
 from rlvr.errors import ModelError
 from rlvr.eval_file import SCHEMA

@@ -9,8 +9,8 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
 from rlvr import checkpoints, runs
-from rlvr.callbacks import say
 from rlvr.config import TrainConfig, to_yaml
+from rlvr.console import say
 from rlvr.errors import RunError
 from rlvr.files import write_whole
 from rlvr.resume import allowed_changes, stored_config, tell, trained

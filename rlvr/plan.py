@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from rlvr import advantages
-from rlvr.callbacks import say
 from rlvr.config import TrainConfig
+from rlvr.console import say
 from rlvr.critic import check_critic
 from rlvr.errors import RlvrError, SpecError
 from rlvr.models import resolve

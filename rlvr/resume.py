@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlvr.callbacks import say
 from rlvr.config import TrainConfig, build_config, read_recipes, to_settings
+from rlvr.console import say
 from rlvr.errors import DataError, RlvrError, RunError
 from rlvr.eval_file import load_eval
 from rlvr.plan import Plan

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from rlvr.callbacks import say
+from rlvr.console import say
 from rlvr.distributed import any_process
 
 

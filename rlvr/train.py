@@ -22,7 +22,7 @@ from rlvr import callbacks, runs
 from rlvr.bad_gradients import SkipBadGradients
 from rlvr.budget import StopAtRollouts
 from rlvr.callable_module import CallableModule
-from rlvr.callbacks import say
+from rlvr.console import say
 from rlvr.errors import ModelError, Stopped
 from rlvr.eval_file import save_eval
 from rlvr.evaluate import describe, evaluate, make_engine

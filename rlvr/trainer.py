@@ -23,7 +23,7 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from rlvr.advantages import Transform
-from rlvr.callbacks import say
+from rlvr.console import say
 from rlvr.critic import check_critic
 from rlvr.errors import SpecError
 from rlvr.rollouts import Completion, Problem, Rollouts, Signal

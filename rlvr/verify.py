@@ -2,13 +2,13 @@
 
 import math
 import os
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from rlvr import content
+from rlvr.console import LOG
 from rlvr.errors import DataError, SpecError
 from rlvr.problems import problem_set
 from rlvr.worker import Worker
@@ -86,7 +86,7 @@ class Verifier:
         self._failures += 1
         if self.patience and self._failures == 1:
             told = f"the verifier of {self.spec} gave no verdict: {why}{self._advice(why)}"
-            print(f"WARNING: {told} Such answers are counted, not scored.", file=sys.stderr, flush=True)
+            LOG.warning(f"WARNING: {told} Such answers are counted, not scored.")
         if self._failures == self.patience and not self._verdicts:
             reasons = "; ".join(f"{n} x {reason}" for reason, n in self.errors.most_common(3))
             raise DataError(

@@ -26,8 +26,9 @@ from transformers import PreTrainedTokenizerBase, set_seed
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
-from rlvr.callbacks import Progress, say
+from rlvr.callbacks import Progress
 from rlvr.config import TrainConfig
+from rlvr.console import say
 from rlvr.distributed import take_one_gpu
 from rlvr.errors import DataError
 from rlvr.models import cached, load_model

@@ -14,6 +14,15 @@ REPO = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
+def _on_the_terminal():
+    """What rlvr says is on standard error, as with the command, although pytest has configured logging."""
+    from rlvr.console import take_terminal, warn_once
+
+    take_terminal()
+    warn_once.cache_clear()
+
+
+@pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)
 

@@ -8,8 +8,8 @@ from accelerate import PartialState
 from rlvr import cost
 from rlvr.ablation.check import Resolved
 from rlvr.ablation.plan import Run
-from rlvr.callbacks import say
 from rlvr.config import TrainConfig, build_config
+from rlvr.console import say
 from rlvr.errors import RlvrError
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from rlvr.ablation.folder import finished, remove_checkpoints, run_folder
 from rlvr.ablation.hold import forget, note
 from rlvr.ablation.plan import Run
-from rlvr.callbacks import say
+from rlvr.console import say
 from rlvr.errors import Stopped
 
 SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]

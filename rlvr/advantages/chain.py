@@ -1,6 +1,5 @@
 """Composition: a chain of transforms is itself a transform."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from rlvr.advantages.group_center import group_center
 from rlvr.advantages.keep_sign import keep_negative, keep_positive
 from rlvr.advantages.leave_one_out import leave_one_out
 from rlvr.advantages.signed import signed
+from rlvr.console import warn_once
 from rlvr.errors import SpecError
 from rlvr.rollouts import Rollouts, Signal
 
@@ -36,7 +36,7 @@ class chain(Transform):
         inner = [clash(step.transforms) for step in transforms if isinstance(step, chain)]
         message = clash(flat)
         if message and message not in inner:  # an inner chain has warned already
-            warnings.warn(message, stacklevel=2)
+            warn_once(message)
 
     def apply(self, rollouts: Rollouts, signal: Signal) -> Signal:
         for transform in self.transforms:

@@ -1,9 +1,9 @@
 """Train every arm of an ablation under every seed, each run once, and compare them."""
 
-import sys
 from pathlib import Path
 
 from rlvr.commands.parser import command_parser
+from rlvr.console import LOG
 
 EXAMPLES = """\
 rlvr ablate --config rewards_tiny --out ablations/rewards
@@ -56,9 +56,8 @@ def run(argv: list[str]) -> int:
         outcomes = run_all(ablation.runs, folder, jobs_that_fit(ablation.runs, own.jobs, resolved))
         failures = [(o.run.name, o.log_tail) for o in outcomes if o.status == "failed"]
         print(write_comparison(summarise_ablation(ablation, folder), folder, failures))
-    print(
+    LOG.info(
         f"written to {folder / 'report.md'}; with CSV and LaTeX: rlvr report {folder}; pages of single runs: "
-        f"rlvr report {folder}/runs/*",
-        file=sys.stderr,
+        f"rlvr report {folder}/runs/*"
     )
     return 1 if failures else 0

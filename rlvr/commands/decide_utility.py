@@ -1,9 +1,9 @@
 """Answer, abstain, escalate or resample by expected utility, beside simpler policies, on a stored evaluation."""
 
-import sys
 from pathlib import Path
 
 from rlvr.commands.parser import command_parser
+from rlvr.console import LOG
 
 EXAMPLES = """\
 rlvr decide utility runs/demo/eval/after/arithmetic.json --wrong -5 --abstain 0
@@ -46,5 +46,5 @@ def run(argv: list[str]) -> int:
 
         q, y, _ = Records.of(record, own.confidence).pairs()
         own.plot.write_text(figure_svg(plot_risk_coverage({own.confidence: risk_coverage(q, y)})), encoding="utf-8")
-        print(f"written to {own.plot}", file=sys.stderr)
+        LOG.info(f"written to {own.plot}")
     return 0

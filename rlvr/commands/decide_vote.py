@@ -1,9 +1,9 @@
 """Accuracy of one answer chosen out of n samples, against n: majority, confidence-weighted, most confident."""
 
-import sys
 from pathlib import Path
 
 from rlvr.commands.parser import command_parser
+from rlvr.console import LOG
 from rlvr.errors import DataError
 
 EXAMPLES = """\
@@ -36,5 +36,5 @@ def run(argv: list[str]) -> int:
         from rlvr.plots import figure_svg, plot_vote_curve
 
         own.plot.write_text(figure_svg(plot_vote_curve({own.eval.stem: curve})), encoding="utf-8")
-        print(f"written to {own.plot}", file=sys.stderr)
+        LOG.info(f"written to {own.plot}")
     return 0

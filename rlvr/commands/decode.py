@@ -1,8 +1,7 @@
 """Print what a model says to a prompt, steered by a small tuned model if one is given (proxy-tuning)."""
 
-import sys
-
 from rlvr.commands.parser import command_parser
+from rlvr.console import LOG
 from rlvr.errors import SpecError
 
 EXAMPLES = """\
@@ -50,5 +49,5 @@ def run(argv: list[str]) -> int:
     for text in tokenizer.batch_decode(samples.ids, skip_special_tokens=True):
         print(visible(text))
     forwards = "3 forward passes" if isinstance(policy, Steered) else "1 forward pass"
-    print(f"{samples.tokens} tokens in {samples.seconds:.2f} s, {forwards} each", file=sys.stderr)
+    LOG.info(f"{samples.tokens} tokens in {samples.seconds:.2f} s, {forwards} each")
     return 0

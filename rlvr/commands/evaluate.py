@@ -1,9 +1,9 @@
 """Sample n completions per problem, store them, and print pass@k and calibration with intervals."""
 
-import sys
 from pathlib import Path
 
 from rlvr.commands.parser import command_parser, config_help
+from rlvr.console import LOG
 
 EXAMPLES = """\
 rlvr evaluate smollm2-135m-instruct --set 'arithmetic(levels=[0, 1])' --n 64
@@ -49,7 +49,7 @@ def run(argv: list[str]) -> int:
         save_eval(record, file)
         records.append(record)
         print(eval_table(record, against, own.confidence))
-        print(f"written to {file}", file=sys.stderr)
+        LOG.info(f"written to {file}")
     if len(records) > 1:
         print(sweep_table(records, own.confidence))
     return 0

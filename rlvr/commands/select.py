@@ -1,10 +1,10 @@
 """Choose the training data: by what the student profits from, or by difficulty."""
 
-import sys
 from collections import Counter
 from pathlib import Path
 
 from rlvr.commands.parser import command_parser
+from rlvr.console import LOG
 
 EXAMPLES = """\
 rlvr select student --data warmup.jsonl --model smollm2-135m-instruct --out kept.jsonl
@@ -82,4 +82,4 @@ def _prune(own) -> int:
 def _print(counts: Counter[str], out: Path) -> None:
     for reason, n in counts.most_common():
         print(f"{n:6}  {reason}")
-    print(f"written to {out}", file=sys.stderr)
+    LOG.info(f"written to {out}")

@@ -32,7 +32,7 @@ def run(argv: list[str]) -> int:
     if own.help:
         config_help(TrainConfig, parser)
         return 0
-    from rlvr.callbacks import say
+    from rlvr.console import say
     from rlvr.plan import plan
     from rlvr.resume import asked_run, finished
     from rlvr.runs import RunDir, locked

@@ -20,7 +20,7 @@ def run(argv: list[str]) -> int:
         config_help(TrainConfig, parser)
         return 0
     config = parse_config(TrainConfig, own.config, rest, "rlvr warmup")
-    from rlvr.callbacks import say
+    from rlvr.console import say
     from rlvr.warmup import warmup, warmup_settings
 
     if not config.sft_steps:
