@@ -26,6 +26,8 @@ from rlvr.precision import Precision
 from rlvr.setting_checks import EVAL_RANGES, TRAIN_RANGES, check_numbers, check_type
 from rlvr.yaml_file import read_yaml
 
+LOSSES = ("grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo", "luspo", "vespo")  # which TRL knows, at the first step
+
 
 def _setting(default: Any, help: str) -> Any:
     if isinstance(default, list | dict):
@@ -128,6 +130,7 @@ class TrainConfig(GRPOConfig):
         if not isinstance(self.rewards, dict) or not self.rewards:
             raise SpecError(f"rewards must map reward terms to weights, got {self.rewards!r}.")
         _check_choice(self, "engine", ("rlvr", "trl"))
+        _check_choice(self, "loss_type", LOSSES)
         _check_choice(self, "sampling_dtype", ("auto", "float32", "bfloat16"))
         _check_choice(self, "attn_implementation", ("auto", "eager", "sdpa", "flash_attention_2"))
         if self.sft_data and not self.sft_steps:

@@ -21,11 +21,12 @@ from accelerate.utils import (
 )
 from huggingface_hub.constants import HF_HUB_CACHE
 from packaging.requirements import Requirement
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
 from transformers.utils import is_flash_attn_2_available, is_kernels_available
 from trl.import_utils import is_liger_kernel_available, is_math_verify_available, is_vllm_available
 
 from rlvr.config import TrainConfig
-from rlvr.errors import ModelError
+from rlvr.errors import ModelError, SpecError, did_you_mean
 from rlvr.models import PACKAGED, cache_dir, check_attention
 from rlvr.precision import native_bf16
 
@@ -109,7 +110,9 @@ def probe(part: Part, has_gpu: bool) -> Finding:
 
 
 def check_needs(config: TrainConfig) -> None:
-    """Raise ModelError for the first optional part that a run needs and that cannot be used here, with what to do.
+    """Raise for the first optional part that a run needs and that cannot be used here, with what to do.
+
+    SpecError for a tracker that nobody knows, ModelError for a part that is missing.
 
     >>> from rlvr.config import TrainConfig
     >>> check_needs(TrainConfig())
@@ -119,6 +122,11 @@ def check_needs(config: TrainConfig) -> None:
         finding = probe(PARTS[module], has_gpu=True)  # whether its GPU will do is its own business
         if finding.state == "missing":
             raise ModelError(f"{module} is missing: {finding.detail}. rlvr doctor says what this machine can run.")
+    for name in config.report_to or []:
+        if name not in INTEGRATION_TO_CALLBACK:
+            raise SpecError(did_you_mean("tracker (report_to)", name, sorted(INTEGRATION_TO_CALLBACK)))
+        if name not in get_available_reporting_integrations():
+            raise ModelError(f"report_to {name!r} needs a package that is not installed: pip install {name}")
 
 
 def packages() -> list[Finding]:

@@ -311,3 +311,35 @@ def test_no_reader_takes_a_malformed_evaluation_or_ends_in_a_traceback(command, 
         else:
             assert main([*command, str(path)]) == 2, body
             assert capsys.readouterr().err.startswith("rlvr decide: ")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--loss_type", "grop"], "No loss_type 'grop'. Did you mean 'grpo'"),
+        (["--report_to", "wandbb"], "No tracker (report_to) 'wandbb'. Did you mean 'wandb'"),
+        (["--report_to", "comet_ml"], "report_to 'comet_ml' needs a package that is not installed"),
+    ],
+)
+def test_what_trl_refuses_late_is_refused_before_a_folder_is_made(flags, message, tmp_path, capsys):
+    """TRL and transformers look at these when training has begun, and end in a traceback."""
+    folder = tmp_path / "run"
+    assert main(["train", "--config", "grpo", "tiny", *flags, "--output_dir", str(folder)]) == 2
+    assert message in capsys.readouterr().err
+    assert not folder.exists()
+
+
+def test_every_loss_of_trl_can_be_chosen():
+    """The list is TRL's own: each is a loss there, and TRL has no other in its loss function."""
+    import inspect
+    import re
+
+    from trl import GRPOTrainer
+
+    from rlvr.config import LOSSES
+
+    source = inspect.getsource(GRPOTrainer._compute_loss)
+    known = set()
+    for one, many in re.findall(r"self\.loss_type (?:==|in) (?:\"(\w+)\"|\[([^\]]*)\])", source):
+        known |= {one} if one else set(re.findall(r"\w+", many))
+    assert known == set(LOSSES)
