@@ -20,8 +20,7 @@ import random
 import re
 import string
 
-from rlvr.errors import DataError
-from rlvr.records import Problem
+from rlvr import DataError, Problem
 
 VERSION = 2  # 2: twins such as 3 + 4 and 4 + 3 share a split; "+-5" is no integer
 INLINE = True  # verify is pure and linear: no process pool needed

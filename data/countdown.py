@@ -10,8 +10,7 @@ import re
 from fractions import Fraction
 from typing import Any
 
-from rlvr.errors import DataError
-from rlvr.records import Problem
+from rlvr import DataError, Problem
 
 VERSION = 1
 INLINE = True

@@ -15,8 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rlvr.errors import DataError
-from rlvr.records import Problem
+from rlvr import DataError, Problem
 
 VERSION = 1
 INLINE = True

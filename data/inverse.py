@@ -18,10 +18,9 @@ expression belongs to one split in both sets together: no problem is asked forwa
 
 import random
 
-from rlvr import content
-from rlvr.records import Problem
+from rlvr import Problem, problem_set
 
-arithmetic = content.load("data", "arithmetic")
+arithmetic = problem_set("arithmetic")
 VERSION = f"1/{arithmetic.VERSION}"  # its own, and that of the problems it turns round
 INLINE = True
 verify, steps_ok = arithmetic.verify, arithmetic.steps_ok

@@ -11,10 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rlvr.errors import DataError
-from rlvr.json_rows import json_object
-from rlvr.math_answers import same_answer
-from rlvr.records import Problem
+from rlvr import DataError, Problem, json_object, same_answer
 
 VERSION = 2  # 2: verifier='math' wants a form of the number: no arithmetic left to do, units all alike
 _SPLITS = {
@@ -47,7 +44,7 @@ def load(
 
     `verifier`: "exact" compares the text, case and outer white space ignored; "number" the exact decimal value, and the
     answer must be a number and nothing else; "math" any form of the gold number (18 apples, $18$, 3/4; a sum left to do
-    is none), or where the gold answer is no number, what math-verify says is the same: see rlvr/math_answers.py.
+    is none), or where the gold answer is no number, what math-verify says is the same: see math_answers.py.
     """
     if split not in _SPLITS:
         raise DataError(f"No split {split!r}. Known: {', '.join(_SPLITS)}.")

@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from rlvr.errors import DataError
-from rlvr.records import Problem
+from rlvr import DataError, Problem
 
 try:
     import reasoning_gym as gym  # here, not in verify(): the import must not count against an answer's time limit

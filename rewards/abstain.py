@@ -1,6 +1,6 @@
 """Right, "I don't know", wrong: three prices, mapped to [0, 1]."""
 
-from rlvr.rollouts import Completion
+from rlvr import Completion
 
 PHRASES = ("i don't know", "i do not know")
 
@@ -14,7 +14,7 @@ def abstain(c: Completion, *, right: float = 1, abstain: float = 0, wrong: float
     or without a full stop) abstains. Raises ValueError unless wrong <= abstain <= right and wrong < right.
     Source: TruthRL, 2509.25760.
 
-    >>> from rlvr.rollouts import Problem
+    >>> from rlvr.core.records import Problem
     >>> abstain(Completion(Problem("1", [], "4"), "", answer="I don't know", format_ok=True))
     0.5
     """

@@ -1,6 +1,6 @@
 """1 minus the squared distance of the stated confidence from what happened."""
 
-from rlvr.rollouts import Completion
+from rlvr import Completion
 
 
 def brier(c: Completion) -> float | None:
@@ -11,7 +11,7 @@ def brier(c: Completion) -> float | None:
     Alone it can be gamed: a deliberately wrong answer at q = 0 earns 1. Weigh `correct` at least as much.
     Source: RLCR, 2507.16806; the condition on the weights: 2607.04332.
 
-    >>> from rlvr.rollouts import Problem
+    >>> from rlvr.core.records import Problem
     >>> brier(Completion(Problem("1", [], "4"), "", confidence=0.5, format_ok=True, correct=True))
     0.75
     """

@@ -1,6 +1,6 @@
 """1 for a right answer, 0 for a wrong one: the verifiable reward itself."""
 
-from rlvr.rollouts import Completion
+from rlvr import Completion
 
 
 def correct(c: Completion) -> float | None:
@@ -10,7 +10,7 @@ def correct(c: Completion) -> float | None:
     format around a readable answer costs nothing here (weigh `format` for that).
     Source: DeepSeek-R1, 2501.12948; correctness alone cannot be gamed (2607.04332).
 
-    >>> from rlvr.rollouts import Problem
+    >>> from rlvr.core.records import Problem
     >>> correct(Completion(Problem("1", [], "4"), "", answer="4", correct=True))
     1.0
     """

@@ -1,6 +1,6 @@
 """1 up to a target length, then falling to 0: a soft limit on tokens."""
 
-from rlvr.rollouts import Completion
+from rlvr import Completion
 
 
 def length(c: Completion, *, target: float = 64, slack: float = 64) -> float | None:
@@ -12,7 +12,7 @@ def length(c: Completion, *, target: float = 64, slack: float = 64) -> float | N
     Raises ValueError unless target >= 0 and slack > 0.
     Source: the soft overlong punishment of DAPO, 2503.14476, moved into [0, 1].
 
-    >>> from rlvr.rollouts import Problem
+    >>> from rlvr.core.records import Problem
     >>> length(Completion(Problem("1", [], "4"), "", format_ok=True, n_tokens=96))
     0.5
     """

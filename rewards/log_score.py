@@ -2,7 +2,7 @@
 
 import math
 
-from rlvr.rollouts import Completion
+from rlvr import Completion
 
 _LOW = 1 / 203  # confidences below this, and above 1 - this, count as this far from certain
 _WIDTH = 2 * math.log(202)
@@ -21,7 +21,7 @@ def log_score(c: Completion) -> float | None:
     readable confidence or a bad format is worth 0, what a sure and wrong answer is worth.
     Source: 2607.04332.
 
-    >>> from rlvr.rollouts import Problem
+    >>> from rlvr.core.records import Problem
     >>> log_score(Completion(Problem("1", [], "4"), "", confidence=1.0, format_ok=True, correct=True))
     1.0
     """

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from rlvr.rollouts import Completion
+from rlvr import Completion
 
 
 def random_control(c: Completion, *, seed: int = 0) -> float:
@@ -12,7 +12,7 @@ def random_control(c: Completion, *, seed: int = 0) -> float:
     Range [0, 1). Never None. Missing: costs nothing, as nothing that is said counts here.
     Source: spurious rewards as a control, 2506.10947.
 
-    >>> from rlvr.rollouts import Problem
+    >>> from rlvr.core.records import Problem
     >>> c = Completion(Problem("1", [], "4"), "any text")
     >>> 0 <= random_control(c) < 1 and random_control(c) == random_control(c) != random_control(c, seed=1)
     True

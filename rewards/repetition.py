@@ -1,6 +1,6 @@
 """The share of distinct word n-grams: low when a completion goes round in circles."""
 
-from rlvr.rollouts import Completion
+from rlvr import Completion
 
 
 def repetition(c: Completion, *, n: int = 4) -> float:
@@ -11,7 +11,7 @@ def repetition(c: Completion, *, n: int = 4) -> float:
     Raises ValueError unless n is a whole number >= 1.
     Source: the n-gram repetition penalty of 2502.03373, as a reward.
 
-    >>> from rlvr.rollouts import Problem
+    >>> from rlvr.core.records import Problem
     >>> repetition(Completion(Problem("1", [], "4"), "a b a b a b"), n=2)
     0.4
     """

@@ -1,6 +1,6 @@
 """The utility itself as a reward: what acting on the stated confidence earns at given prices (a control arm)."""
 
-from rlvr.rollouts import Completion
+from rlvr import Completion
 
 
 def utility(c: Completion, *, right: float = 1, abstain: float = 0, wrong: float = -1) -> float | None:
@@ -16,7 +16,7 @@ def utility(c: Completion, *, right: float = 1, abstain: float = 0, wrong: float
     Raises ValueError unless wrong <= abstain <= right and wrong < right.
     Source: the "aligned learning premise" that 2511.07699 tests.
 
-    >>> from rlvr.rollouts import Problem
+    >>> from rlvr.core.records import Problem
     >>> sure = Completion(Problem("1", [], "4"), "", answer="4", confidence=0.9, format_ok=True, correct=True)
     >>> utility(sure, wrong=-5)
     1.0

@@ -6,37 +6,46 @@ The public names, imported on first use so that `import rlvr` stays light.
 import importlib
 from typing import Any
 
+from rlvr.core.old_names import install
+
+install()
+
 _HOME = {
-    "Completion": "records",
-    "Problem": "records",
-    "Rollouts": "rollouts",
-    "Signal": "rollouts",
-    "Term": "terms",
-    "as_trl_reward": "terms",
-    "load_terms": "terms",
+    "same_answer": "problems.math_answers",
+    "problem_set": "problems.sets",
+    "json_object": "core.json_rows",
+    "SpecError": "core.errors",
+    "DataError": "core.errors",
+    "Completion": "core.records",
+    "Problem": "core.records",
+    "Rollouts": "advantages.rollouts",
+    "Signal": "advantages.rollouts",
+    "Term": "rewards.terms",
+    "as_trl_reward": "rewards.terms",
+    "load_terms": "rewards.terms",
     "Transform": "advantages",
     "build": "advantages",
     "chain": "advantages",
     "explain": "advantages",
-    "PassRate": "select.pass_rate",
-    "RLVRTrainer": "trainer",
-    "TrainConfig": "config",
-    "EvalConfig": "config",
-    "load_model": "models",
-    "load_problems": "problems",
+    "PassRate": "runs.pass_rate",
+    "RLVRTrainer": "training.trainer",
+    "TrainConfig": "config.settings",
+    "EvalConfig": "config.settings",
+    "load_model": "models.load",
+    "load_problems": "problems.sets",
     "write_report": "report",
-    "RlvrError": "errors",
-    "Run": "results",
-    "Evaluation": "results",
-    "Ablation": "results",
+    "RlvrError": "core.errors",
+    "Run": "report.results",
+    "Evaluation": "report.results",
+    "Ablation": "report.results",
 }
-_CALLED = ("train", "evaluate")  # modules that are called: rlvr.train(...), see callable_module.py
+_CALLED = {"train": "train", "evaluate": "measure.evaluate"}  # modules that are called, see core/callable_module.py
 __all__ = sorted([*_HOME, *_CALLED])
 
 
 def __getattr__(name: str) -> Any:
     if name in _CALLED:
-        return importlib.import_module(f"rlvr.{name}")
+        return importlib.import_module(f"rlvr.{_CALLED[name]}")
     if name not in _HOME:
         raise AttributeError(f"module 'rlvr' has no attribute {name!r}")
     return getattr(importlib.import_module(f"rlvr.{_HOME[name]}"), name)

@@ -1,7 +1,7 @@
 """READ ME FIRST: load -> check -> warm up -> evaluate -> train -> evaluate, top to bottom.
 
-`plan` (rlvr/plan.py) has resolved and checked everything that a config names before a model is loaded. The report
-is not made here: it reads the run directory that this leaves behind.
+`plan` (planning/resolve.py) has resolved and checked everything that a config names before a model is loaded. The
+report is not made here: it reads the run directory that this leaves behind.
 """
 
 import gc
@@ -18,28 +18,30 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.trainer_callback import PrinterCallback
 
-from rlvr import callbacks, runs
-from rlvr.bad_gradients import SkipBadGradients
-from rlvr.budget import StopAtRollouts
-from rlvr.callable_module import CallableModule
-from rlvr.console import say
-from rlvr.errors import ModelError, Stopped
-from rlvr.eval_file import save_eval
-from rlvr.evaluate import describe, evaluate, make_engine
-from rlvr.files import appear
-from rlvr.generate import Sampling
-from rlvr.launch import Start, open_run
-from rlvr.machine import check_needs
-from rlvr.models import load_model, lora_config, trainable_parameters
-from rlvr.plan import Plan
-from rlvr.prompts import check_lengths, encode, messages
-from rlvr.resume import missing
-from rlvr.score import Scorer
-from rlvr.select.pass_rate import PassRate
-from rlvr.stop import StopOnSignal
-from rlvr.trainer import RLVRTrainer
-from rlvr.verify import Verifier
-from rlvr.warmup import warmup, warmup_settings
+from rlvr.core.callable_module import CallableModule
+from rlvr.core.console import say
+from rlvr.core.errors import ModelError, Stopped
+from rlvr.core.files import appear
+from rlvr.measure.evaluate import describe, evaluate, make_engine
+from rlvr.models.chat import check_lengths, encode
+from rlvr.models.load import load_model, lora_config, trainable_parameters
+from rlvr.models.sampling import Sampling
+from rlvr.planning.parts import check_needs
+from rlvr.planning.resolve import Plan
+from rlvr.problems.prompts import messages
+from rlvr.problems.scorer import Scorer
+from rlvr.problems.verifier import Verifier
+from rlvr.runs import directory as runs
+from rlvr.runs.eval_file import save_eval
+from rlvr.runs.open import Start, open_run
+from rlvr.runs.pass_rate import PassRate
+from rlvr.runs.resume import missing
+from rlvr.training.callbacks import progress as callbacks
+from rlvr.training.callbacks.bad_gradients import SkipBadGradients
+from rlvr.training.callbacks.rollout_budget import StopAtRollouts
+from rlvr.training.callbacks.stop_signal import StopOnSignal
+from rlvr.training.supervised.warmup import warmup, warmup_settings
+from rlvr.training.trainer import RLVRTrainer
 
 
 def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path | None = None) -> runs.RunDir:
@@ -192,4 +194,4 @@ def _fit(
     state.wait_for_everyone()
 
 
-sys.modules[__name__].__class__ = CallableModule  # rlvr.train(...) is rlvr.api.train
+sys.modules[__name__].__class__ = CallableModule  # rlvr.train(...) is rlvr.commands.api.train

@@ -139,7 +139,7 @@ def machine(device: str) -> dict[str, Any]:
     import transformers
     import trl
 
-    from rlvr.precision import native_bf16
+    from rlvr.models.precision import native_bf16
 
     name, count = "cpu", 0
     if device != "cpu":
@@ -189,7 +189,7 @@ def main() -> int:
         env |= {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
     facts, model = machine(args.device) | {"model": args.model}, args.model
     if facts["vllm"]:  # it reads folders
-        from rlvr.models import load_model
+        from rlvr.models.load import load_model
 
         model = str(folder / "model")
         for saved in load_model(args.model):

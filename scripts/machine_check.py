@@ -93,7 +93,7 @@ def facts() -> dict[str, Any]:
         import psutil
         import torch
 
-        from rlvr.precision import Precision, capabilities, cores, describe_device
+        from rlvr.models.precision import Precision, capabilities, cores, describe_device
 
         has, chosen = capabilities(), Precision.choose()
         return found | {

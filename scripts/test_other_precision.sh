@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-if .venv/bin/python -c 'import sys; from rlvr.precision import native_bf16; sys.exit(not native_bf16())'; then
+if .venv/bin/python -c 'import sys; from rlvr.models.precision import native_bf16; sys.exit(not native_bf16())'; then
     export RLVR_PRECISION=float32 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
 else
     export RLVR_PRECISION=bfloat16

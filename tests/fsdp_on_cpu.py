@@ -53,8 +53,8 @@ def _look_at(save):
 if __name__ == "__main__":
     os.environ.update(FSDP)
     AcceleratorState.__init__ = _choose  # type: ignore[method-assign]
-    from rlvr.cli import main
-    from rlvr.trainer import RLVRTrainer
+    from rlvr.commands.main import main
+    from rlvr.training.trainer import RLVRTrainer
 
     RLVRTrainer.save_model = _look_at(RLVRTrainer.save_model)  # type: ignore[method-assign]
     sys.exit(main(sys.argv[1:]))

@@ -9,8 +9,8 @@ from types import FunctionType, ModuleType
 
 import atheris
 
-from rlvr import content
-from rlvr import parse as parser
+from rlvr.core import parse as parser
+from rlvr.core import specs
 from tests.test_untrusted import verifiers
 
 SETS = ("arithmetic", "countdown", "gsm8k", "jsonl")
@@ -35,7 +35,7 @@ def one_input(data: bytes) -> None:
 
 if __name__ == "__main__":
     VERIFIERS = verifiers()
-    for module in (parser, *(content.load("data", name) for name in SETS)):
+    for module in (parser, *(specs.load("data", name) for name in SETS)):
         watch(module)
     atheris.Setup(sys.argv, one_input)
     atheris.Fuzz()

@@ -44,7 +44,7 @@ def child(request):
     os.environ |= request["env"]
     events = os.open(request["log"] + ".events", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     watch(request["kill"], events)
-    from rlvr.cli import main
+    from rlvr.commands.main import main
 
     status = 1
     try:

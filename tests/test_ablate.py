@@ -5,14 +5,15 @@ import json
 import pytest
 import yaml
 
-from rlvr import cost
-from rlvr.ablation.memory import jobs_that_fit
-from rlvr.ablation.plan import read_ablation
-from rlvr.ablation.pool import finished
-from rlvr.cli import main
-from rlvr.config import RECIPES, TrainConfig, build_config
-from rlvr.errors import SpecError
-from rlvr.models import build_tiny, tiny_tokenizer
+from rlvr.commands.main import main
+from rlvr.config.recipe_files import RECIPES
+from rlvr.config.settings import TrainConfig, build_config
+from rlvr.core.errors import SpecError
+from rlvr.models.load import build_tiny, tiny_tokenizer
+from rlvr.planning import cost
+from rlvr.planning.ablation.arms import read_ablation
+from rlvr.planning.ablation.parallel_jobs import jobs_that_fit
+from rlvr.planning.ablation.pool import finished
 
 QUICK = {
     "sft_steps": 0, "eval_size": 6, "eval_n": 2, "max_completion_length": 8, "train_size": 8, "log_rollouts": False,

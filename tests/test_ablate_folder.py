@@ -11,11 +11,11 @@ import time
 import psutil
 import pytest
 
-from rlvr.ablation.folder import remove_checkpoints
-from rlvr.ablation.hold import forget, held, note, orphans
-from rlvr.ablation.pool import last_line
-from rlvr.cli import main
-from rlvr.errors import RunError
+from rlvr.commands.main import main
+from rlvr.core.errors import RunError
+from rlvr.planning.ablation.folder import remove_checkpoints
+from rlvr.planning.ablation.hold import forget, held, note, orphans
+from rlvr.planning.ablation.pool import last_line
 from tests.test_ablate import write
 
 

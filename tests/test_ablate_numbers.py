@@ -5,14 +5,14 @@ import json
 import pytest
 import yaml
 
-from rlvr.ablation.folder import finished
-from rlvr.ablation.plan import Ablation, Run
-from rlvr.ablation.summary import summarise_ablation
-from rlvr.ablation.text import to_text
-from rlvr.cli import main
-from rlvr.eval_file import save_eval
+from rlvr.commands.main import main
+from rlvr.planning.ablation.arms import Ablation, Run
+from rlvr.planning.ablation.folder import finished
 from rlvr.report import summarise
+from rlvr.report.ablation.summary import summarise_ablation
+from rlvr.report.ablation.text import to_text
 from rlvr.report.training import trained_seconds
+from rlvr.runs.eval_file import save_eval
 from tests.fake_run import drawn_evaluation, evaluation, sample, write_run
 
 

@@ -10,9 +10,9 @@ from trl.trainer.utils import nanstd
 
 from rlvr import advantages as A
 from rlvr.advantages import build, chain
-from rlvr.console import warn_once
-from rlvr.errors import SpecError
-from rlvr.rollouts import Rollouts, Signal
+from rlvr.advantages.rollouts import Rollouts, Signal
+from rlvr.core.console import warn_once
+from rlvr.core.errors import SpecError
 
 NAN = math.nan
 ONE_IN_EIGHT = Rollouts.of([[1.0] + 7 * [0.0]])

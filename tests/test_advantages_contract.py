@@ -11,7 +11,7 @@ import torch
 
 from rlvr import advantages
 from rlvr.advantages import RECIPES, TRANSFORMS, Transform, chain
-from rlvr.rollouts import Rollouts, Signal
+from rlvr.advantages.rollouts import Rollouts, Signal
 
 ALL = {**TRANSFORMS, **RECIPES, "chain": chain}
 NAMES = {name: thing for name, thing in vars(advantages).items() if name in ALL}

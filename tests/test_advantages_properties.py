@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlvr.advantages import RECIPES, TRANSFORMS, build
-from rlvr.rollouts import Rollouts, Signal
+from rlvr.advantages.rollouts import Rollouts, Signal
 
 few = settings(max_examples=30, deadline=None)
 CHAINS = st.sampled_from(

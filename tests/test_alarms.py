@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from transformers import TrainerControl, TrainerState
 
-from rlvr.alarms import COLLAPSES, alarms
-from rlvr.callbacks import Watch
+from rlvr.training.callbacks.alarms import COLLAPSES, alarms
+from rlvr.training.callbacks.progress import Watch
 from tests.conftest import REPO
 
 ROWS = json.loads(Path(__file__).with_name("alarm_rows.json").read_text())  # made by tests/alarm_rows.py

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlvr.answer_metrics import echo, repetition
-from rlvr.records import Completion, Problem
+from rlvr.core.records import Completion, Problem
+from rlvr.training.answer_metrics import echo, repetition
 
 
 def batch(golds, answers):

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 import rlvr
-from rlvr.cli import main
-from rlvr.errors import ModelError, RlvrError, SpecError
+from rlvr.commands.main import main
+from rlvr.core.errors import ModelError, RlvrError, SpecError
 
 QUICK = {
     "train_size": 8, "eval_size": 4, "eval_n": 2, "num_generations": 4, "per_device_train_batch_size": 8,
@@ -108,8 +108,8 @@ def test_settings_in_pythons_own_types_are_written_as_a_recipe_holds_them(monkey
     """Recipes merge as on the command line; tuples, NumPy numbers and built chains end up readable in config.yaml."""
     import numpy as np
 
-    from rlvr import api
-    from rlvr.config import to_yaml
+    from rlvr.commands import api
+    from rlvr.config.settings import to_yaml
 
     seen = []
     monkeypatch.setattr(api, "train_plan", lambda *args: seen.append(args) or 1 / 0)
@@ -129,14 +129,14 @@ def test_settings_in_pythons_own_types_are_written_as_a_recipe_holds_them(monkey
 
 
 def _spec(text):
-    from rlvr.content import parse_spec
+    from rlvr.core.specs import parse_spec
 
     return parse_spec(text)
 
 
 ORDERS = {
     "the package alone": "import rlvr",
-    "the modules first": "from rlvr.train import train; import rlvr.evaluate; import rlvr",
+    "the modules first": "from rlvr.train import train; import rlvr.measure.evaluate; import rlvr",
     "from the package": "from rlvr import train, evaluate; import rlvr; assert rlvr.train is train",
 }
 

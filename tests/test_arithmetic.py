@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from rlvr import content
+from rlvr.core import specs
 
-arithmetic = content.load("data", "arithmetic")
+arithmetic = specs.load("data", "arithmetic")
 SPLITS = ("train", "validation", "test")
 
 

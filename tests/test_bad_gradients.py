@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import TrainerState, TrainingArguments
 
-from rlvr.bad_gradients import SkipBadGradients
-from rlvr.errors import RunError
+from rlvr.core.errors import RunError
+from rlvr.training.callbacks.bad_gradients import SkipBadGradients
 
 
 def arguments(tmp_path, **kwargs):

@@ -12,15 +12,15 @@ import pytest
 import torch
 from peft import get_peft_model
 
-from rlvr.cli import main
-from rlvr.errors import DataError, ModelError, RlvrError
-from rlvr.files import replacing
-from rlvr.models import build_tiny, cached, load_model, lora_config
-from rlvr.problems import load_problems
+from rlvr.commands.main import main
+from rlvr.core.errors import DataError, ModelError, RlvrError
+from rlvr.core.files import replacing
+from rlvr.core.records import Completion, Problem
+from rlvr.models.load import build_tiny, cached, load_model, lora_config
+from rlvr.problems.sets import load_problems
 from rlvr.report.read import read_run
-from rlvr.rollouts import Completion, Problem
-from rlvr.runs import read_metrics
-from rlvr.terms import load_terms
+from rlvr.rewards.terms import load_terms
+from rlvr.runs.directory import read_metrics
 
 TINY = [
     "--sft_steps", "0", "--max_steps", "3", "--eval_size", "0", "--train_size", "16", "--no_report",
@@ -114,7 +114,7 @@ def test_a_missing_column_is_named_before_a_model_is_loaded(tmp_path, capsys):
 def test_rewards_that_are_all_none(tmp_path, capsys):
     """A term that never applies: no credit, a gradient of zero, a warning; the run ends and everything is counted."""
     (tmp_path / "never.py").write_text(
-        '"""Never applies."""\nfrom rlvr.terms import Term\n\n\ndef never(c):\n    return None\n'
+        '"""Never applies."""\nfrom rlvr.rewards.terms import Term\n\n\ndef never(c):\n    return None\n'
     )
     folder = tmp_path / "run"
     flags = ["--rewards", f'{{"{tmp_path / "never.py"}:never": 1.0}}', "--allow_hackable", "true", "--max_steps", "10"]
@@ -244,7 +244,9 @@ def test_an_adapter_that_is_its_own_base(length, tmp_path):
 
 def test_what_a_killed_conversion_left_is_removed_at_the_next_use(tmp_path, monkeypatch):
     monkeypatch.setenv("RLVR_CACHE", str(tmp_path))
-    script = "import os; from rlvr.models import cached; cached('models/m', lambda f: ((f / 'w').touch(), os._exit(9)))"
+    script = (
+        "import os; from rlvr.models.load import cached; cached('models/m', lambda f: ((f / 'w').touch(), os._exit(9)))"
+    )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 9
     (tmp_path / "models" / "m.mine").mkdir()
     assert len(list((tmp_path / "models").glob("m.????????/w"))) == 1
@@ -336,7 +338,7 @@ def test_every_loss_of_trl_can_be_chosen():
 
     from trl import GRPOTrainer
 
-    from rlvr.config import LOSSES
+    from rlvr.config.settings import LOSSES
 
     source = inspect.getsource(GRPOTrainer._compute_loss)
     known = set()

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from rlvr.cli import main
-from rlvr.models import load_model
+from rlvr.commands.main import main
+from rlvr.models.load import load_model
 
 TINY = ["--config", "tiny", "--sft_steps", "80"]
 
@@ -13,8 +13,8 @@ TINY = ["--config", "tiny", "--sft_steps", "80"]
 @pytest.fixture(scope="module")
 def warm(tmp_path_factory):
     """A warmed-up tiny: it knows the tags, and states random confidences."""
-    from rlvr.config import TrainConfig, parse_config
-    from rlvr.warmup import warmup, warmup_settings
+    from rlvr.config.settings import TrainConfig, parse_config
+    from rlvr.training.supervised.warmup import warmup, warmup_settings
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RLVR_CACHE", str(tmp_path_factory.mktemp("cache")))

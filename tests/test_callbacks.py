@@ -7,7 +7,7 @@ import math
 import pytest
 from transformers import TrainerState
 
-from rlvr.callbacks import MetricsFile, Progress, Watch
+from rlvr.training.callbacks.progress import MetricsFile, Progress, Watch
 
 HEALTHY = {
     "reward": 0.5, "accuracy": 0.4, "format_rate": 0.9, "groups/mixed": 0.5, "groups/all_wrong": 0.3,

@@ -2,18 +2,18 @@
 
 import pytest
 
-from rlvr.calibrate import sample_slots
-from rlvr.cli import main
-from rlvr.config import EvalConfig, TrainConfig, parse_config
-from rlvr.cost.resolve import resolve_job
-from rlvr.errors import SpecError
-from rlvr.eval_file import load_eval
-from rlvr.models import build_tiny, load_model
-from rlvr.problems import load_problems
-from rlvr.prompts import encode
-from rlvr.runs import RunDir, read_metrics
-from rlvr.select.pass_rate import PassRate
-from rlvr.warmup import warmup, warmup_settings
+from rlvr.commands.main import main
+from rlvr.config.settings import EvalConfig, TrainConfig, parse_config
+from rlvr.core.errors import SpecError
+from rlvr.models.chat import encode
+from rlvr.models.load import build_tiny, load_model
+from rlvr.planning.cost.from_config import resolve_job
+from rlvr.problems.sets import load_problems
+from rlvr.runs.directory import RunDir, read_metrics
+from rlvr.runs.eval_file import load_eval
+from rlvr.runs.pass_rate import PassRate
+from rlvr.training.supervised.calibrate import sample_slots
+from rlvr.training.supervised.warmup import warmup, warmup_settings
 
 STYLE = '{"style": "short"}'
 FAST = [

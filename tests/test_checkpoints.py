@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from rlvr import checkpoints
-from rlvr.runs import RunDir, read_metrics
+from rlvr.runs import checkpoints
+from rlvr.runs.directory import RunDir, read_metrics
 from tests.test_kill import assert_same
 
 COMMAND = [

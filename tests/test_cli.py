@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from rlvr.cli import COMMANDS, main
+from rlvr.commands.main import COMMANDS, main
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -62,7 +62,7 @@ def test_check_accepts_every_gold_answer(capsys):
 
 
 def test_ls_does_not_load_torch():
-    code = "import sys; from rlvr.cli import main; main(['ls', 'rewards']); sys.exit('torch' in sys.modules)"
+    code = "import sys; from rlvr.commands.main import main; main(['ls', 'rewards']); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 
 
@@ -73,7 +73,7 @@ def test_version(capsys):
 
 def test_a_reader_that_goes_away_is_no_success():
     """`rlvr ... | head -2` ended with status 0, whatever was left to do."""
-    code = "import sys; from rlvr.cli import main; sys.exit(main(['ls']))"
+    code = "import sys; from rlvr.commands.main import main; sys.exit(main(['ls']))"
     done = subprocess.run(
         f'{sys.executable} -c "{code}" | true; echo ${{PIPESTATUS[0]}}', shell=True, executable="/bin/bash", capture_output=True,
         text=True, timeout=120, check=True,

@@ -5,8 +5,9 @@ import json
 import pytest
 import yaml
 
-from rlvr.config import RECIPES, EvalConfig, TrainConfig, parse_config, read_recipes, to_yaml
-from rlvr.errors import SpecError
+from rlvr.config.recipe_files import RECIPES, read_recipes
+from rlvr.config.settings import EvalConfig, TrainConfig, parse_config, to_yaml
+from rlvr.core.errors import SpecError
 
 SCALES = ("tiny", "smollm2", "qwen_gpu")
 ADDONS = ("vllm_colocate", "vllm_server", "liger", "flash_attention", "lora")  # engines and kernels: neither
@@ -75,7 +76,7 @@ def test_json_rewards_on_the_command_line():
 
 
 def test_bf16_is_chosen_where_it_is_native():
-    from rlvr.precision import native_bf16
+    from rlvr.models.precision import native_bf16
 
     assert TrainConfig().bf16 is native_bf16(TrainConfig().device)
     assert TrainConfig(bf16=False).bf16 is False
@@ -94,7 +95,7 @@ def recipes():
 @pytest.mark.parametrize("names", recipes(), ids="-".join)
 def test_every_recipe_resolves_and_passes_its_checks(names):
     """Everything that --dry_run does: terms, safety, chain, problems, gold answers."""
-    from rlvr.plan import plan
+    from rlvr.planning.resolve import plan
 
     config = parse_config(TrainConfig, names, ["--use_vllm", "false", "--use_cpu", "true", "--bf16", "false"])
     resolved = plan(config)

@@ -7,15 +7,15 @@ import sys
 
 import pytest
 
-from rlvr.cli import main
+from rlvr.commands.main import main
 from tests.conftest import REPO
 
-SAY = 'import sys; from rlvr.console import LOG, warn_once; LOG.info("progress"); [warn_once("WARNING: odd") for _ in "ab"]'
+SAY = 'import sys; from rlvr.core.console import LOG, warn_once; LOG.info("progress"); [warn_once("WARNING: odd") for _ in "ab"]'
 
 
 def heard(before="", after=""):
     """What a fresh process has on (standard output, standard error)."""
-    code = f"import logging, sys\n{before}\nimport rlvr.console\n{after}\n{SAY}"
+    code = f"import logging, sys\n{before}\nimport rlvr.core.console\n{after}\n{SAY}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout, done.stderr
 

@@ -8,10 +8,10 @@ from trl import GRPOTrainer
 
 from rlvr.advantages import build
 from rlvr.advantages.base import all_equal
-from rlvr.config import TrainConfig
-from rlvr.rollouts import Rollouts
-from rlvr.signal_metrics import signal_metrics
-from rlvr.trainer import RLVRTrainer
+from rlvr.advantages.rollouts import Rollouts
+from rlvr.config.settings import TrainConfig
+from rlvr.training.batch_metrics import signal_metrics
+from rlvr.training.trainer import RLVRTrainer
 from tests.test_trl_contract import make, weights
 
 COMPARING = [

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from rlvr.cli import main
-from rlvr.copies import paid_copies
+from rlvr.commands.main import main
+from rlvr.problems.copies import paid_copies
 
 LENIENT = """
-from rlvr.records import Problem
+from rlvr.core.records import Problem
 VERSION = 1
 INLINE = True
 def load(split, size, seed):

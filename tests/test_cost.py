@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from peft import get_peft_model
 from transformers import Gemma2Config, Gemma2ForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from rlvr.cli import main
-from rlvr.config import TrainConfig, parse_config
-from rlvr.cost import Job, Machine, advise, job_of, memory_rows, peak, read_shape, seconds_rows, shape_of
-from rlvr.cost.advice import changes
-from rlvr.cost.memory import activation_bytes, cache_bytes, sampling_copy
-from rlvr.cost.seconds import decode_flops, prefill_flops, training_flops
-from rlvr.generate.llama import LlamaForward
-from rlvr.generate.reader import SlotReader
-from rlvr.generate.weights import plain_weights
-from rlvr.models import build_tiny, lora_config, trainable_parameters
+from rlvr.commands.main import main
+from rlvr.config.settings import TrainConfig, parse_config
+from rlvr.models.load import build_tiny, lora_config, trainable_parameters
+from rlvr.models.sampling.llama import LlamaForward
+from rlvr.models.sampling.reader import SlotReader
+from rlvr.models.sampling.weights import plain_weights
+from rlvr.planning.cost import Job, Machine, advise, job_of, memory_rows, peak, read_shape, seconds_rows, shape_of
+from rlvr.planning.cost.advice import changes
+from rlvr.planning.cost.memory import activation_bytes, cache_bytes, sampling_copy
+from rlvr.planning.cost.seconds import decode_flops, prefill_flops, training_flops
 
 SMALL = {
     "vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
@@ -95,9 +95,9 @@ def test_packed_weights_are_the_engines_own():
 
 def test_saved_activations_are_autograds():
     """What autograd keeps of a packed pass (parameters, indices and views of one storage aside) is the formula's."""
-    from rlvr.head import add_scores
-    from rlvr.packing import pack
-    from rlvr.shared_attention import share_prompts
+    from rlvr.models.forward.head import add_scores
+    from rlvr.models.forward.packing import pack
+    from rlvr.models.forward.shared_attention import share_prompts
 
     model = build_tiny()[0].train()
     add_scores(model, 1.0)
@@ -193,13 +193,13 @@ def test_a_config_becomes_a_job():
 
 
 def test_the_command_prints_an_estimate_and_its_status(capsys, monkeypatch):
-    monkeypatch.setattr("rlvr.cost.measure", lambda *args: SPEED)
+    monkeypatch.setattr("rlvr.planning.cost.measure", lambda *args: SPEED)
     assert main(["plan", "--config", "grpo", "tiny"]) == 0
     text = capsys.readouterr().out
     assert text.startswith("fits: peak")
     assert "completions of at most 40 (memory), 20 on average" in text
     assert "gradient_checkpointing true" in text
-    monkeypatch.setattr("rlvr.cost.available", lambda device: 1e6)
+    monkeypatch.setattr("rlvr.planning.cost.available", lambda device: 1e6)
     assert main(["plan", "--config", "grpo", "tiny", "--completion_length", "30", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["fits"] is False

@@ -7,10 +7,10 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from rlvr import content
-from rlvr.errors import DataError
+from rlvr.core import specs
+from rlvr.core.errors import DataError
 
-countdown = content.load("data", "countdown")
+countdown = specs.load("data", "countdown")
 
 
 def by_python(text):

@@ -14,13 +14,13 @@ from sklearn.metrics import explained_variance_score
 from transformers import TrainerCallback
 
 from rlvr.advantages import build
-from rlvr.cli import main
-from rlvr.config import TrainConfig
-from rlvr.critic import Critic, body_of, check_critic, explained_variance, first_layers, value_loss
-from rlvr.errors import ModelError, SpecError
-from rlvr.models import build_tiny, lora_config
-from rlvr.runs import RunDir, read_metrics
-from rlvr.trainer import RLVRTrainer
+from rlvr.commands.main import main
+from rlvr.config.settings import TrainConfig
+from rlvr.core.errors import ModelError, SpecError
+from rlvr.models.load import build_tiny, lora_config
+from rlvr.runs.directory import RunDir, read_metrics
+from rlvr.training.critic import Critic, body_of, check_critic, explained_variance, first_layers, value_loss
+from rlvr.training.trainer import RLVRTrainer
 from tests.conftest import REPO
 from tests.test_trl_contract import StopAt, make, one_batch, weights
 

@@ -5,14 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from rlvr.cli import main
+from rlvr.commands.main import main
+from rlvr.core.errors import DataError, SpecError
 from rlvr.decide import ACTIONS, Prices, decide_eval, risk_by_coverage
 from rlvr.decide.next_draw import NextDraw
 from rlvr.decide.on_eval import ACT, ALWAYS, CONSTANT, NEVER
 from rlvr.decide.policies import always_answer, best_threshold, play, with_threshold
-from rlvr.errors import DataError, SpecError
-from rlvr.eval_file import save_eval
-from rlvr.metrics import Records, risk_coverage
+from rlvr.measure.metrics import Records, risk_coverage
+from rlvr.runs.eval_file import save_eval
 from tests.fake_run import drawn_evaluation, evaluation, sample
 
 NAN = float("nan")

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlvr.core.errors import DataError, SpecError
 from rlvr.decide import ACTIONS, Prices, choose, choose_by_matrix
 from rlvr.decide.next_draw import NextDraw
-from rlvr.errors import DataError, SpecError
 
 NAN = float("nan")
 

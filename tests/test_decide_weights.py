@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit, softmax
 
+from rlvr.core.errors import DataError
 from rlvr.decide import choose_by_matrix, learning_incentive, unweigh, weigh
-from rlvr.errors import DataError
 
 WEIGHTS = st.lists(st.floats(0.01, 100), min_size=2, max_size=5)
 

@@ -6,13 +6,13 @@ from trl import GRPOTrainer
 from trl.kernels.chunked_logprob import ChunkedLogProbFunction
 
 from rlvr.advantages import build
-from rlvr.cli import main
-from rlvr.config import TrainConfig
-from rlvr.generate import Engine, Sampling, Steered
-from rlvr.head import score
-from rlvr.models import build_tiny
-from rlvr.runs import RunDir, read_metrics
-from rlvr.trainer import RLVRTrainer
+from rlvr.commands.main import main
+from rlvr.config.settings import TrainConfig
+from rlvr.models.forward.head import score
+from rlvr.models.load import build_tiny
+from rlvr.models.sampling import Engine, Sampling, Steered
+from rlvr.runs.directory import RunDir, read_metrics
+from rlvr.training.trainer import RLVRTrainer
 from tests.test_engine import PROMPTS, reference
 from tests.test_packing import assert_same, batch
 from tests.test_trl_contract import StopAt, loss_and_gradient, make, one_batch, weights

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlvr.advantages import drop_near_impossible
-from rlvr.cli import main
-from rlvr.errors import SpecError
-from rlvr.rollouts import Rollouts
-from rlvr.runs import RunDir, read_metrics
-from rlvr.select.difficulty_sampler import DifficultySampler, draw_probabilities
-from rlvr.select.pass_rate import PassRate
-from rlvr.select.propensity import ipw_mean, self_normalised_mean
+from rlvr.advantages.rollouts import Rollouts
+from rlvr.commands.main import main
+from rlvr.core.errors import SpecError
+from rlvr.runs.directory import RunDir, read_metrics
+from rlvr.runs.pass_rate import PassRate
+from rlvr.training.curriculum.difficulty_sampler import DifficultySampler, draw_probabilities
+from rlvr.training.curriculum.propensity import ipw_mean, self_normalised_mean
 
 BAND = (0.2, 0.8)
 

@@ -10,14 +10,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from rlvr import doctor, machine
-from rlvr.cli import main
-from rlvr.config import TrainConfig, parse_config
-from rlvr.doctor import preflight, problems
-from rlvr.errors import ModelError, SpecError
-from rlvr.machine import PARTS, Finding, Part, packages, probe
-from rlvr.models import build_tiny, load_model
-from rlvr.trainer import RLVRTrainer
+from rlvr.commands.main import main
+from rlvr.config.settings import TrainConfig, parse_config
+from rlvr.core.errors import ModelError, SpecError
+from rlvr.models.load import build_tiny, load_model
+from rlvr.planning import doctor
+from rlvr.planning import parts as machine
+from rlvr.planning.doctor import preflight, problems
+from rlvr.planning.parts import PARTS, Finding, Part, packages, probe
+from rlvr.training.trainer import RLVRTrainer
 from tests.conftest import REPO
 from tests.test_trl_contract import make
 

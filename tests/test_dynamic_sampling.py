@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from rlvr.advantages import build
-from rlvr.cli import main
-from rlvr.config import TrainConfig
-from rlvr.errors import SpecError
-from rlvr.models import build_tiny
-from rlvr.records import Completion, Problem
-from rlvr.runs import RunDir, read_metrics
-from rlvr.select.dynamic_sampling import Sample, ask_for, fill, is_mixed
-from rlvr.select.fresh_problems import FreshProblems
-from rlvr.select.pass_rate import PassRate
-from rlvr.trainer import RLVRTrainer
+from rlvr.commands.main import main
+from rlvr.config.settings import TrainConfig
+from rlvr.core.errors import SpecError
+from rlvr.core.records import Completion, Problem
+from rlvr.models.load import build_tiny
+from rlvr.runs.directory import RunDir, read_metrics
+from rlvr.runs.pass_rate import PassRate
+from rlvr.training.curriculum.dynamic_sampling import Sample, ask_for, fill, is_mixed
+from rlvr.training.curriculum.fresh_problems import FreshProblems
+from rlvr.training.trainer import RLVRTrainer
 
 GROUP, PROMPTS = 4, 4
 PROBLEMS = {str(i): Problem(str(i), [{"role": "user", "content": f"{i}+{i}="}], str(2 * i)) for i in range(12)}

@@ -12,11 +12,11 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from rlvr.errors import ModelError
-from rlvr.generate import Engine, Sampling
-from rlvr.generate.llama import misfit
-from rlvr.generate.weights import SamplingWeights, plain_weights
-from rlvr.models import build_tiny
+from rlvr.core.errors import ModelError
+from rlvr.models.load import build_tiny
+from rlvr.models.sampling import Engine, Sampling
+from rlvr.models.sampling.llama import misfit
+from rlvr.models.sampling.weights import SamplingWeights, plain_weights
 
 PROMPTS = [[5, 6, 7], [8], [9, 10, 11, 12, 13, 14], [15, 16]]
 

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from rlvr.cli import main
-from rlvr.errors import DataError
-from rlvr.eval_file import load_eval, save_eval
+from rlvr.commands.main import main
+from rlvr.core.errors import DataError
+from rlvr.runs.eval_file import load_eval, save_eval
 from tests.conftest import REPO
 from tests.fake_run import counted_evaluation, drawn_evaluation
 

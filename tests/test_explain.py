@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rlvr.advantages import EXAMPLES, RECIPES, Transform, build, explain, explain_rows, group_center
-from rlvr.rollouts import Rollouts, Signal
+from rlvr.advantages.rollouts import Rollouts, Signal
 
 
 def test_the_table_of_grpo_with_the_filter():

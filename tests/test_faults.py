@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from rlvr.cli import main
-from rlvr.runs import read_metrics
+from rlvr.commands.main import main
+from rlvr.runs.directory import read_metrics
 from tests.test_bad_input import TINY
 
 HANGS = '''
@@ -116,7 +116,7 @@ def test_two_processes_that_start_on_one_folder(tmp_path):
 
 
 def test_a_run_that_is_being_written_cannot_be_resumed(tmp_path, capsys):
-    from rlvr import runs
+    from rlvr.runs import directory as runs
 
     folder = tmp_path / "run"
     assert main(["train", "--config", "grpo", "tiny", *TINY, "--output_dir", str(folder)]) == 0

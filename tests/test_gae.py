@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlvr.advantages import batch_whiten, build, gae, ppo
-from rlvr.errors import SpecError
-from rlvr.rollouts import Rollouts
+from rlvr.advantages.rollouts import Rollouts
+from rlvr.core.errors import SpecError
 
 unit = st.floats(0, 1, width=32)
 

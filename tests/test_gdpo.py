@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from rlvr.advantages import build
-from rlvr.errors import SpecError
-from rlvr.rollouts import Rollouts
-from rlvr.trainer import RLVRTrainer
+from rlvr.advantages.rollouts import Rollouts
+from rlvr.core.errors import SpecError
+from rlvr.training.trainer import RLVRTrainer
 from tests.test_trl_contract import make, one_batch
 
 TERMS = [[[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 0.0]]]
@@ -77,8 +77,8 @@ def test_it_equals_trls_own_advantages(tmp_path):
     ("flag", "value"), [("scale_rewards", "none"), ("multi_objective_aggregation", "normalize_then_sum")]
 )
 def test_settings_that_the_advantage_overrides_are_refused(flag, value):
-    from rlvr.config import TrainConfig, parse_config
-    from rlvr.plan import plan
+    from rlvr.config.settings import TrainConfig, parse_config
+    from rlvr.planning.resolve import plan
 
     config = parse_config(TrainConfig, ["grpo", "tiny"], [f"--{flag}", value])
     with pytest.raises(SpecError, match=f"{flag} '{value}' would change nothing.*gdpo"):

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from rlvr.advantages import build
-from rlvr.config import TrainConfig
-from rlvr.precision import Precision
-from rlvr.trainer import RLVRTrainer
-from rlvr.warmup import Warmup, train
+from rlvr.config.settings import TrainConfig
+from rlvr.models.precision import Precision
+from rlvr.training.supervised.warmup import Warmup, train
+from rlvr.training.trainer import RLVRTrainer
 from tests.test_trl_contract import StopAt, make, weights
 
 

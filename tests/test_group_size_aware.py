@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlvr.advantages import build
-from rlvr.errors import SpecError
-from rlvr.rollouts import Rollouts
+from rlvr.advantages.rollouts import Rollouts
+from rlvr.core.errors import SpecError
 
 few = settings(max_examples=60, deadline=None)
 

@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from rlvr import content
-from rlvr.errors import DataError
-from rlvr.problems import check, load_problems, measured_warnings
+from rlvr.core import specs
+from rlvr.core.errors import DataError
+from rlvr.problems.check import check
+from rlvr.problems.sets import load_problems, measured_warnings
 
-gsm8k = content.load("data", "gsm8k")
+gsm8k = specs.load("data", "gsm8k")
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from transformers import Gemma2Config, LlamaConfig
 from trl.kernels.chunked_logprob import ChunkedLogProbFunction
 
-from rlvr import head
-from rlvr.head import can_score, score
+from rlvr.models.forward import head
+from rlvr.models.forward.head import can_score, score
 
 
 def plain(hidden, weight, bias, targets, temperature):

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from rlvr import content
+from rlvr.core import specs
 
-inverse, arithmetic = (content.load("data", name) for name in ("inverse", "arithmetic"))
+inverse, arithmetic = (specs.load("data", name) for name in ("inverse", "arithmetic"))
 LEVELS = arithmetic.LEVELS
 SPLITS = ("train", "validation", "test")
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from rlvr.errors import DataError
-from rlvr.eval_file import save_eval
-from rlvr.problems import load_problems
+from rlvr.core.errors import DataError
+from rlvr.problems.sets import load_problems
+from rlvr.runs.eval_file import save_eval
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])

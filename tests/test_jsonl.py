@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from rlvr import content
-from rlvr.config import TrainConfig, parse_config
-from rlvr.errors import DataError
-from rlvr.plan import plan
-from rlvr.problems import load_problems, measured_warnings, overlap_warning, split_of
-from rlvr.verify import Verifier
+from rlvr.config.settings import TrainConfig, parse_config
+from rlvr.core import specs
+from rlvr.core.errors import DataError
+from rlvr.planning.resolve import plan
+from rlvr.problems.sets import load_problems, measured_warnings, overlap_warning, split_of
+from rlvr.problems.verifier import Verifier
 
-jsonl = content.load("data", "jsonl")
+jsonl = specs.load("data", "jsonl")
 
 
 @pytest.mark.parametrize(

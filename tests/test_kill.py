@@ -13,8 +13,8 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from rlvr import checkpoints
-from rlvr.runs import read_metrics
+from rlvr.runs import checkpoints
+from rlvr.runs.directory import read_metrics
 from tests.conftest import REPO
 
 # It learns: five dense terms in no sorted order, losses that are not 0 (two updates a batch), checkpoints between logged

@@ -9,25 +9,25 @@ from accelerate import Accelerator
 from peft import LoraConfig, get_peft_model
 from torch._subclasses.fake_tensor import FakeTensorDeviceMismatchError
 
-import rlvr.generate.cache
-import rlvr.generate.llama
-import rlvr.generate.rows
-import rlvr.generate.sampler
-import rlvr.shared_attention
+import rlvr.models.forward.shared_attention
+import rlvr.models.sampling.cache
+import rlvr.models.sampling.llama
+import rlvr.models.sampling.rows
+import rlvr.models.sampling.sampler
 from rlvr.advantages import build
-from rlvr.config import TrainConfig
-from rlvr.critic import Critic, explained_variance, value_loss
-from rlvr.generate import Engine, Sampling, Steered
-from rlvr.head import _ChunkedScores, score
-from rlvr.models import build_tiny
-from rlvr.packing import pack
-from rlvr.rollouts import Rollouts, Signal
+from rlvr.advantages.rollouts import Rollouts, Signal
+from rlvr.config.settings import TrainConfig
+from rlvr.models.forward.head import _ChunkedScores, score
+from rlvr.models.forward.packing import pack
+from rlvr.models.forward.shared_attention import _Move, share_prompts
+from rlvr.models.load import build_tiny
+from rlvr.models.sampling import Engine, Sampling, Steered
 from rlvr.select.embed import pooled_embeddings
 from rlvr.select.nll import answer_nll
-from rlvr.shared_attention import _Move, share_prompts
-from rlvr.signal_metrics import signal_metrics
-from rlvr.tokenised_brier import collate, slot, tokenised_brier, value_logps
-from rlvr.trainer import RLVRTrainer
+from rlvr.training.batch_metrics import signal_metrics
+from rlvr.training.critic import Critic, explained_variance, value_loss
+from rlvr.training.supervised.tokenised_brier import collate, slot, tokenised_brier, value_logps
+from rlvr.training.trainer import RLVRTrainer
 from tests.made_up_device import CUDA, OnCuda, made_up_cuda, on_cuda
 from tests.test_packing import batch, packed_logps, plain_logps
 from tests.test_trl_contract import make
@@ -116,11 +116,11 @@ class _Forgetful:
 @pytest.mark.parametrize(
     ("module", "function"),
     [
-        (rlvr.generate.cache, "zeros"),
-        (rlvr.generate.llama, "arange"),
-        (rlvr.generate.rows, "tensor"),
-        (rlvr.generate.rows, "zeros"),
-        (rlvr.generate.sampler, "full"),
+        (rlvr.models.sampling.cache, "zeros"),
+        (rlvr.models.sampling.llama, "arange"),
+        (rlvr.models.sampling.rows, "tensor"),
+        (rlvr.models.sampling.rows, "zeros"),
+        (rlvr.models.sampling.sampler, "full"),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
@@ -161,7 +161,7 @@ def test_packing_reads_the_device_once_for_each_tensor(monkeypatch):
 def test_a_forgotten_device_in_the_layout_is_found(function, monkeypatch):
     model, rows = small(), batch(1, rows=6, prompts=2)
     share_prompts(model)
-    monkeypatch.setattr(rlvr.shared_attention, "torch", _Forgetful(function))
+    monkeypatch.setattr(rlvr.models.forward.shared_attention, "torch", _Forgetful(function))
     with made_up_cuda(), pytest.raises(MIXED, match="device"):
         packed_logps(on_cuda(model), *on_cuda(rows))
 

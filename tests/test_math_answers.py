@@ -9,12 +9,12 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from rlvr import content
-from rlvr.math_answers import same_answer
-from rlvr.number_forms import read_number
-from rlvr.problems import load_problems
+from rlvr.core import specs
+from rlvr.problems.math_answers import same_answer
+from rlvr.problems.number_forms import read_number
+from rlvr.problems.sets import load_problems
 
-jsonl = content.load("data", "jsonl")
+jsonl = specs.load("data", "jsonl")
 NOUNS = """
 apples meters dollars eggs people books cookies hours miles years cups minutes students cats kg cm km liters grams
 pounds cents pages points days weeks months trees cars feet inches

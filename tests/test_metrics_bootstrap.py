@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from rlvr.errors import DataError
-from rlvr.metrics import Interval, auroc, bootstrap, bootstrap_counts, bootstrap_mean, paired_difference
-from rlvr.metrics.exact import exact_bounds, never_certain
+from rlvr.core.errors import DataError
+from rlvr.measure.metrics import Interval, auroc, bootstrap, bootstrap_counts, bootstrap_mean, paired_difference
+from rlvr.measure.metrics.exact import exact_bounds, never_certain
 
 
 def test_the_mean_agrees_with_scipy():

@@ -10,8 +10,8 @@ from scipy.optimize import brentq
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
-from rlvr.errors import DataError
-from rlvr.metrics import (
+from rlvr.core.errors import DataError
+from rlvr.measure.metrics import (
     aurc,
     auroc,
     brier,

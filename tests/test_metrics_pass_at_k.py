@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlvr.errors import DataError
-from rlvr.metrics import pass_at_k, pass_at_k_curve
+from rlvr.core.errors import DataError
+from rlvr.measure.metrics import pass_at_k, pass_at_k_curve
 
 
 @pytest.mark.parametrize("n", range(1, 8))

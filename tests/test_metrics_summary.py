@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from rlvr.errors import DataError
-from rlvr.metrics import (
+from rlvr.core.errors import DataError
+from rlvr.measure.metrics import (
     Interval,
     Records,
     align,

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from rlvr.metrics import confidence_weighted_vote, majority, vote_accuracy, vote_share
+from rlvr.measure.metrics import confidence_weighted_vote, majority, vote_accuracy, vote_share
 
 
 def test_confidence_can_overrule_the_majority():

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from rlvr.errors import DataError
-from rlvr.metrics import (
+from rlvr.core.errors import DataError
+from rlvr.measure.metrics import (
     Records,
     bootstrap_mean,
     confidence_weighted_vote,
@@ -15,7 +15,7 @@ from rlvr.metrics import (
     vote_accuracy,
     vote_curve,
 )
-from rlvr.metrics.vote_curve import BEST, MAJORITY, WEIGHTED, subsets
+from rlvr.measure.metrics.vote_curve import BEST, MAJORITY, WEIGHTED, subsets
 from tests.test_metrics_summary import make_eval
 
 

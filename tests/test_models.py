@@ -6,8 +6,9 @@ import threading
 import pytest
 import torch
 
-from rlvr.errors import ModelError
-from rlvr.models import (
+from rlvr.core.errors import ModelError
+from rlvr.core.parse import TAGS
+from rlvr.models.load import (
     TINY,
     build_tiny,
     cached,
@@ -18,7 +19,6 @@ from rlvr.models import (
     tiny_tokenizer,
     trainable_parameters,
 )
-from rlvr.parse import TAGS
 
 
 def test_tiny_is_the_same_for_the_same_seed_and_leaves_the_rng_alone():

@@ -7,7 +7,7 @@ import torch
 from peft import get_peft_model
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
-from rlvr.models import lora_config
+from rlvr.models.load import lora_config
 from rlvr.select.embed import pooled_embeddings
 from rlvr.select.nll import answer_nll, batches
 

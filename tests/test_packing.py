@@ -5,9 +5,9 @@ import torch
 from transformers import GemmaConfig, GPT2Config, MistralConfig, Qwen2Config, Qwen3Config
 from transformers.models.auto import AutoModelForCausalLM
 
-from rlvr.models import build_tiny
-from rlvr.packing import pack
-from rlvr.shared_attention import NAME, share_prompts
+from rlvr.models.forward.packing import pack
+from rlvr.models.forward.shared_attention import NAME, share_prompts
+from rlvr.models.load import build_tiny
 
 
 def batch(seed: int, rows: int, prompts: int, width: int = 6, length: int = 5):

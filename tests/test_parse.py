@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlvr.errors import DataError, SpecError
-from rlvr.parse import TAGS, Parsed, ordered, parse, parse_confidence, render, system_prompt
+from rlvr.core.errors import DataError, SpecError
+from rlvr.core.parse import TAGS, Parsed, ordered, parse, parse_confidence, render, system_prompt
 
 TAC = ("think", "answer", "confidence")
 GOOD = "<think>6 * 7</think><answer>42</answer><confidence>0.9</confidence>"

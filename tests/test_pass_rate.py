@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from rlvr.advantages import drop_near_impossible
-from rlvr.errors import DataError, RunError, SpecError
-from rlvr.records import Completion, Problem
-from rlvr.rollouts import Rollouts
-from rlvr.rollouts_file import write_rollouts
-from rlvr.select.pass_rate import PassRate
+from rlvr.advantages.rollouts import Rollouts
+from rlvr.core.errors import DataError, RunError, SpecError
+from rlvr.core.records import Completion, Problem
+from rlvr.runs.pass_rate import PassRate
+from rlvr.runs.rollouts_file import write_rollouts
 
 counts = st.dictionaries(
     st.text(min_size=1, max_size=5),

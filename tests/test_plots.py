@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from rlvr.metrics import Interval, reliability_table, risk_coverage
-from rlvr.plots import (
+from rlvr.measure.metrics import Interval, reliability_table, risk_coverage
+from rlvr.measure.plots import (
     figure_png,
     figure_svg,
     plot_accuracy_calibration,
@@ -21,8 +21,8 @@ from rlvr.plots import (
     plot_score_kept,
     plot_vote_curve,
 )
-from rlvr.plots.curves import series, smooth
-from rlvr.plots.style import COLOURS, MARKERS, look
+from rlvr.measure.plots.curves import series, smooth
+from rlvr.measure.plots.style import COLOURS, MARKERS, look
 
 NAN = Interval(np.nan, np.nan, np.nan, n=0)
 HIGH = Interval(0.9, 0.85, 0.97, n=20)

@@ -12,14 +12,14 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from rlvr import precision
-from rlvr.config import TrainConfig, parse_config, to_yaml
-from rlvr.errors import SpecError
-from rlvr.generate import Engine, Sampling, llama, trust
-from rlvr.models import build_tiny, load_model
-from rlvr.precision import FORCE, Precision, native_bf16
-from rlvr.warmup import Warmup
-from rlvr.warmup import train as train_warmup
+from rlvr.config.settings import TrainConfig, parse_config, to_yaml
+from rlvr.core.errors import SpecError
+from rlvr.models import precision
+from rlvr.models.load import build_tiny, load_model
+from rlvr.models.precision import FORCE, Precision, native_bf16
+from rlvr.models.sampling import Engine, Sampling, llama, trust
+from rlvr.training.supervised.warmup import Warmup
+from rlvr.training.supervised.warmup import train as train_warmup
 
 CPU = torch.device("cpu")
 
@@ -99,7 +99,7 @@ def test_the_warm_up_trains_in_either_precision(tmp_path, bf16):
 @pytest.mark.parametrize("recipe", ["grpo", "ppo"])
 def test_a_run_in_either_precision(tmp_path, monkeypatch, capsys, bf16, recipe):
     """Warm-up, both evaluations and training (PPO: with its critic) take the precision that the run names."""
-    from rlvr.cli import main
+    from rlvr.commands.main import main
 
     monkeypatch.setenv("RLVR_CACHE", str(tmp_path / "cache"))
     argv = ["train", "--config", recipe, "tiny", "--bf16", bf16, "--sft_steps", "2", "--max_steps", "2"]

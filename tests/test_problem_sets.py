@@ -9,16 +9,17 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from rlvr import content
-from rlvr.errors import DataError, SpecError
-from rlvr.problems import check, load_problems, problem_set
+from rlvr.core import specs
+from rlvr.core.errors import DataError, SpecError
+from rlvr.problems.check import check
+from rlvr.problems.sets import load_problems, problem_set
 
 GENERATED = [
     "arithmetic", "arithmetic(levels=[6, 7, 8, 9])", "arithmetic(mode='mod')", "arithmetic(mode='choice')", "countdown",
     "countdown(n_numbers=4)", "inverse", "inverse(levels=[6, 7, 8, 9])",
 ]  # fmt: skip
-arithmetic, countdown = (content.load("data", name) for name in ("arithmetic", "countdown"))
-gsm8k, jsonl = (content.load("data", name) for name in ("gsm8k", "jsonl"))
+arithmetic, countdown = (specs.load("data", name) for name in ("arithmetic", "countdown"))
+gsm8k, jsonl = (specs.load("data", name) for name in ("gsm8k", "jsonl"))
 
 
 @pytest.mark.parametrize("spec", GENERATED)
@@ -267,7 +268,7 @@ def test_wrong_specs(spec, error, message):
 
 def user_set(tmp_path, body):
     path = tmp_path / "mine.py"
-    path.write_text("from rlvr.records import Problem\nVERSION = 1\n" + body)
+    path.write_text("from rlvr.core.records import Problem\nVERSION = 1\n" + body)
     return str(path)
 
 

@@ -2,10 +2,11 @@
 
 import pytest
 
-from rlvr.errors import DataError, SpecError
-from rlvr.problems import check, load_problems
+from rlvr.core.errors import DataError, SpecError
+from rlvr.problems.check import check
+from rlvr.problems.sets import load_problems
 
-HEAD = "import time\nfrom rlvr.records import Problem\nVERSION = 1\nQ = [{'role': 'user', 'content': '1 + 1?'}]\n"
+HEAD = "import time\nfrom rlvr.core.records import Problem\nVERSION = 1\nQ = [{'role': 'user', 'content': '1 + 1?'}]\n"
 GOOD_LOAD = "def load(split, size, seed, **more): return [Problem('a', Q, '2', meta=more)]\n"
 GOOD_VERIFY = "def verify(answer, gold): return answer == gold\n"
 

@@ -11,15 +11,15 @@ from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, models
 from transformers import Gemma2Config, Gemma2ForCausalLM, LogitsProcessorList, PreTrainedTokenizerFast
 
-from rlvr.cli import main
-from rlvr.decide.proxy import ProxyTuning, check_same_vocabulary, load_policy
-from rlvr.errors import ModelError, SpecError
-from rlvr.evaluate import make_engine
-from rlvr.generate import Engine, Sampling, Steered
-from rlvr.generate.sampler import truncate
-from rlvr.generate.steered import steer
-from rlvr.models import build_tiny, tiny_tokenizer
-from rlvr.prompts import encode
+from rlvr.commands.main import main
+from rlvr.core.errors import ModelError, SpecError
+from rlvr.measure.evaluate import make_engine
+from rlvr.models.chat import encode
+from rlvr.models.load import build_tiny, tiny_tokenizer
+from rlvr.models.sampling import Engine, Sampling, Steered
+from rlvr.models.sampling.proxy import ProxyTuning, check_same_vocabulary, load_policy
+from rlvr.models.sampling.sampler import truncate
+from rlvr.models.sampling.steered import steer
 
 PROMPTS = [[5, 6, 7], [8], [9, 10, 11, 12, 13, 14], [15, 16]]
 EOS = list(range(3, 13))  # some rows end early
@@ -298,7 +298,7 @@ def test_load_policy(folders, trio):
     ],
 )
 def test_decode_refuses_before_it_loads(flags, message, capsys, monkeypatch):
-    monkeypatch.setattr("rlvr.decide.proxy.load_model", lambda *a, **k: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("rlvr.models.sampling.proxy.load_model", lambda *a, **k: pytest.fail("a model was loaded"))
     assert main(["decode", "--base", "tiny", *flags, "2 + 2"]) == 2
     assert message in capsys.readouterr().err
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 
-from rlvr.errors import DataError, SpecError
+from rlvr.core.errors import DataError, SpecError
 from rlvr.select.prune import ABUNDANT, RULES, Prune, auto_rule, quotas
 
 SCORES = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]  # row i is the i-th easiest

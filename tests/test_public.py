@@ -7,9 +7,9 @@ import sys
 import rlvr
 
 NAMES = [
-    "Ablation", "Completion", "EvalConfig", "Evaluation", "PassRate", "Problem", "RLVRTrainer", "RlvrError", "Rollouts", "Run",
-    "Signal", "Term", "TrainConfig", "Transform", "as_trl_reward", "build", "chain", "evaluate", "explain", "load_model",
-    "load_problems", "load_terms", "train", "write_report",
+    "Ablation", "Completion", "DataError", "EvalConfig", "Evaluation", "PassRate", "Problem", "RLVRTrainer", "RlvrError", "Rollouts", "Run",
+    "Signal", "SpecError", "Term", "TrainConfig", "Transform", "as_trl_reward", "build", "chain", "evaluate", "explain", "json_object",
+    "load_model", "load_problems", "load_terms", "problem_set", "same_answer", "train", "write_report",
 ]  # fmt: skip
 
 

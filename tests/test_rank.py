@@ -13,14 +13,14 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
 
-from rlvr.decide.rank import METHODS, best_of
+from rlvr.core.errors import DataError, SpecError
 from rlvr.decide.ranking.ips import IPSRanker
 from rlvr.decide.ranking.naive import NaiveRanker
 from rlvr.decide.ranking.pal import PALRanker
 from rlvr.decide.ranking.position_feature import PositionFeatureRanker
+from rlvr.decide.ranking.rank import METHODS, best_of
 from rlvr.decide.ranking.simulate import World
 from rlvr.decide.ranking.tower import TowerRanker
-from rlvr.errors import DataError, SpecError
 
 QUICK = {"experts": 2, "width": 4, "epochs": 1}
 

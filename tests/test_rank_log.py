@@ -7,15 +7,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from rlvr.cli import main
+from rlvr.advantages.rollouts import Rollouts, Signal
+from rlvr.commands.main import main
+from rlvr.core.errors import DataError
+from rlvr.core.records import Completion, Problem
 from rlvr.decide.ranking.completions import read_candidates
 from rlvr.decide.ranking.log import read_log, read_rows, write_rows
 from rlvr.decide.ranking.simulate import World
-from rlvr.errors import DataError
-from rlvr.eval_file import save_eval
-from rlvr.records import Completion, Problem
-from rlvr.rollouts import Rollouts, Signal
-from rlvr.rollouts_file import write_rollouts
+from rlvr.runs.eval_file import save_eval
+from rlvr.runs.rollouts_file import write_rollouts
 
 
 def log_rows(lists=60, seed=0):

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from scipy.stats import entropy
 from torch import nn
 
+from rlvr.core.errors import SpecError
 from rlvr.decide.ranking.combine import check_weights, combine
 from rlvr.decide.ranking.gate_use import gate_use
 from rlvr.decide.ranking.mmoe import MMoE
 from rlvr.decide.ranking.shallow_tower import ShallowTower
-from rlvr.errors import SpecError
 
 
 def test_mmoe_equals_its_formula_written_out_in_numpy():

@@ -30,7 +30,8 @@ def get_score_answer_fn(name):
     return lambda answer, entry: 1.0 if answer == entry["answer"] else 0.5 if entry["answer"] in answer else 0.0
 """
 USE = """
-from rlvr.problems import check, load_problems
+from rlvr.problems.check import check
+from rlvr.problems.sets import load_problems
 spec = "reasoning_gym(dataset='{name}')"
 splits = ("train", "validation", "test")
 asked = {{s: {{p.prompt[0]["content"] for seed in (0, 1) for p in load_problems(spec, s, {size}, seed)}} for s in splits}}
@@ -58,7 +59,7 @@ def installed():
 def test_without_the_package_the_error_says_what_to_install():
     if installed():
         pytest.skip("SKIPPED: reasoning-gym is installed, so its absence cannot be tried")
-    done = python("from rlvr.problems import load_problems; load_problems('reasoning_gym', 'train', 3, 0)")
+    done = python("from rlvr.problems.sets import load_problems; load_problems('reasoning_gym', 'train', 3, 0)")
     assert "DataError: reasoning-gym is not installed. Run: pip install 'rlvr[reasoning-gym]'" in done.stderr
 
 

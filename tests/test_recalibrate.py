@@ -9,8 +9,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.isotonic import isotonic_regression
 from sklearn.metrics import log_loss
 
+from rlvr.core.errors import DataError
 from rlvr.decide.recalibrate import RECALIBRATIONS, Isotonic, Platt, Temperature
-from rlvr.errors import DataError
 
 
 class Scores(ClassifierMixin, BaseEstimator):

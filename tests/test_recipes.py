@@ -5,9 +5,9 @@ import math
 import pytest
 import yaml
 
-from rlvr.cli import main
-from rlvr.config import RECIPES, read_recipes
-from rlvr.runs import RunDir, read_metrics
+from rlvr.commands.main import main
+from rlvr.config.recipe_files import RECIPES, read_recipes
+from rlvr.runs.directory import RunDir, read_metrics
 from tests.conftest import REPO
 from tests.test_config import ADDONS, SCALES
 

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rlvr.errors import RlvrError, RunError
-from rlvr.metrics import Interval, summarise_eval
+from rlvr.core.errors import RlvrError, RunError
+from rlvr.measure.metrics import Interval, summarise_eval
 from rlvr.report import eval_table, summarise, to_html, to_markdown, write_report
 from rlvr.report.show import METRICS
 from rlvr.report.summarise import short_names

@@ -11,9 +11,9 @@ import pytest
 
 from rlvr.decide import Prices, decide_eval
 from rlvr.decide.on_eval import ACT, ALWAYS, NEVER
-from rlvr.eval_file import load_eval
 from rlvr.report import write_report
 from rlvr.report.show import number
+from rlvr.runs.eval_file import load_eval
 from tests.fake_run import full_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlvr.eval_file import save_eval
 from rlvr.report import eval_table, summarise, to_html, to_markdown, write_report
 from rlvr.report.figures import draw
 from rlvr.report.markdown import escape, markdown_table
 from rlvr.report.show import visible
 from rlvr.report.tables import Table
 from rlvr.report.transcripts import ROWS, TEXT, transcripts
+from rlvr.runs.eval_file import save_eval
 from tests.fake_run import HOSTILE, counted_evaluation, drawn_evaluation, evaluation, full_run, sample, write_run
 from tests.test_untrusted import MANY, hostile
 

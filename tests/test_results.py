@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 import rlvr
-from rlvr.ablation.plan import read_ablation
-from rlvr.ablation.summary import summarise_ablation
-from rlvr.errors import DataError, RunError, SpecError
-from rlvr.eval_file import load_eval, save_eval
-from rlvr.metrics import compare_evals, summarise_eval
-from rlvr.runs import read_metrics
+from rlvr.core.errors import DataError, RunError, SpecError
+from rlvr.measure.metrics import compare_evals, summarise_eval
+from rlvr.planning.ablation.arms import read_ablation
+from rlvr.report.ablation.summary import summarise_ablation
+from rlvr.runs.directory import read_metrics
+from rlvr.runs.eval_file import load_eval, save_eval
 from tests.fake_run import HOSTILE, counted_evaluation, drawn_evaluation, evaluation, sample, write_run
 
 BEFORE, AFTER = (drawn_evaluation(seed, 0.1 * seed, 0.5, problems=18, n=4) for seed in (0, 1))

@@ -3,13 +3,13 @@
 import pytest
 import yaml
 
-from rlvr import runs
-from rlvr.cli import main
-from rlvr.config import TrainConfig, parse_config, to_yaml
-from rlvr.errors import RunError
-from rlvr.launch import open_run
-from rlvr.resume import LENGTH, MAY_CHANGE, asked_config, differences
-from rlvr.runs import RunDir
+from rlvr.commands.main import main
+from rlvr.config.settings import TrainConfig, parse_config, to_yaml
+from rlvr.core.errors import RunError
+from rlvr.runs import directory as runs
+from rlvr.runs.directory import RunDir
+from rlvr.runs.open import open_run
+from rlvr.runs.resume import LENGTH, MAY_CHANGE, asked_config, differences
 
 FIRST = ["--max_steps", "4", "--learning_rate", "1e-4"]
 
@@ -93,7 +93,7 @@ def test_a_trained_run_without_checkpoints_keeps_its_length(run, steps):
 
 
 def test_fewer_steps_than_are_trained_are_refused(run):
-    from rlvr import checkpoints
+    from rlvr.runs import checkpoints
 
     staged = run.path / "staged"
     staged.mkdir()

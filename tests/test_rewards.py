@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlvr import content
-from rlvr.content import parse_spec
-from rlvr.errors import SpecError
-from rlvr.rollouts import Completion, Problem
-from rlvr.terms import Term, load_terms
+from rlvr.core import specs
+from rlvr.core.errors import SpecError
+from rlvr.core.records import Completion, Problem
+from rlvr.core.specs import parse_spec
+from rlvr.rewards.terms import Term, load_terms
 
-NAMES = sorted(content.names("rewards"))
+NAMES = sorted(specs.names("rewards"))
 PROBLEM = Problem("p/1", [{"role": "user", "content": "6 * 7?"}], "42", "t", {"level": 1})
 examples = settings(max_examples=60, deadline=None)
 
@@ -72,8 +72,8 @@ def test_pure_and_in_range(name, c):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_documented(name):
-    path = content.names("rewards")[name]
-    module = content.load("rewards", name)
+    path = specs.names("rewards")[name]
+    module = specs.load("rewards", name)
     function = getattr(module, name)
     doc = function.__doc__
     assert module.__doc__.split("\n")[0].endswith(".")  # the line that `rlvr ls` prints
@@ -81,7 +81,7 @@ def test_documented(name):
         assert word.lower() in doc.lower(), f"{path} does not say: {word}"
     assert doctest.DocTestParser().get_examples(doc)
     imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
-    assert {node.module for node in imports} == {"rlvr.rollouts"}
+    assert {node.module for node in imports} == {"rlvr.advantages.rollouts"}
 
 
 @pytest.mark.parametrize("name", ["correct", "brier", "log_score", "abstain", "utility"])
@@ -195,7 +195,7 @@ def test_abstaining_pays_below_the_stated_chance(price):
 
 
 def test_random_control_looks_uniform_and_depends_on_problem_text_and_seed():
-    coin = content.load("rewards", "random_control").random_control
+    coin = specs.load("rewards", "random_control").random_control
     values = np.array([coin(completion(text=f"text {i}")) for i in range(4000)])
     counts = np.histogram(values, 10, (0, 1))[0]
     assert ((counts - 400) ** 2 / 400).sum() < 27.9  # chi-squared with 9 degrees of freedom, 99.9%

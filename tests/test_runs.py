@@ -6,8 +6,8 @@ import resource
 
 import pytest
 
-from rlvr import runs
-from rlvr.errors import RunError
+from rlvr.core.errors import RunError
+from rlvr.runs import directory as runs
 
 
 def test_create_describes_the_run(tmp_path):

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlvr.errors import RlvrError
-from rlvr.parse import TAGS
-from rlvr.rollouts import Problem
-from rlvr.safety import Q, assert_safe, audit, properness, safety
-from rlvr.terms import load_terms
+from rlvr.core.errors import RlvrError
+from rlvr.core.parse import TAGS
+from rlvr.core.records import Problem
+from rlvr.rewards.audit import Q, assert_safe, audit, properness, safety
+from rlvr.rewards.terms import load_terms
 
 TAC = ("think", "answer", "confidence")
 
@@ -172,7 +172,7 @@ def test_published_families(families, spec, safe):
 @pytest.mark.parametrize(("spec", "threshold"), [("log_k(k=1)", 0.648), ("brier_k(k=2)", 0.5)])
 def test_published_thresholds_below_which_giving_up_pays(families, spec, threshold):
     # Giving up: deliberately wrong at q = 0. Published: pays for p < 0.648 (Log-1), p < 0.5 (Brier-2).
-    from rlvr.rollouts import Completion
+    from rlvr.core.records import Completion
 
     (term,) = load_terms({f"{families}:{spec}": 1})
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from scipy import stats
 
-from rlvr.generate.sampler import draw, row_uniforms, truncate
+from rlvr.models.sampling.sampler import draw, row_uniforms, truncate
 
 
 def test_uniforms_are_uniform_and_independent_across_rows_steps_and_seeds():

@@ -8,9 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from rlvr.errors import DataError
-from rlvr.metrics import Records, auroc, ece
-from rlvr.metrics.seeds import holm, interquartile_mean, seed_calibration, seed_calibration_tests, seed_difference
+from rlvr.core.errors import DataError
+from rlvr.measure.metrics import Records, auroc, ece
+from rlvr.measure.metrics.seeds import (
+    holm,
+    interquartile_mean,
+    seed_calibration,
+    seed_calibration_tests,
+    seed_difference,
+)
 
 
 @given(st.lists(st.floats(-5, 5), min_size=4, max_size=20).filter(lambda v: len(v) % 4 == 0))

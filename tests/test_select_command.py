@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from rlvr.cli import main
-from rlvr.config import TrainConfig, parse_config
-from rlvr.models import build_tiny
-from rlvr.select.pass_rate import PassRate
-from rlvr.warmup import warmup, warmup_settings
-from rlvr.worked import read_rows, write_rows
+from rlvr.commands.main import main
+from rlvr.config.settings import TrainConfig, parse_config
+from rlvr.models.load import build_tiny
+from rlvr.problems.worked import read_rows, write_rows
+from rlvr.runs.pass_rate import PassRate
+from rlvr.training.supervised.warmup import warmup, warmup_settings
 
 
 def work(answer, steps="1+1=2"):
@@ -120,7 +120,7 @@ def test_prune_by_pass_rate_takes_either_record(data, tmp_path, capsys):
     ],
 )
 def test_mistakes_are_named_before_a_model_is_loaded(command, flags, message, data, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("rlvr.select.files.load_model", lambda spec: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("rlvr.select.command.load_model", lambda spec: pytest.fail("a model was loaded"))
     assert main(["select", command, "--data", str(data), "--out", str(tmp_path / "k.jsonl"), *flags]) == 2
     assert message in capsys.readouterr().err
 

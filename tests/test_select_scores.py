@@ -11,8 +11,8 @@ from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 
-from rlvr.errors import DataError
-from rlvr.select.pass_rate import PassRate
+from rlvr.core.errors import DataError
+from rlvr.runs.pass_rate import PassRate
 from rlvr.select.scores import SCORES, El2n, Forgetting, Memorisation, PassRateScore, Prototype
 from rlvr.select.scores.forgetting import count_forgetting
 

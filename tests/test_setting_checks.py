@@ -2,8 +2,8 @@
 
 import pytest
 
-from rlvr.config import EvalConfig, TrainConfig, parse_config
-from rlvr.errors import SpecError
+from rlvr.config.settings import EvalConfig, TrainConfig, parse_config
+from rlvr.core.errors import SpecError
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from rlvr.advantages import build
-from rlvr.cli import main
-from rlvr.errors import SpecError
-from rlvr.models import build_tiny
-from rlvr.rollouts import Rollouts
-from rlvr.spans import confidence_start
+from rlvr.advantages.rollouts import Rollouts
+from rlvr.commands.main import main
+from rlvr.core.errors import SpecError
+from rlvr.models.load import build_tiny
+from rlvr.training.confidence_start import confidence_start
 
 ROLLOUTS = Rollouts.of(
     [[1.0, 0.0, 0.0, 1.0]],

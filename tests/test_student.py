@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from rlvr.errors import DataError, SpecError
+from rlvr.core.errors import DataError, SpecError
 from rlvr.select.ifd import GUESS, PairScore, score_pairs
 from rlvr.select.student import CANDIDATES, StudentSelector, candidates, decide, mismatched
 

@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 from datasets import Dataset
 
-from rlvr.content import parse_spec
-from rlvr.errors import RlvrError, SpecError
-from rlvr.parse import render
-from rlvr.rollouts import Completion, Problem
-from rlvr.terms import Term, as_trl_reward, load_terms, reward
+from rlvr.core.errors import RlvrError, SpecError
+from rlvr.core.parse import render
+from rlvr.core.records import Completion, Problem
+from rlvr.core.specs import parse_spec
+from rlvr.rewards.terms import Term, as_trl_reward, load_terms, reward
 
 REPO = Path(__file__).parents[1]
 PROBLEM = Problem("p/1", [{"role": "user", "content": "6 * 7?"}], "42", "t/L1", {"level": 3})
 MINE = """
 import numpy as np
 import torch
-from rlvr.rollouts import Completion
+from rlvr.core.records import Completion
 
 def mine(c): return 0.25
 def annotated(record: Completion, *, scale=1.0): return scale * c_level(record) / 10
@@ -288,8 +288,8 @@ def test_the_weighted_sum_does_not_depend_on_the_order_of_the_terms(tmp_path):
     """Neither for one completion nor in the trainer, whose terms come in one order whatever the recipe's."""
     from functools import partial
 
-    from rlvr.config import TrainConfig
-    from rlvr.trainer import RLVRTrainer
+    from rlvr.config.settings import TrainConfig
+    from rlvr.training.trainer import RLVRTrainer
     from tests.test_trl_contract import make
 
     weights = {"repetition": 0.1, "random_control": 0.37, "format": 0.11, "correct": 0.7, "brier": 0.13}

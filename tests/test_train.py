@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from rlvr import checkpoints
-from rlvr.cli import main
-from rlvr.errors import RlvrError
-from rlvr.eval_file import load_eval
-from rlvr.runs import RunDir, read_metrics
-from rlvr.select.pass_rate import PassRate
+from rlvr.commands.main import main
+from rlvr.core.errors import RlvrError
+from rlvr.runs import checkpoints
+from rlvr.runs.directory import RunDir, read_metrics
+from rlvr.runs.eval_file import load_eval
+from rlvr.runs.pass_rate import PassRate
 
 FAST = [
     "--sft_steps", "20", "--sft_batch_size", "32", "--max_steps", "3", "--eval_size", "8", "--eval_n", "4", "--train_size", "16",
@@ -255,7 +255,7 @@ def test_mistakes_end_with_a_message_and_status_2(flags, message, tmp_path, caps
 def test_a_verifier_that_raises_is_counted_not_zeroed(tmp_path):
     """A verifier that raises on some wrong answers: those completions carry no credit and are counted."""
     (tmp_path / "flaky.py").write_text(
-        "from rlvr.rollouts import Problem\nVERSION = 1\n"
+        "from rlvr.advantages.rollouts import Problem\nVERSION = 1\n"
         "def load(split, size, seed):\n"
         "    return [Problem(f'{split}/{i}', [{'role': 'user', 'content': f'{split} {i}+{i}?'}], str(2 * i), 't')"
         " for i in range(size or 20)]\n"
@@ -326,8 +326,8 @@ def test_a_run_directory_that_cannot_be_written(tmp_path, capsys):
 
 
 def test_trainer_refuses_a_model_with_nothing_to_train(tmp_path):
-    from rlvr.config import TrainConfig, parse_config
-    from rlvr.plan import plan
+    from rlvr.config.settings import TrainConfig, parse_config
+    from rlvr.planning.resolve import plan
     from rlvr.train import train
 
     config = parse_config(

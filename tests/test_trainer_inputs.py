@@ -7,7 +7,7 @@ from trl import GRPOConfig
 
 import rlvr
 from rlvr.advantages import build
-from rlvr.errors import DataError, ModelError, SpecError
+from rlvr.core.errors import DataError, ModelError, SpecError
 from tests.test_trl_contract import one_batch
 
 ROWS = [{"prompt": f"{i}+{i}=", "answer": str(2 * i), "id": f"row {i}"} for i in range(8)]
@@ -103,7 +103,7 @@ def test_every_source_of_verdicts_decides_what_nsr_keeps(tmp_path, correct):
 
 
 def test_a_column_of_gold_answers_is_judged_by_math_verify():
-    from rlvr.verdicts import Verdicts
+    from rlvr.training.verdicts import Verdicts
 
     judge = Verdicts("answer", {"by_row": by_row}, ["prompt", "answer"])
     texts = [r"\boxed{46}", [{"role": "assistant", "content": r"so it is \boxed{47}"}], "", "46"]
@@ -190,7 +190,7 @@ def test_arguments_in_trls_order_and_settings_left_alone(tmp_path):
 
 def test_what_is_trls_stays_trls(tmp_path):
     """With TRL's own settings, a name that is not ours goes to TRL's loader, as does what only it can do."""
-    from rlvr.trainer_inputs import resolve_inputs
+    from rlvr.training.inputs import resolve_inputs
 
     plain = GRPOConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False)
     found = resolve_inputs(["some/model", quarter, plain], {}, None, None, None, None, None, None)

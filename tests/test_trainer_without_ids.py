@@ -4,9 +4,9 @@ import pyarrow.parquet as pq
 import torch
 
 from rlvr.advantages import build, drop_near_impossible
-from rlvr.rollouts_file import problem_name
-from rlvr.select.pass_rate import PassRate
-from rlvr.trainer import RLVRTrainer
+from rlvr.runs.pass_rate import PassRate
+from rlvr.runs.rollouts_file import problem_name
+from rlvr.training.trainer import RLVRTrainer
 from tests.test_trl_contract import make, one_batch
 
 

@@ -10,12 +10,12 @@ from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from rlvr.advantages import build
-from rlvr.budget import StopAtRollouts
-from rlvr.callbacks import Watch
-from rlvr.config import TrainConfig
-from rlvr.epoch_sampler import EpochRepeatSampler
-from rlvr.models import build_tiny
-from rlvr.trainer import RLVRTrainer
+from rlvr.config.settings import TrainConfig
+from rlvr.models.load import build_tiny
+from rlvr.training.callbacks.progress import Watch
+from rlvr.training.callbacks.rollout_budget import StopAtRollouts
+from rlvr.training.epoch_sampler import EpochRepeatSampler
+from rlvr.training.trainer import RLVRTrainer
 
 SIGNATURES = {
     "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],

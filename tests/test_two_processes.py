@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rlvr.eval_file import load_eval
-from rlvr.models import load_model
-from rlvr.runs import RunDir, read_metrics
+from rlvr.models.load import load_model
+from rlvr.runs.directory import RunDir, read_metrics
+from rlvr.runs.eval_file import load_eval
 
 FLAGS = [
     "--config", "rlcr", "tiny", "--sft_steps", "80", "--max_steps", "3", "--eval_size", "5", "--eval_n", "2",

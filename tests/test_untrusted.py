@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from rlvr import content
-from rlvr.parse import TAGS, parse
+from rlvr.core import specs
+from rlvr.core.parse import TAGS, parse
 from rlvr.report.show import visible
-from rlvr.runs import slug
+from rlvr.runs.directory import slug
 
 REPO = Path(__file__).parents[1]
 MANY = 100_000  # of these, the fast tests take a sample
@@ -42,7 +42,7 @@ def verifiers():
         ("jsonl", {"text": "42", "verifier": "math"}),  # of a number; a formula goes to math-verify, under a time limit
         ("jsonl", {"text": "abc", "verifier": "exact"}),
     ):
-        verify = content.load("data", name).verify
+        verify = specs.load("data", name).verify
         found.append((name, lambda text, verify=verify, gold=gold: verify(text, gold)))
     return found
 

@@ -9,12 +9,12 @@ import time
 
 import pytest
 
-from rlvr.errors import DataError, SpecError
-from rlvr.verify import Verifier
+from rlvr.core.errors import DataError, SpecError
+from rlvr.problems.verifier import Verifier
 from tests.conftest import REPO
 
 HOSTILE = """
-from rlvr.records import Problem
+from rlvr.core.records import Problem
 VERSION = 1
 def load(split, size, seed): return []
 def verify(answer, gold):
@@ -129,7 +129,7 @@ def test_a_gold_answer_that_cannot_travel_is_counted(verifier):
 def test_the_worker_never_imports_torch(tmp_path):
     path = tmp_path / "light.py"
     path.write_text(
-        "import sys\nfrom rlvr.records import Problem\nVERSION = 1\ndef load(split, size, seed): return []\n"
+        "import sys\nfrom rlvr.core.records import Problem\nVERSION = 1\ndef load(split, size, seed): return []\n"
         "def verify(answer, gold): return 'torch' in sys.modules\n"
     )
     verifier = Verifier(str(path))
@@ -141,7 +141,7 @@ def test_the_worker_never_imports_torch(tmp_path):
 
 def test_a_forgotten_close_does_not_keep_python_alive(tmp_path):
     (tmp_path / "hostile.py").write_text(HOSTILE)
-    code = "from rlvr.verify import Verifier\nif __name__ == '__main__': print(Verifier('hostile.py').verify_many([('1', '1')]))"
+    code = "from rlvr.problems.verifier import Verifier\nif __name__ == '__main__': print(Verifier('hostile.py').verify_many([('1', '1')]))"
     (tmp_path / "main.py").write_text(code)
     env = os.environ | {"PYTHONPATH": str(REPO)}
     done = subprocess.run(
@@ -151,7 +151,7 @@ def test_a_forgotten_close_does_not_keep_python_alive(tmp_path):
 
 
 LINES = """
-from rlvr.verify import Verifier
+from rlvr.problems.verifier import Verifier
 verifier = Verifier("hostile.py", timeout=5)
 print(verifier.verify_many([("1", "1"), ("2", "1")]))
 """
@@ -257,9 +257,7 @@ def alive(pid):
 def test_a_worker_dies_with_a_killed_parent(tmp_path):
     """Even in the middle of a verification that never ends."""
     (tmp_path / "system.py").write_text(SYSTEM + "INLINE = False\n")
-    code = (
-        f"from rlvr.verify import Verifier\nVerifier('system.py', 600).verify_many([('child, hang', '{tmp_path}/pid')])"
-    )
+    code = f"from rlvr.problems.verifier import Verifier\nVerifier('system.py', 600).verify_many([('child, hang', '{tmp_path}/pid')])"
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(REPO)})
     deadline = time.monotonic() + 60
     while not ((note := tmp_path / "pid").is_file() and note.read_text()):

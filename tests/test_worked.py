@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from rlvr.errors import DataError
-from rlvr.parse import parse
-from rlvr.worked import lessons, read_rows, write_rows
+from rlvr.core.errors import DataError
+from rlvr.core.parse import parse
+from rlvr.problems.worked import lessons, read_rows, write_rows
 
 TAGS = ("think", "answer", "confidence")
 

@@ -5,11 +5,11 @@ import time
 
 import pytest
 
-from rlvr.ablation.plan import read_ablation
-from rlvr.cli import main
-from rlvr.config import TrainConfig, parse_config
-from rlvr.errors import RlvrError, SpecError
-from rlvr.yaml_file import read_yaml
+from rlvr.commands.main import main
+from rlvr.config.settings import TrainConfig, parse_config
+from rlvr.core.errors import RlvrError, SpecError
+from rlvr.core.yaml_file import read_yaml
+from rlvr.planning.ablation.arms import read_ablation
 
 VALUES = {
     "int": "3", "bool": "true", "null": "~", "date": "2024-01-01", "map": "{a: 1}", "list": "[1, 2]", "nest": "[[a]]",

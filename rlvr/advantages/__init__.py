@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Callable
 
-from rlvr import content
 from rlvr.advantages.base import Transform
 from rlvr.advantages.batch_scale import batch_scale
 from rlvr.advantages.batch_whiten import batch_whiten
@@ -26,7 +25,8 @@ from rlvr.advantages.recipes import dr_grpo, grpo, lite_ppo, maxrl, nsr, ppo, ps
 from rlvr.advantages.signed import signed
 from rlvr.advantages.split_confidence import split_confidence
 from rlvr.advantages.weigh_sign import weigh_sign
-from rlvr.errors import SpecError, did_you_mean
+from rlvr.core import specs
+from rlvr.core.errors import SpecError, did_you_mean
 
 TRANSFORMS: dict[str, Callable[..., Transform]] = {
     t.__name__: t
@@ -50,10 +50,10 @@ def build(text: str) -> chain:
     >>> build("dr_grpo, drop_truncated")
     chain(group_center(), drop_truncated())
     """
-    return chain(*(_one(spec) for spec in content.parse_specs(text)))
+    return chain(*(_one(spec) for spec in specs.parse_specs(text)))
 
 
-def _one(spec: content.Spec) -> Transform:
+def _one(spec: specs.Spec) -> Transform:
     factory = _factory(spec)
     try:
         built = factory(**dict(spec.params))
@@ -65,7 +65,7 @@ def _one(spec: content.Spec) -> Transform:
     return built
 
 
-def _factory(spec: content.Spec) -> Callable[..., Transform]:
+def _factory(spec: specs.Spec) -> Callable[..., Transform]:
     """Return what a spec calls: a built-in, or what a user's file calls `attr` (or like the file itself)."""
     known = {**TRANSFORMS, **RECIPES}
     if not spec.is_path:
@@ -73,8 +73,8 @@ def _factory(spec: content.Spec) -> Callable[..., Transform]:
             name = f"{spec.name}:{spec.attr}" if spec.attr else spec.name
             raise SpecError(did_you_mean("advantage transform", name, known, "Or give ./file.py:name."))
         return known[spec.name]
-    module = content.load("rewards", spec.name)  # a path: the kind does not matter
-    name = spec.attr or content.find("rewards", spec.name).stem
+    module = specs.load("rewards", spec.name)  # a path: the kind does not matter
+    name = spec.attr or specs.find("rewards", spec.name).stem
     factory = getattr(module, name, None)
     if not callable(factory):
         raise SpecError(

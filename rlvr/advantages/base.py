@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from rlvr.errors import SpecError
-from rlvr.rollouts import Rollouts, Signal
+from rlvr.advantages.rollouts import Rollouts, Signal
+from rlvr.core.errors import SpecError
 
 TOLERANCE = 1e-6  # rewards of one group that span at most this are equal
 

@@ -8,10 +8,10 @@ from rlvr.advantages.drop_zero_signal import drop_zero_signal
 from rlvr.advantages.group_center import group_center
 from rlvr.advantages.keep_sign import keep_negative, keep_positive
 from rlvr.advantages.leave_one_out import leave_one_out
+from rlvr.advantages.rollouts import Rollouts, Signal
 from rlvr.advantages.signed import signed
-from rlvr.console import warn_once
-from rlvr.errors import SpecError
-from rlvr.rollouts import Rollouts, Signal
+from rlvr.core.console import warn_once
+from rlvr.core.errors import SpecError
 
 
 @dataclass(frozen=True, init=False, repr=False)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from rlvr.advantages.base import TOLERANCE, Transform, all_equal, is_number, require
-from rlvr.rollouts import Rollouts, Signal
+from rlvr.advantages.rollouts import Rollouts, Signal
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from rlvr.advantages.base import Transform
 from rlvr.advantages.chain import chain
-from rlvr.rollouts import Rollouts, Signal
+from rlvr.advantages.rollouts import Rollouts, Signal
 
 _LUCKY = [1.0] + 7 * [0.0]
 

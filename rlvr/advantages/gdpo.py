@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rlvr.advantages.base import Transform, kept_deviation, kept_std, require_divisor, require_one_credit_each
-from rlvr.rollouts import Rollouts, Signal
+from rlvr.advantages.rollouts import Rollouts, Signal
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from rlvr.advantages.base import Transform, kept_std, over_tokens, require_divisor
-from rlvr.rollouts import Rollouts, Signal
+from rlvr.advantages.rollouts import Rollouts, Signal
 
 
 @dataclass(frozen=True)

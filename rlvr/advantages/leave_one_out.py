@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from rlvr.advantages.base import Transform, all_equal, require_one_credit_each
-from rlvr.rollouts import Rollouts, Signal
+from rlvr.advantages.rollouts import Rollouts, Signal
 
 
 @dataclass(frozen=True)

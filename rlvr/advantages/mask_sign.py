@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from rlvr.advantages.base import Transform, require
-from rlvr.rollouts import Rollouts, Signal
+from rlvr.advantages.rollouts import Rollouts, Signal
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 
 from rlvr.advantages.base import Transform, require, require_one_credit_each
-from rlvr.rollouts import Rollouts, Signal
+from rlvr.advantages.rollouts import Rollouts, Signal
 
 
 @dataclass(frozen=True)

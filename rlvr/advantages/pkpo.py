@@ -6,7 +6,7 @@ from math import comb
 import torch
 
 from rlvr.advantages.base import Transform, all_equal, require, require_one_credit_each
-from rlvr.rollouts import Rollouts, Signal
+from rlvr.advantages.rollouts import Rollouts, Signal
 
 
 @dataclass(frozen=True)

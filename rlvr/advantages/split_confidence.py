@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 
 from rlvr.advantages.base import Transform, is_number, kept_deviation, kept_mean, kept_std, require, require_divisor
-from rlvr.rollouts import Rollouts, Signal
+from rlvr.advantages.rollouts import Rollouts, Signal
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rlvr.commands.parser import command_parser
-from rlvr.console import LOG
+from rlvr.core.console import LOG
 
 EXAMPLES = """\
 rlvr ablate --config rewards_tiny --out ablations/rewards
@@ -26,18 +26,18 @@ def run(argv: list[str]) -> int:
         "--dry_run", action="store_true", help="check all arms, say how they differ and how long it takes, and stop"
     )
     own = parser.parse_args(argv)
-    from rlvr.ablation.check import check_comparable, resolve_arms
-    from rlvr.ablation.estimate import dry_run
-    from rlvr.ablation.folder import finished, prepare, run_folder
-    from rlvr.ablation.hold import held
-    from rlvr.ablation.memory import jobs_that_fit
-    from rlvr.ablation.plan import DESCRIPTION, read_ablation
-    from rlvr.ablation.pool import run_all
-    from rlvr.ablation.summary import summarise_ablation
-    from rlvr.ablation.write import write_comparison
-    from rlvr.config import RECIPES, recipe_path
-    from rlvr.errors import SpecError
-    from rlvr.files import replacing
+    from rlvr.config.recipe_files import RECIPES, recipe_path
+    from rlvr.core.errors import SpecError
+    from rlvr.core.files import replacing
+    from rlvr.planning.ablation.arms import DESCRIPTION, read_ablation
+    from rlvr.planning.ablation.check import check_comparable, resolve_arms
+    from rlvr.planning.ablation.estimate import dry_run
+    from rlvr.planning.ablation.folder import finished, prepare, run_folder
+    from rlvr.planning.ablation.hold import held
+    from rlvr.planning.ablation.parallel_jobs import jobs_that_fit
+    from rlvr.planning.ablation.pool import run_all
+    from rlvr.report.ablation.summary import summarise_ablation
+    from rlvr.report.ablation.write import write_comparison
 
     if own.jobs < 1:
         raise SpecError(f"--jobs must be at least 1, got {own.jobs}.")

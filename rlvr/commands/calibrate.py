@@ -17,14 +17,14 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--config", nargs="+", default=[], help="recipes, by name or path, merged left to right")
     parser.add_argument("--out", type=Path, help="folder of the result (default: calibrated/<model>)")
     own, rest = parser.parse_known_args(argv)
-    from rlvr.config import TrainConfig, parse_config
+    from rlvr.config.settings import TrainConfig, parse_config
 
     if own.help or not own.model:
         config_help(TrainConfig, parser)
         return 0 if own.help else 2
     config = parse_config(TrainConfig, own.config, rest, "rlvr calibrate")
-    from rlvr.calibrate import calibrate
-    from rlvr.runs import slug
+    from rlvr.runs.directory import slug
+    from rlvr.training.supervised.calibrate import calibrate
 
     out = own.out or Path("calibrated") / slug(own.model)
     done = calibrate(own.model, config, out)

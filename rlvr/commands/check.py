@@ -15,8 +15,8 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--size", type=int, default=200, help="problems per split (default: 200)")
     parser.add_argument("--splits", nargs="+", default=["train", "validation", "test"])
     own = parser.parse_args(argv)
-    from rlvr.copies import paid_copies
-    from rlvr.problems import check
+    from rlvr.problems.check import check
+    from rlvr.problems.copies import paid_copies
 
     failed = 0
     for spec in own.sets:

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from rlvr.commands.parser import command_parser
-from rlvr.errors import RlvrError, did_you_mean
+from rlvr.core.errors import RlvrError, did_you_mean
 
 EXAMPLES = """\
 rlvr cp rlcr my_recipe.yaml
@@ -17,9 +17,10 @@ def run(argv: list[str]) -> int:
     parser.add_argument("name", help="a recipe, reward term or problem set (see rlvr ls)")
     parser.add_argument("target", type=Path, nargs="?", default=Path("."), help="file or folder (default: here)")
     own = parser.parse_args(argv)
-    from rlvr import content
+    from rlvr.config import recipe_files
+    from rlvr.core import specs
 
-    known = {**content.names("data"), **content.names("rewards"), **content.recipes()}
+    known = {**specs.names("data"), **specs.names("rewards"), **recipe_files.recipes()}
     if own.name not in known:
         raise RlvrError(did_you_mean("recipe, reward term or problem set", own.name, known))
     source = known[own.name]

@@ -2,7 +2,7 @@
 
 from rlvr.commands import load
 from rlvr.commands.parser import command_parser
-from rlvr.errors import SpecError, did_you_mean
+from rlvr.core.errors import SpecError, did_you_mean
 
 EXAMPLES = """\
 rlvr decide utility runs/demo/eval/after/arithmetic.json --wrong -5 --abstain 0

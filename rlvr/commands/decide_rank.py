@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rlvr.commands.parser import command_parser
-from rlvr.errors import SpecError, did_you_mean
+from rlvr.core.errors import SpecError, did_you_mean
 
 EXAMPLES = """\
 rlvr decide rank --log clicks.parquet
@@ -28,9 +28,10 @@ def run(argv: list[str]) -> int:
     if own.out and own.out.suffix not in (".parquet", ".jsonl"):
         raise SpecError(f"--out must end in .parquet or .jsonl, found {str(own.out)!r}.")
     weights = _weights(own.weights)
-    from rlvr.decide import rank
+    from rlvr.decide.ranking import rank
     from rlvr.decide.ranking.completions import read_candidates
     from rlvr.decide.ranking.log import feature_matrix, list_names, read_log, write_rows
+    from rlvr.report import ranking
 
     if own.method not in rank.METHODS:
         raise SpecError(did_you_mean("method", own.method, rank.METHODS))
@@ -43,11 +44,11 @@ def run(argv: list[str]) -> int:
     X = feature_matrix(own.candidates, rows, log.features) if rows else None  # before the fit: bad input is early
     lists = list_names(own.candidates, rows) if rows else None
     ranker = rank.METHODS[own.method](weights=weights, seed=own.seed).fit(log.X, log.y, log.bias)
-    print(rank.describe(log, ranker))
+    print(ranking.describe(log, ranker))
     if X is not None and lists is not None:
         write_rows(own.out, rank.rank_rows(ranker, rows, X, lists))
         print(f"\ncandidates: {len(rows)}; missing features: {rank.missing_features(log.features, X)}")
-        print(f"{rank.describe_ranking(ranker, rows, X, lists)}\nwritten to {own.out}")
+        print(f"{ranking.describe_ranking(ranker, rows, X, lists)}\nwritten to {own.out}")
     return 0
 
 

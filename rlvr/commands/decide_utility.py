@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rlvr.commands.parser import command_parser
-from rlvr.console import LOG
+from rlvr.core.console import LOG
 
 EXAMPLES = """\
 rlvr decide utility runs/demo/eval/after/arithmetic.json --wrong -5 --abstain 0
@@ -28,8 +28,8 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--plot", type=Path, help="write the risk-coverage curve to this SVG file")
     own = parser.parse_args(argv)
     from rlvr.decide import Prices, decide_eval, read_prices, risk_by_coverage
-    from rlvr.eval_file import load_eval
     from rlvr.report.decision import decision_text
+    from rlvr.runs.eval_file import load_eval
 
     prices = Prices(own.right, own.wrong, own.abstain, own.escalate, own.resample)
     by_problem = read_prices(own.prices) if own.prices else None
@@ -41,8 +41,8 @@ def run(argv: list[str]) -> int:
     )  # fmt: skip
     print(decision_text(found, risk_by_coverage(record, own.confidence), record))
     if own.plot:
-        from rlvr.metrics import Records, risk_coverage
-        from rlvr.plots import figure_svg, plot_risk_coverage
+        from rlvr.measure.metrics import Records, risk_coverage
+        from rlvr.measure.plots import figure_svg, plot_risk_coverage
 
         q, y, _ = Records.of(record, own.confidence).pairs()
         own.plot.write_text(figure_svg(plot_risk_coverage({own.confidence: risk_coverage(q, y)})), encoding="utf-8")

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from rlvr.commands.parser import command_parser
-from rlvr.console import LOG
-from rlvr.errors import DataError
+from rlvr.core.console import LOG
+from rlvr.core.errors import DataError
 
 EXAMPLES = """\
 rlvr decide vote runs/demo/eval/after/arithmetic.json
@@ -19,11 +19,11 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--confidence", default="stated", help="stated, sequence, sequence_mean or vote")
     parser.add_argument("--plot", type=Path, help="write the curve to this SVG file")
     own = parser.parse_args(argv)
-    from rlvr.eval_file import load_eval
-    from rlvr.metrics import vote_curve
+    from rlvr.measure.metrics import vote_curve
     from rlvr.report.show import interval
     from rlvr.report.tables import Table
     from rlvr.report.terminal import text_table
+    from rlvr.runs.eval_file import load_eval
 
     curve = vote_curve(load_eval(own.eval), own.ns, own.confidence)
     if not curve:
@@ -33,7 +33,7 @@ def run(argv: list[str]) -> int:
     rows = [(rule, *(interval(found[n], signed=rule in gains) for n in ns)) for rule, found in curve.items()]
     print("\n".join(text_table(Table(("accuracy [95%]", *(f"n = {n}" for n in ns)), rows))))
     if own.plot:
-        from rlvr.plots import figure_svg, plot_vote_curve
+        from rlvr.measure.plots import figure_svg, plot_vote_curve
 
         own.plot.write_text(figure_svg(plot_vote_curve({own.eval.stem: curve})), encoding="utf-8")
         LOG.info(f"written to {own.plot}")

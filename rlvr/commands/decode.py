@@ -1,8 +1,8 @@
 """Print what a model says to a prompt, steered by a small tuned model if one is given (proxy-tuning)."""
 
 from rlvr.commands.parser import command_parser
-from rlvr.console import LOG
-from rlvr.errors import SpecError
+from rlvr.core.console import LOG
+from rlvr.core.errors import SpecError
 
 EXAMPLES = """\
 rlvr decode --base smollm2-135m-instruct "What is 12 + 7?"
@@ -27,11 +27,11 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--max_completion_length", type=int, default=96, help="length limit in tokens (default: 96)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the samples (default: 0)")
     own = parser.parse_args(argv)
-    from rlvr.config import EvalConfig
-    from rlvr.decide.proxy import load_policy
-    from rlvr.evaluate import make_engine
-    from rlvr.generate import Sampling, Steered
-    from rlvr.prompts import encode
+    from rlvr.config.settings import EvalConfig
+    from rlvr.measure.evaluate import make_engine
+    from rlvr.models.chat import encode
+    from rlvr.models.sampling import Sampling, Steered
+    from rlvr.models.sampling.proxy import load_policy
     from rlvr.report.show import visible
 
     settings = ("n", "temperature", "top_p", "top_k", "max_completion_length")

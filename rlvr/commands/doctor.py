@@ -24,12 +24,12 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     own, rest = parser.parse_known_args(argv)
     if own.help:
-        from rlvr.config import TrainConfig
+        from rlvr.config.settings import TrainConfig
 
         config_help(TrainConfig, parser)
         return 0
-    from rlvr.doctor import preflight, problems
-    from rlvr.machine import machine
+    from rlvr.planning.doctor import preflight, problems
+    from rlvr.planning.parts import machine
 
     asked = bool(own.config or rest or own.launch)
     found = preflight(own.config, rest, own.launch) if asked else machine()

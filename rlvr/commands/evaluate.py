@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rlvr.commands.parser import command_parser, config_help
-from rlvr.console import LOG
+from rlvr.core.console import LOG
 
 EXAMPLES = """\
 rlvr evaluate smollm2-135m-instruct --set 'arithmetic(levels=[0, 1])' --n 64
@@ -28,16 +28,16 @@ def run(argv: list[str]) -> int:
     own, rest = parser.parse_known_args(argv)
     from accelerate import PartialState
 
-    from rlvr.config import EvalConfig, parse_config
+    from rlvr.config.settings import EvalConfig, parse_config
 
     if own.help or not own.model:
         config_help(EvalConfig, parser)
         return 0 if own.help else 2
     config = parse_config(EvalConfig, (), rest, "rlvr evaluate")
-    from rlvr.eval_file import load_eval, save_eval
-    from rlvr.evaluate import evaluate_config
+    from rlvr.measure.evaluate import evaluate_config
     from rlvr.report import eval_table, sweep_table
-    from rlvr.runs import slug
+    from rlvr.runs.directory import slug
+    from rlvr.runs.eval_file import load_eval, save_eval
 
     against = None if own.against is None else load_eval(own.against)
     out = own.out or Path("evals") / f"{slug(Path(own.model).name)}-{slug(config.set)}.json"

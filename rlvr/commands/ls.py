@@ -26,17 +26,18 @@ def run(argv: list[str]) -> int:
 def _listing() -> dict[str, Callable[[], dict[str, str]]]:
     import ast
 
-    from rlvr import content
+    from rlvr.config import recipe_files
+    from rlvr.core import specs
 
     def first_sentence(path: Path) -> str:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         return (ast.get_docstring(tree) or "").split("\n")[0]
 
     def files(kind: str) -> dict[str, str]:
-        return {name: first_sentence(path) for name, path in content.names(kind).items()}
+        return {name: first_sentence(path) for name, path in specs.names(kind).items()}
 
     def recipes(folder: Path) -> dict[str, str]:
-        found = content.recipes(folder).items()
+        found = recipe_files.recipes(folder).items()
         return {name: path.read_text(encoding="utf-8").split("\n")[0].lstrip("# ") for name, path in found}
 
     def transforms() -> dict[str, str]:
@@ -53,8 +54,8 @@ def _listing() -> dict[str, Callable[[], dict[str, str]]]:
         }
 
     return {
-        "recipes": lambda: recipes(content.RECIPES),
-        "ablations": lambda: recipes(content.RECIPES / "ablations"),
+        "recipes": lambda: recipes(recipe_files.RECIPES),
+        "ablations": lambda: recipes(recipe_files.RECIPES / "ablations"),
         "rewards": lambda: files("rewards"),
         "data": lambda: files("data"),
         "advantages": transforms,

@@ -4,6 +4,7 @@ import argparse
 import json
 
 from rlvr.commands.parser import command_parser, config_help
+from rlvr.planning.cost.duration import duration
 
 EXAMPLES = """\
 rlvr plan --config rlcr smollm2
@@ -25,7 +26,7 @@ def run(argv: list[str]) -> int:
     )
     parser.add_argument("--json", action="store_true", help="print JSON: bytes and seconds")
     own, rest = parser.parse_known_args(argv)
-    from rlvr.config import TrainConfig, parse_config
+    from rlvr.config.settings import TrainConfig, parse_config
 
     if own.help:
         config_help(TrainConfig, parser)
@@ -41,7 +42,7 @@ def estimate(config, own: argparse.Namespace) -> dict:
     import torch
     from accelerate import PartialState
 
-    from rlvr import cost
+    from rlvr.planning import cost
 
     device = PartialState().device
     shape, job, baseline = cost.resolve_job(config, own.completion_length, own.processes)
@@ -114,14 +115,3 @@ def gb(size: float) -> str:
     '  1.50 GB'
     """
     return f"{size / 1e9:6.2f} GB"
-
-
-def duration(seconds: float) -> str:
-    """Write seconds as a person would.
-
-    >>> duration(50), duration(5000)
-    ('50 s', '83 min')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -16,14 +16,14 @@ def run(argv: list[str]) -> int:
     parser.add_argument("runs", nargs="+", type=Path, help="run directories, or the folder of one ablation")
     parser.add_argument("--out", type=Path, help="folder of the report (default: the run's own, or ./report)")
     own = parser.parse_args(argv)
-    from rlvr.ablation.folder import is_ablation
-    from rlvr.errors import RunError
+    from rlvr.core.errors import RunError
+    from rlvr.planning.ablation.folder import is_ablation
     from rlvr.report import write_report
 
     if ablations := [path for path in own.runs if is_ablation(path)]:
         if len(own.runs) > 1:
             raise RunError(f"{ablations[0]} is an ablation: report it alone, e.g. rlvr report {ablations[0]}")
-        from rlvr.results import Ablation
+        from rlvr.report.results import Ablation
 
         print(Ablation(own.runs[0]).write(own.out or own.runs[0]))
         return 0

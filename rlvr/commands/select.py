@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from rlvr.commands.parser import command_parser
-from rlvr.console import LOG
+from rlvr.core.console import LOG
 
 EXAMPLES = """\
 rlvr select student --data warmup.jsonl --model smollm2-135m-instruct --out kept.jsonl
@@ -54,7 +54,7 @@ def run(argv: list[str]) -> int:
 
 
 def _student(own) -> int:
-    from rlvr.select.files import select_student
+    from rlvr.select.command import select_student
 
     settings = {k: v for k, v in vars(own).items() if k not in ("command", "data", "model", "out")}
     _print(select_student(own.data, own.model, own.out, **settings), own.out)
@@ -62,8 +62,8 @@ def _student(own) -> int:
 
 
 def _prune(own) -> int:
-    from rlvr.errors import SpecError, did_you_mean
-    from rlvr.select.files import prune
+    from rlvr.core.errors import SpecError, did_you_mean
+    from rlvr.select.command import prune
     from rlvr.select.prune import Prune
     from rlvr.select.scores import SCORES
 

@@ -27,15 +27,15 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--dry_run", action="store_true", help="print the resolved settings and the chain, and stop")
     parser.add_argument("--no_report", action="store_true", help="do not write the report at the end")
     own, rest = parser.parse_known_args(argv)
-    from rlvr.config import TrainConfig, to_yaml
+    from rlvr.config.settings import TrainConfig, to_yaml
 
     if own.help:
         config_help(TrainConfig, parser)
         return 0
-    from rlvr.console import say
-    from rlvr.plan import plan
-    from rlvr.resume import asked_run, finished
-    from rlvr.runs import RunDir, locked
+    from rlvr.core.console import say
+    from rlvr.planning.resolve import plan
+    from rlvr.runs.directory import RunDir, locked
+    from rlvr.runs.resume import asked_run, finished
     from rlvr.train import train
 
     config, resume = asked_run(own.resume, own.config, rest)
@@ -49,7 +49,7 @@ def run(argv: list[str]) -> int:
 
     main = PartialState().is_main_process
     wanted = not own.no_report and main
-    if resume and finished(RunDir(resume), resolved):
+    if resume and finished(RunDir(resume), resolved.eval_problems, resolved.config):
         run = RunDir(resume)
         with locked(run.path) if main else nullcontext():
             say(f"{resume} is finished, trained and measured: nothing is changed")

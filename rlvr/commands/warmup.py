@@ -1,7 +1,7 @@
 """Teach a model the tags on worked solutions, and print the folder of the result."""
 
 from rlvr.commands.parser import command_parser, config_help
-from rlvr.errors import RlvrError
+from rlvr.core.errors import RlvrError
 
 EXAMPLES = """\
 rlvr warmup --config smollm2
@@ -14,14 +14,14 @@ def run(argv: list[str]) -> int:
     parser.add_argument("-h", "--help", action="store_true", help="show this, and every setting")
     parser.add_argument("--config", nargs="+", default=[], help="recipes, by name or path, merged left to right")
     own, rest = parser.parse_known_args(argv)
-    from rlvr.config import TrainConfig, parse_config
+    from rlvr.config.settings import TrainConfig, parse_config
 
     if own.help:
         config_help(TrainConfig, parser)
         return 0
     config = parse_config(TrainConfig, own.config, rest, "rlvr warmup")
-    from rlvr.console import say
-    from rlvr.warmup import warmup, warmup_settings
+    from rlvr.core.console import say
+    from rlvr.training.supervised.warmup import warmup, warmup_settings
 
     if not config.sft_steps:
         raise RlvrError("sft_steps is 0, so there is nothing to do. Give --sft_steps 40, or a recipe that sets it.")

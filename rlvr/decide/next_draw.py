@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
+from rlvr.core.errors import DataError
 from rlvr.decide.utility import Prices, choose
-from rlvr.errors import DataError
 
 
 class NextDraw(BaseEstimator):

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlvr.core.errors import DataError, SpecError, did_you_mean
 from rlvr.decide.next_draw import NextDraw
 from rlvr.decide.policies import Outcome, always_answer, best_threshold, play, with_threshold
 from rlvr.decide.recalibrate import RECALIBRATIONS
 from rlvr.decide.utility import ACTIONS, Prices
-from rlvr.errors import DataError, SpecError, did_you_mean
-from rlvr.metrics import Interval, Records, bootstrap_counts, risk_at_coverage
-from rlvr.metrics.pairs import ratio
+from rlvr.measure.metrics import Interval, Records, bootstrap_counts, risk_at_coverage
+from rlvr.measure.metrics.pairs import ratio
 
 POLICIES = ("act on the confidence", "always answer", "never answer", "best constant threshold")
 ACT, ALWAYS, NEVER, CONSTANT = POLICIES
@@ -64,7 +64,7 @@ def decide_eval(
         validation: another evaluation, which alone fits `recalibration`, the threshold (at `prices`, without
             those of single problems) and what a draw is worth.
         recalibration: one of `RECALIBRATIONS`; None takes the confidence at its word.
-        confidence: one of `rlvr.metrics.CONFIDENCES`.
+        confidence: one of `rlvr.measure.metrics.CONFIDENCES`.
 
     Raises:
         DataError: nothing to decide on; a price or a recalibration that needs `validation`; problems in both.

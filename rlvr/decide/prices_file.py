@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from rlvr.errors import DataError
+from rlvr.core.errors import DataError
 
 
 def read_prices(path: Path) -> dict[str, dict[str, float]]:

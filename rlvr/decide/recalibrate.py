@@ -10,8 +10,8 @@ from sklearn.base import BaseEstimator
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from rlvr.errors import DataError
-from rlvr.metrics.pairs import as_pairs
+from rlvr.core.errors import DataError
+from rlvr.measure.metrics.pairs import as_pairs
 
 _EDGE = 1e-3  # confidences of exactly 0 and 1 are moved this far in, as in `nll`, so that their logit exists
 

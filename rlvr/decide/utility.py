@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rlvr.errors import DataError, SpecError
+from rlvr.core.errors import DataError, SpecError
 
 ACTIONS = ("answer", "abstain", "escalate", "resample")
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rlvr.errors import DataError
+from rlvr.core.errors import DataError
 
 
 def weigh(q: ArrayLike, weights: ArrayLike) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from rlvr.decide import Decisions
-from rlvr.metrics import Interval
+from rlvr.measure.metrics import Interval
 from rlvr.report.show import interval, number, visible
 from rlvr.report.tables import Table
 from rlvr.report.terminal import text_table

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from rlvr.plots import (
+from rlvr.measure.plots import (
     figure_svg,
     plot_accuracy_calibration,
     plot_by_task,
@@ -15,7 +15,7 @@ from rlvr.plots import (
     plot_vote_curve,
 )
 from rlvr.report.show import visible
-from rlvr.runs import slug
+from rlvr.runs.directory import slug
 
 SIDES = {"before": "base", "after": "trained"}
 

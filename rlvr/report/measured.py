@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rlvr.errors import DataError
-from rlvr.metrics import (
+from rlvr.core.errors import DataError
+from rlvr.measure.metrics import (
     Interval,
     Records,
     compare_evals,

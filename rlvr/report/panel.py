@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from rlvr.decide import Decisions, Prices, decide_eval
-from rlvr.metrics import Records
+from rlvr.measure.metrics import Records
 from rlvr.report.show import visible
 
 WRONG = (-1.0, -3.0, -9.0)  # prices of a wrong answer in the table: answering pays from 0.5, 0.75 and 0.9 on

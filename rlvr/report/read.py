@@ -8,10 +8,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rlvr.errors import RlvrError, RunError
-from rlvr.eval_file import load_eval
-from rlvr.runs import RunDir, read_metrics
-from rlvr.yaml_file import read_yaml
+from rlvr.core.errors import RlvrError, RunError
+from rlvr.core.yaml_file import read_yaml
+from rlvr.runs.directory import RunDir, read_metrics
+from rlvr.runs.eval_file import load_eval
 
 WHEN = ("before", "after")
 

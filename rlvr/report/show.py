@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from rlvr.metrics import Interval
+from rlvr.measure.metrics import Interval
 
 
 class Metric(NamedTuple):

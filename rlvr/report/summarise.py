@@ -6,7 +6,7 @@ from itertools import compress
 from pathlib import Path
 from typing import Any
 
-from rlvr.errors import RunError
+from rlvr.core.errors import RunError
 from rlvr.report.measured import decided, difference, measure
 from rlvr.report.read import read_run
 from rlvr.report.training import difficulty_table, group_counts, training_table

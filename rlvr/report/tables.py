@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rlvr.decide.on_eval import ACT, ALWAYS, CONSTANT
-from rlvr.metrics import Interval
+from rlvr.measure.metrics import Interval
 from rlvr.report.show import interval, known_metrics, number
 from rlvr.report.words import FEW_PROBLEMS
 

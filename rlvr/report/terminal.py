@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlvr.metrics import summarise_eval
+from rlvr.measure.metrics import summarise_eval
 from rlvr.report import tables
 from rlvr.report.measured import measure
 from rlvr.report.show import visible

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlvr.metrics import Interval
+from rlvr.measure.metrics import Interval
 from rlvr.report.show import interval, number
 from rlvr.report.training import trained_seconds
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rlvr.errors import RunError
-from rlvr.files import replacing
+from rlvr.core.errors import RunError
+from rlvr.core.files import replacing
 from rlvr.report.figures import draw
 from rlvr.report.html import to_html
 from rlvr.report.markdown import to_markdown

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from peft import PeftModel
 from transformers import PreTrainedModel
 
-from rlvr.models import evaluating, without_adapters
+from rlvr.models.load import evaluating, without_adapters
 from rlvr.select.nll import BATCH_TOKENS, batches, padded
 
 

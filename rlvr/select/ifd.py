@@ -7,9 +7,9 @@ import numpy as np
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rlvr.prompts import encode
+from rlvr.models.chat import encode
+from rlvr.problems.worked import Chat
 from rlvr.select.nll import BATCH_TOKENS, answer_nll
-from rlvr.worked import Chat
 
 GUESS = "Guess which question this reply answers.\n{reply}\nThe question was:"
 DIRECT = ("empty", "bare")

@@ -7,8 +7,8 @@ from peft import PeftModel
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rlvr.head import can_score, score
-from rlvr.models import evaluating, without_adapters
+from rlvr.models.forward.head import can_score, score
+from rlvr.models.load import evaluating, without_adapters
 
 BATCH_TOKENS = 4096  # of one forward, padding included
 

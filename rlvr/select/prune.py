@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
-from rlvr.errors import DataError, SpecError, did_you_mean
+from rlvr.core.errors import DataError, SpecError, did_you_mean
 
 RULES = ("hard", "easy", "window", "random", "auto")
 ABUNDANT = 1.6  # kept rows per free parameter where hard overtakes random: docs/findings/prune_difficulty.md

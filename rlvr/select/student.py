@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from rlvr.errors import DataError, SpecError, did_you_mean
+from rlvr.core.errors import DataError, SpecError, did_you_mean
+from rlvr.problems.worked import Chat, as_chat, as_text
 from rlvr.select.ifd import PairScore
-from rlvr.worked import Chat, as_chat, as_text
 
 CANDIDATES = ("original", "instruction", "response", "both")
 UNIMPROVED = ("keep", "drop")

@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rlvr.plots.style import GREY, figure_svg, look, new_figure, say_no_data, styled
+from rlvr.measure.plots.style import GREY, figure_svg, look, new_figure, say_no_data, styled
 
 
 def log_ticks(ax: Axes, sizes: list[int]) -> None:

@@ -16,14 +16,15 @@ from pathlib import Path
 
 import torch
 
-from rlvr.generate import Engine, Sampling
-from rlvr.head import add_scores
-from rlvr.memory import keep_freed_memory
-from rlvr.models import eos_ids, load_model
-from rlvr.packing import pack
-from rlvr.problems import load_problems
-from rlvr.prompts import encode, messages
-from rlvr.shared_attention import share_prompts
+from rlvr.core.malloc_settings import keep_freed_memory
+from rlvr.models.chat import encode
+from rlvr.models.forward.head import add_scores
+from rlvr.models.forward.packing import pack
+from rlvr.models.forward.shared_attention import share_prompts
+from rlvr.models.load import eos_ids, load_model
+from rlvr.models.sampling import Engine, Sampling
+from rlvr.problems.prompts import messages
+from rlvr.problems.sets import load_problems
 
 PROMPTS = 8
 

@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rlvr.runs import read_metrics
+from rlvr.runs.directory import read_metrics
 
 COMMON = [
     "--sft_steps",

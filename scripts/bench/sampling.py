@@ -20,12 +20,13 @@ from pathlib import Path
 import torch
 from peak import peak_gb, reset_peak
 
-from rlvr.generate import Engine, Sampling
-from rlvr.memory import keep_freed_memory
-from rlvr.models import eos_ids, load_model
-from rlvr.precision import run_device
-from rlvr.problems import load_problems
-from rlvr.prompts import encode, messages
+from rlvr.core.malloc_settings import keep_freed_memory
+from rlvr.models.chat import encode
+from rlvr.models.load import eos_ids, load_model
+from rlvr.models.precision import run_device
+from rlvr.models.sampling import Engine, Sampling
+from rlvr.problems.prompts import messages
+from rlvr.problems.sets import load_problems
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -69,7 +70,7 @@ def transformers_generate(model, tokenizer, prompts: list[list[int]], group: int
 def main() -> None:
     """Run all arms in turn for every number of sequences and print tokens per second and ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="tiny", help="spec of rlvr.models; a warmed-up folder is the real case")
+    parser.add_argument("--model", default="tiny", help="spec of rlvr.models.load; a warmed-up folder is the real case")
     parser.add_argument("--sequences", type=int, nargs="+", default=[8, 32])
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS, help="rlvr must be among them")
     parser.add_argument("--group", type=int, default=8)

@@ -50,13 +50,13 @@ def work(arm: str, args: argparse.Namespace) -> dict[str, Any]:
     from transformers.trainer_callback import PrinterCallback
     from trl import GRPOConfig, GRPOTrainer
 
-    from rlvr.config import TrainConfig
-    from rlvr.memory import keep_freed_memory
-    from rlvr.models import load_model
-    from rlvr.precision import Precision
-    from rlvr.problems import load_problems
-    from rlvr.prompts import messages
-    from rlvr.trainer import RLVRTrainer
+    from rlvr.config.settings import TrainConfig
+    from rlvr.core.malloc_settings import keep_freed_memory
+    from rlvr.models.load import load_model
+    from rlvr.models.precision import Precision
+    from rlvr.problems.prompts import messages
+    from rlvr.problems.sets import load_problems
+    from rlvr.training.trainer import RLVRTrainer
 
     ours = arm.startswith("rlvr")
     if ours:

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import torch
 
-from rlvr.head import add_scores
-from rlvr.memory import keep_freed_memory
-from rlvr.models import load_model
-from rlvr.packing import pack
-from rlvr.precision import native_bf16
-from rlvr.shared_attention import share_prompts
+from rlvr.core.malloc_settings import keep_freed_memory
+from rlvr.models.forward.head import add_scores
+from rlvr.models.forward.packing import pack
+from rlvr.models.forward.shared_attention import share_prompts
+from rlvr.models.load import load_model
+from rlvr.models.precision import native_bf16
 
 
 def peak(dtype: torch.dtype) -> float:

@@ -21,9 +21,9 @@ from parts.calibration_page import PAGE_TEXT
 from parts.calibration_runs import ARMS, FITTED, SEEDS, SETS, unpack
 
 from rlvr.decide.recalibrate import RECALIBRATIONS
-from rlvr.metrics import Interval, Records, reliability_table
-from rlvr.metrics.seeds import seed_calibration, seed_difference
-from rlvr.plots.style import GREY, draw_interval, figure_svg, look, new_figure, styled
+from rlvr.measure.metrics import Interval, Records, reliability_table
+from rlvr.measure.metrics.seeds import seed_calibration, seed_difference
+from rlvr.measure.plots.style import GREY, draw_interval, figure_svg, look, new_figure, styled
 from rlvr.report import show
 
 REPO = Path(__file__).parents[2]

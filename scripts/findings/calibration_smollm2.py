@@ -12,12 +12,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rlvr.eval_file import load_eval, save_eval
-from rlvr.metrics import compare_evals, pass_at_1_by_task, summarise_eval
-from rlvr.metrics.records import Records
-from rlvr.plots.reliability import plot_reliability
-from rlvr.plots.style import figure_svg
-from rlvr.runs import slug
+from rlvr.measure.metrics import compare_evals, pass_at_1_by_task, summarise_eval
+from rlvr.measure.metrics.records import Records
+from rlvr.measure.plots.reliability import plot_reliability
+from rlvr.measure.plots.style import figure_svg
+from rlvr.runs.directory import slug
+from rlvr.runs.eval_file import load_eval, save_eval
 
 REPO = Path(__file__).parents[2]
 STORE = REPO / "docs" / "findings" / "calibration_smollm2"
@@ -86,7 +86,7 @@ def redraw() -> None:
     levels = "\n".join(f"| {t} | {tasks['before'][t]} | {tasks['after'][t]} |" for t in tasks["before"])
     results = "\n".join(f"| {claim} | {number} | {'yes' if ok else 'no'} |" for claim, number, ok in points)
     tables = {when: Records.of(record, "stated").pairs() for when, record in evals.items()}
-    from rlvr.metrics import reliability_table
+    from rlvr.measure.metrics import reliability_table
 
     figure = plot_reliability({when: reliability_table(*pairs) for when, pairs in tables.items()})
     (STORE / "reliability.svg").write_text(figure_svg(figure), encoding="utf-8")
@@ -139,7 +139,7 @@ problems unread. pass@1 0.468 -> 0.502, +0.035 [0.008, 0.062]: yes; ECE 0.250 ->
 Brier 0.330 -> 0.249, -0.081 [-0.097, -0.066]: yes; Brier skill over the constant 0.008 [-0.025, 0.035]: no. Three of
 four again, another three: accuracy rises, and the confidence says little more than the average difficulty (AUROC 0.58).
 Perhaps because the surest and most hopeless problems had mostly been left out; not tested. The intervals are those of
-`rlvr.metrics.compare_evals` over [before](calibration_smollm2/chosen_before.json) and
+`rlvr.measure.metrics.compare_evals` over [before](calibration_smollm2/chosen_before.json) and
 [after](calibration_smollm2/chosen_after.json).
 
 Redraw: `make findings`. Train again: `make findings RERUN=1`.

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from parts.difficulty_cells import CELLS, MIXED, measured
 from parts.difficulty_page import PAGE_TEXT
 
-from rlvr.metrics import Interval, bootstrap_mean
-from rlvr.metrics.seeds import seed_difference
-from rlvr.plots.style import BLUE, GREEN, GREY, ORANGE, RED, draw_interval, figure_svg, new_figure, styled
+from rlvr.measure.metrics import Interval, bootstrap_mean
+from rlvr.measure.metrics.seeds import seed_difference
+from rlvr.measure.plots.style import BLUE, GREEN, GREY, ORANGE, RED, draw_interval, figure_svg, new_figure, styled
 from rlvr.report import show
 
 REPO = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ RESTORERS = ("drop_near_impossible", "band", "rewritten")
 CRITERION = """\
 Five seeds (0 to 4). Values are pass@1 on held-out problems (8 samples each, the same noise for every model); "easy"
 ones are those that the warmed-up model ("base") solved 13 times or more of 16 in the profile, measured afresh.
-Intervals are 95% bootstraps over seeds and problems (`rlvr.metrics.seeds.seed_difference`), of behaviours over seeds.
+Intervals are 95% bootstraps over seeds and problems (`seed_difference`), of behaviours over seeds.
 H0: 0 of 16 right in the profile, Hlow: 1 or 2, M: 3 to 12, E: 13 to 16. GRPO scales by the group's standard deviation
 unless said.
 

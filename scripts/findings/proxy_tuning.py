@@ -25,15 +25,15 @@ from matplotlib.figure import Figure
 from scipy.stats import ttest_1samp
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, get_cosine_schedule_with_warmup
 
-from rlvr.evaluate import make_engine
-from rlvr.generate import Sampling, Steered
-from rlvr.metrics import Interval, bootstrap, paired_difference
-from rlvr.models import build_tiny, trainable_parameters
-from rlvr.parse import parse, render
-from rlvr.plots.style import GREY, figure_svg, look, new_figure, styled
-from rlvr.problems import load_problems, problem_set
-from rlvr.prompts import encode
-from rlvr.records import Problem
+from rlvr.core.parse import parse, render
+from rlvr.core.records import Problem
+from rlvr.measure.evaluate import make_engine
+from rlvr.measure.metrics import Interval, bootstrap, paired_difference
+from rlvr.measure.plots.style import GREY, figure_svg, look, new_figure, styled
+from rlvr.models.chat import encode
+from rlvr.models.load import build_tiny, trainable_parameters
+from rlvr.models.sampling import Sampling, Steered
+from rlvr.problems.sets import load_problems, problem_set
 
 REPO = Path(__file__).parents[2]
 STORE = REPO / "docs" / "findings" / "proxy_tuning"

@@ -22,10 +22,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from rlvr.metrics import Interval
-from rlvr.metrics.bootstrap import bootstrap_mean
-from rlvr.plots.style import GREY, figure_svg, look, new_figure, styled
-from rlvr.select.pass_rate import PassRate
+from rlvr.measure.metrics import Interval
+from rlvr.measure.metrics.bootstrap import bootstrap_mean
+from rlvr.measure.plots.style import GREY, figure_svg, look, new_figure, styled
+from rlvr.runs.pass_rate import PassRate
 from rlvr.select.prune import ABUNDANT, Prune
 from rlvr.select.scores import El2n, Forgetting, Memorisation, PassRateScore, Prototype
 from rlvr.select.scores.probe import epochs

@@ -18,9 +18,9 @@ import numpy as np
 from parts.rank_arms import AGREEMENTS, LISTS, ROUND_LISTS, ROUNDS, conflict, loop, one_log
 from scipy.stats import ttest_1samp
 
+from rlvr.core.files import replacing
 from rlvr.decide.ranking.simulate import World
-from rlvr.files import replacing
-from rlvr.metrics import Interval
+from rlvr.measure.metrics import Interval
 
 REPO = Path(__file__).parents[2]
 STORE = REPO / "docs" / "findings" / "rank_bias"
@@ -118,7 +118,7 @@ def redraw() -> None:
     held = sum(ok for *_, ok in points)
     verdict = "reproduced" if held == len(points) else "not reproduced" if held == 0 else "partly reproduced"
     results = "\n".join(f"| {claim} | {numbers} | {'yes' if ok else 'no'} |" for claim, numbers, ok in points)
-    from rlvr.plots.style import figure_svg
+    from rlvr.measure.plots.style import figure_svg
 
     (STORE / "rank_bias.svg").write_text(figure_svg(draw(found)), encoding="utf-8")
     PAGE.write_text(
@@ -179,7 +179,7 @@ def gate_text(found: dict[str, Any]) -> str:
 
 def draw(found: dict[str, Any]) -> Any:
     """Draw top-1 per arm, the learned curves, and the loop."""
-    from rlvr.plots.style import GREY, draw_interval, look, new_figure, styled
+    from rlvr.measure.plots.style import GREY, draw_interval, look, new_figure, styled
 
     @styled
     def plot() -> Any:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from parts import signs_arms
 from parts.signs_arms import ARMS, FIRST, KS, SEEDS
 
-from rlvr.metrics import Interval, bootstrap_mean, pass_at_k
-from rlvr.metrics.seeds import seed_difference
-from rlvr.plots.style import GREY, draw_interval, figure_svg, look, new_figure, styled
+from rlvr.measure.metrics import Interval, bootstrap_mean, pass_at_k
+from rlvr.measure.metrics.seeds import seed_difference
+from rlvr.measure.plots.style import GREY, draw_interval, figure_svg, look, new_figure, styled
 from rlvr.report import show
 
 REPO = Path(__file__).parents[2]

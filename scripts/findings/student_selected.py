@@ -20,14 +20,14 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from rlvr.evaluate import make_engine
-from rlvr.generate import Sampling
-from rlvr.metrics import Interval
-from rlvr.metrics.bootstrap import bootstrap_mean
-from rlvr.models import build_tiny
-from rlvr.parse import parse, render
-from rlvr.plots.style import GREY, figure_svg, look, new_figure, styled
-from rlvr.prompts import encode
+from rlvr.core.parse import parse, render
+from rlvr.measure.evaluate import make_engine
+from rlvr.measure.metrics import Interval
+from rlvr.measure.metrics.bootstrap import bootstrap_mean
+from rlvr.measure.plots.style import GREY, figure_svg, look, new_figure, styled
+from rlvr.models.chat import encode
+from rlvr.models.load import build_tiny
+from rlvr.models.sampling import Sampling
 from rlvr.select.ifd import GUESS, PairScore, score_pairs
 from rlvr.select.nll import answer_nll
 from rlvr.select.student import Pair, StudentSelector, candidates, decide, mismatched

@@ -18,8 +18,8 @@ import torch
 from matplotlib.figure import Figure
 from parts import utility_arms, utility_rl
 
-from rlvr.metrics import Interval, bootstrap_mean
-from rlvr.plots.style import BLUE, GREEN, GREY, RED, draw_interval, figure_svg, new_figure, styled
+from rlvr.measure.metrics import Interval, bootstrap_mean
+from rlvr.measure.plots.style import BLUE, GREEN, GREY, RED, draw_interval, figure_svg, new_figure, styled
 from rlvr.report import show
 
 REPO = Path(__file__).parents[2]

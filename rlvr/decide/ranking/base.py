@@ -15,9 +15,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rlvr.core.errors import DataError, SpecError, did_you_mean
 from rlvr.decide.ranking.combine import OBJECTIVES, check_weights, combine
 from rlvr.decide.ranking.mmoe import MMoE
-from rlvr.errors import DataError, SpecError, did_you_mean
 
 
 @dataclass(kw_only=True, eq=False, repr=False)  # writes the __init__ that scikit-learn reads parameters from

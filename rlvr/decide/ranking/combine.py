@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from rlvr.errors import SpecError, did_you_mean
+from rlvr.core.errors import SpecError, did_you_mean
 
 OBJECTIVES = ("chosen", "correct", "format", "cost")  # probabilities, and cost in tokens
 

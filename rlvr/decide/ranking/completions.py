@@ -5,10 +5,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from rlvr.core.errors import DataError
 from rlvr.decide.ranking.log import read_rows
-from rlvr.errors import DataError
-from rlvr.eval_file import load_eval
-from rlvr.metrics.vote import vote_share
+from rlvr.measure.metrics.vote import vote_share
+from rlvr.runs.eval_file import load_eval
 
 Row = dict[str, Any]
 

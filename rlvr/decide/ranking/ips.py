@@ -9,9 +9,9 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from rlvr.core.errors import DataError, SpecError
 from rlvr.decide.ranking.base import Ranker
 from rlvr.decide.ranking.pal import PALRanker
-from rlvr.errors import DataError, SpecError
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

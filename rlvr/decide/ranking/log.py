@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from rlvr.errors import DataError
-from rlvr.files import replacing
-from rlvr.json_rows import json_object
+from rlvr.core.errors import DataError
+from rlvr.core.files import replacing
+from rlvr.core.json_rows import json_object
 
 Row = Mapping[str, Any]
 LABELS = {"chosen": "chosen", "correct": "correct", "format": "format_ok", "cost": "tokens"}  # objective -> column

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rlvr.core.errors import SpecError
 from rlvr.decide.ranking.base import Ranker
 from rlvr.decide.ranking.shallow_tower import ShallowTower
-from rlvr.errors import SpecError
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

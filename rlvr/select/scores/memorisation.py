@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import LogisticRegression
 
-from rlvr.errors import DataError
+from rlvr.core.errors import DataError
 from rlvr.select.scores.probe import labelled
 
 

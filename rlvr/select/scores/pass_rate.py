@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from rlvr.select.pass_rate import JEFFREYS, PassRate
+from rlvr.runs.pass_rate import JEFFREYS, PassRate
 
 
 class PassRateScore(BaseEstimator):

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.neural_network import MLPClassifier
 
-from rlvr.errors import DataError
+from rlvr.core.errors import DataError
 
 
 def default_probe(n_rows: int) -> MLPClassifier:

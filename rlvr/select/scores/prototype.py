@@ -6,7 +6,7 @@ from sklearn.base import BaseEstimator
 from sklearn.cluster import KMeans
 from sklearn.preprocessing import normalize
 
-from rlvr.errors import DataError
+from rlvr.core.errors import DataError
 
 
 class Prototype(BaseEstimator):

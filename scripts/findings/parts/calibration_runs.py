@@ -15,10 +15,10 @@ import numpy as np
 import yaml
 from parts import chains
 
-from rlvr.eval_file import load_eval
-from rlvr.parse import render
-from rlvr.runs import read_metrics, slug
-from rlvr.warmup import Warmup, warmup
+from rlvr.core.parse import render
+from rlvr.runs.directory import read_metrics, slug
+from rlvr.runs.eval_file import load_eval
+from rlvr.training.supervised.warmup import Warmup, warmup
 
 HERE = Path(__file__).parent
 GRID = HERE / "calibration.yaml"

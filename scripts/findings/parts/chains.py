@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import random
 
-from rlvr.records import Problem
+from rlvr.core.records import Problem
 
 VERSION = 1
 INLINE = True

@@ -17,11 +17,11 @@ import json
 import random
 from pathlib import Path
 
-from rlvr import content
-from rlvr.errors import DataError
-from rlvr.records import Problem
+from rlvr.core import specs
+from rlvr.core.errors import DataError
+from rlvr.core.records import Problem
 
-arithmetic = content.load("data", "arithmetic")
+arithmetic = specs.load("data", "arithmetic")
 VERSION = 2
 INLINE = True
 PROFILE = Path(__file__).parents[3] / "docs" / "findings" / "near_impossible" / "profile.json"

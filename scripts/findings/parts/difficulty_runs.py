@@ -14,20 +14,21 @@ import numpy as np
 import torch
 from parts.difficulty_cells import CELLS, MIXED, measured, steps_ok
 
-from rlvr.answer_metrics import repetition
-from rlvr.config import TrainConfig, build_config
-from rlvr.evaluate import make_engine, sample_and_judge
-from rlvr.generate import Sampling
-from rlvr.models import load_model
-from rlvr.plan import plan
-from rlvr.problems import load_problems
-from rlvr.prompts import encode, messages
-from rlvr.records import Completion, Problem
-from rlvr.runs import read_metrics
-from rlvr.score import Scorer
+from rlvr.config.settings import TrainConfig, build_config
+from rlvr.core.records import Completion, Problem
+from rlvr.measure.evaluate import make_engine, sample_and_judge
+from rlvr.models.chat import encode
+from rlvr.models.load import load_model
+from rlvr.models.sampling import Sampling
+from rlvr.planning.resolve import plan
+from rlvr.problems.prompts import messages
+from rlvr.problems.scorer import Scorer
+from rlvr.problems.sets import load_problems
+from rlvr.problems.verifier import Verifier
+from rlvr.runs.directory import read_metrics
 from rlvr.train import train
-from rlvr.verify import Verifier
-from rlvr.warmup import Warmup, warmup
+from rlvr.training.answer_metrics import repetition
+from rlvr.training.supervised.warmup import Warmup, warmup
 
 TASK = "scripts/findings/parts/difficulty_cells.py"  # relative: it names the cached warm-up in every clone
 TAGS = ("think", "answer")

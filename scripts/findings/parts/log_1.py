@@ -2,7 +2,7 @@
 
 import math
 
-from rlvr.rollouts import Completion
+from rlvr.core.records import Completion
 
 _LOW = 1 / 203  # as in rewards/log_score.py
 _WIDTH = 1 + math.log(203)
@@ -14,7 +14,7 @@ def log_1(c: Completion) -> float | None:
     The map is (x + ln 203) / (1 + ln 203). None: the verifier failed. No readable confidence or a bad format: 0.
     A wrong answer at q = 0 earns ln 203 / (1 + ln 203) = 0.84 of the range, a right one at q = 0.5 earns 0.89.
 
-    >>> from rlvr.rollouts import Problem
+    >>> from rlvr.core.records import Problem
     >>> wrong = Completion(Problem("1", [], "4"), "", confidence=0.0, format_ok=True, correct=False)
     >>> round(log_1(wrong), 2)
     0.84

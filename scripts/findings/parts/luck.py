@@ -6,7 +6,7 @@ honest confidence and the highest utility at any prices are known exactly, and b
 
 import random
 
-from rlvr.records import Problem
+from rlvr.core.records import Problem
 
 VERSION = 1
 INLINE = True

@@ -5,16 +5,16 @@ from scipy.special import expit
 from scipy.stats import spearmanr
 from sklearn.metrics import ndcg_score
 
-from rlvr.decide.rank import best_of
 from rlvr.decide.ranking.base import Ranker
 from rlvr.decide.ranking.gate_use import gate_use
 from rlvr.decide.ranking.ips import IPSRanker
 from rlvr.decide.ranking.naive import NaiveRanker
 from rlvr.decide.ranking.pal import PALRanker
 from rlvr.decide.ranking.position_feature import PositionFeatureRanker
+from rlvr.decide.ranking.rank import best_of
 from rlvr.decide.ranking.simulate import World
 from rlvr.decide.ranking.tower import TowerRanker
-from rlvr.metrics import ece
+from rlvr.measure.metrics import ece
 
 LISTS, TEST_LISTS = 3000, 1000  # of 8 candidates
 ROUNDS, ROUND_LISTS = 10, 1000

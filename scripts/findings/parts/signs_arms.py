@@ -11,12 +11,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rlvr.config import EvalConfig, TrainConfig, build_config, read_recipes
-from rlvr.evaluate import evaluate_config
-from rlvr.plan import plan
-from rlvr.runs import read_metrics
+from rlvr.config.recipe_files import read_recipes
+from rlvr.config.settings import EvalConfig, TrainConfig, build_config
+from rlvr.measure.evaluate import evaluate_config
+from rlvr.planning.resolve import plan
+from rlvr.runs.directory import read_metrics
 from rlvr.train import train
-from rlvr.warmup import Warmup, warmup
+from rlvr.training.supervised.warmup import Warmup, warmup
 
 REPO = Path(__file__).parents[3]
 MAIN = "scripts/findings/parts/same_sum.py"

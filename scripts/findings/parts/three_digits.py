@@ -6,8 +6,8 @@ All 432 expressions; a hash of the expression puts two in ten into test, one in 
 import hashlib
 import itertools
 
-from rlvr.problems import problem_set
-from rlvr.records import Problem
+from rlvr.core.records import Problem
+from rlvr.problems.sets import problem_set
 
 VERSION = 1
 _SPLITS = {"test": (0, 1), "validation": (2,), "train": range(3, 10)}

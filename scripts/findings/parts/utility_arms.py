@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rlvr.decide.recalibrate import Temperature
 from rlvr.decide.weights import unweigh, weigh
-from rlvr.metrics import auroc, ece
+from rlvr.measure.metrics import auroc, ece
 
 BASE, NOISE, HIDDEN = 4, 0.4, 64
 N_TRAIN, N_VALIDATION, N_TEST = 20000, 2000, 4000

@@ -16,8 +16,8 @@ from parts.luck import LIKELY
 from rlvr.decide import Prices, decide_eval
 from rlvr.decide.policies import play
 from rlvr.decide.recalibrate import Platt
-from rlvr.eval_file import load_eval
-from rlvr.metrics import Interval, Records, auroc, bootstrap_mean
+from rlvr.measure.metrics import Interval, Records, auroc, bootstrap_mean
+from rlvr.runs.eval_file import load_eval
 
 HERE = Path(__file__).parent
 TASK = str(HERE / "luck.py")

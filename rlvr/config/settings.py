@@ -1,0 +1,302 @@
+"""Every setting of a run: TrainConfig adds rlvr's fields to TRL's GRPOConfig; EvalConfig is a measurement.
+
+A recipe is a flat YAML file with these field names; the command line takes the same names as flags. Unknown
+keys are errors. Several recipes merge from left to right: `--config nsr tiny --learning_rate 1e-3`.
+"""
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import yaml
+from transformers import HfArgumentParser
+from trl import GRPOConfig
+
+from rlvr.config.checks import EVAL_RANGES, TRAIN_RANGES, check_numbers, check_type
+from rlvr.config.recipe_files import read_recipes
+from rlvr.core.distributed import take_one_gpu
+from rlvr.core.errors import SpecError, did_you_mean
+from rlvr.core.parse import TAGS
+from rlvr.models.load import PACKAGED
+from rlvr.models.precision import Precision
+
+LOSSES = ("grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo", "luspo", "vespo")  # which TRL knows, at the first step
+
+
+def _setting(default: Any, help: str) -> Any:
+    if isinstance(default, list | dict):
+        return field(default_factory=lambda: type(default)(default), metadata={"help": help})
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass
+class TrainConfig(GRPOConfig):
+    """A training run. Every GRPOConfig field is here too, with TRL's meaning and, unless listed, its default."""
+
+    _VALID_DICT_FIELDS = [*GRPOConfig._VALID_DICT_FIELDS, "rewards"]
+
+    # The model
+    model: str = _setting(PACKAGED, "Model spec: smollm2-135m-instruct, tiny, a local folder, or a hub id.")
+    lora_rank: int = _setting(0, "LoRA rank on every linear layer; 0 trains all weights.")
+    attn_implementation: str = _setting(
+        "auto", "Attention: auto (transformers' choice), eager, sdpa, flash_attention_2."
+    )
+    # BEFORE: the problems
+    data: str = _setting("arithmetic", "Problem set spec, e.g. 'arithmetic(levels=[0, 1, 2])'.")
+    train_size: int = _setting(1024, "Training problems.")
+    tags: list[str] = _setting(["think", "answer", "confidence"], f"Tags to ask for, of {', '.join(TAGS)}.")
+    system_prompt: str | None = _setting(None, "System message; None derives a short one from the tags, '' sends none.")
+    profile_n: int = _setting(0, "Samples per training problem that start the pass-rate record; 0 profiles nothing.")
+    # The warm-up that teaches the tags
+    sft_steps: int = _setting(0, "Supervised warm-up steps before training; 0 skips it. Cached.")
+    sft_batch_size: int = _setting(16, "Worked solutions per warm-up step.")
+    sft_data: str | None = _setting(None, "JSONL of worked rows (prompt, completion); None takes the set's solutions.")
+    sft_learning_rate: float = _setting(5e-5, "Peak learning rate of the warm-up.")
+    # DURING: the signal
+    rewards: dict | str | None = _setting(
+        {"correct": 1.0},
+        'Reward terms and their weights, as YAML or JSON: \'{"correct": 0.5, "brier": 0.5}\'.',
+    )
+    allow_hackable: bool = _setting(False, "Train even if some wrong completion can earn more than a right one.")
+    advantage: str = _setting(
+        "grpo", "Advantage specs, applied in order: 'grpo, drop_near_impossible(threshold=0.05)'."
+    )
+    dynamic_sampling_tries: int = _setting(
+        0, "Tries to replace all-right and all-wrong groups by fresh problems' (DAPO); 0 is off."
+    )
+    difficulty_band: list[float] = _setting(
+        [], "Draw problems whose pass rate lies in [low, high]; [] is a fixed order."
+    )
+    difficulty_floor: float = _setting(
+        0.2, "Share of the draws that ignores the band, so that no problem is locked out."
+    )
+    max_rollouts: int = _setting(0, "End training before more completions than this are sampled; 0 is no limit.")
+    record_discount: float = _setting(1.0, "Factor on the pass-rate record's counts at each batch; 1 forgets nothing.")
+    stop_on_collapse: bool = _setting(
+        False, "End training at the first alarm of a collapse (rlvr/training/callbacks/alarms.py)."
+    )
+    # The critic of PPO (rlvr/training/critic.py)
+    critic: str = _setting("none", "Value head: none, shared (on the policy's body), separate (on a copy of it).")
+    critic_layers: int = _setting(0, "Layers of the policy's body that a separate critic copies; 0 copies all.")
+    critic_learning_rate: float = _setting(1e-4, "Learning rate of the critic; follows the policy's schedule.")
+    value_coef: float = _setting(0.5, "Weight of the critic's loss beside the policy's.")
+    value_clip: float = _setting(0.2, "How far a value may move from the sampling one, in reward units; 0 is freely.")
+    # Measuring
+    eval_data: list[str] = _setting([], "Problem set specs to measure on; none means the test split of `data`.")
+    eval_size: int = _setting(120, "Problems per evaluation set; 0 measures nothing.")
+    eval_n: int = _setting(8, "Samples per evaluation problem.")
+    eval_temperature: float = _setting(1.0, "Sampling temperature of the evaluation.")
+    # Where it goes
+    output_dir: str | None = _setting(None, "Run directory; None makes runs/<recipe>-<model>-s<seed>-<time>.")
+    # Seeds: `seed` is the model's; these default to it
+    sampling_seed: int | None = _setting(None, "Seed of the sampled completions; None takes `seed`.")
+    eval_seed: int = _setting(1234, "Seed of the evaluation's problems and samples; the same for every run.")
+    data_size_seed: int = _setting(0, "Seed of the problem generator (which problems exist, not their order).")
+    # Engine room
+    sampling_dtype: str = _setting("auto", "Precision that samples: auto (bfloat16 if bf16), float32, bfloat16.")
+    engine: str = _setting("rlvr", "Who samples: rlvr (shared prefill, in process) or trl (its own options, vLLM too).")
+    pack_prompts: bool = _setting(True, "Compute each prompt once for its group in the training pass, where exact.")
+    skip_silent_rows: bool = _setting(True, "Leave rows that add exactly zero to the gradient out of the forward.")
+    verify_timeout: float = _setting(2.0, "Wall-clock limit of one verification, in seconds.")
+    reward_timeout: float = _setting(10.0, "Wall-clock limit of one call of a reward term of your own, in seconds.")
+    max_bad_updates: int = _setting(3, "End the run after so many updates in a row whose gradient is not finite.")
+    log_rollouts: bool = _setting(True, "Write every completion to rollouts/*.parquet.")
+    bf16: bool | None = _setting(None, "bfloat16 autocast in training; None takes it where it is fast.")
+    # TRL's defaults that do not suit a small model on a small machine
+    num_generations: int | None = _setting(8, "Completions per prompt (G).")
+    gradient_checkpointing: bool = _setting(False, "Recompute activations to save memory.")
+    logging_steps: float = _setting(1.0, "Log every so many steps.")
+    report_to: None | str | list[str] = _setting("none", "Trackers: none, wandb, trackio, tensorboard, ...")
+    disable_tqdm: bool | None = _setting(True, "rlvr prints one line per step instead of a bar.")
+    save_only_model: bool = _setting(False, "Leave optimizer state out of checkpoints (no resume).")
+
+    def __post_init__(self) -> None:
+        check_numbers(self, TRAIN_RANGES)  # first: what follows calculates with them
+        if self.max_completion_length is None:
+            raise SpecError("max_completion_length must be a number of tokens, got null: sampling needs an end.")
+        folder = self.output_dir
+        # TRL's default is bfloat16 everywhere: a hundredfold loss on some CPUs, refused on the others without use_cpu
+        for name, value in Precision.choose(self.use_cpu, self.bf16, self.fp16).arguments.items():
+            setattr(self, name, value)
+        self.chat_template_kwargs = _mapping("chat_template_kwargs", self.chat_template_kwargs)  # type: ignore[has-type]
+        super().__post_init__()
+        take_one_gpu(self)
+        self.output_dir = folder or ""  # the run directory; empty means runs/<name>
+        _check_tags(self.tags)
+        if not isinstance(self.rewards, dict) or not self.rewards:
+            raise SpecError(f"rewards must map reward terms to weights, got {self.rewards!r}.")
+        _check_choice(self, "engine", ("rlvr", "trl"))
+        _check_choice(self, "loss_type", LOSSES)
+        _check_choice(self, "sampling_dtype", ("auto", "float32", "bfloat16"))
+        _check_choice(self, "attn_implementation", ("auto", "eager", "sdpa", "flash_attention_2"))
+        if self.sft_data and not self.sft_steps:
+            raise SpecError(f"sft_data is {self.sft_data!r}, but sft_steps is 0: nothing would read it. Set sft_steps.")
+
+    @property
+    def precision(self) -> Precision:
+        """The device and the precision that train, as every trainer of the run takes them."""
+        return Precision.choose(self.use_cpu, bool(self.bf16), self.fp16)
+
+    @property
+    def sampling_precision(self) -> torch.dtype:
+        """The precision that samples, in training and in evaluation."""
+        name = self.sampling_dtype
+        return getattr(torch, ("bfloat16" if self.bf16 else "float32") if name == "auto" else name)
+
+    @property
+    def eval_specs(self) -> list[str]:
+        """The problem sets to measure on."""
+        return list(self.eval_data) or [self.data]
+
+
+@dataclass
+class EvalConfig:
+    """One measurement of one model on one problem set."""
+
+    set: str = _setting("arithmetic", "Problem set spec, e.g. 'arithmetic(levels=[0, 1])'.")
+    split: str = _setting("test", "Split: train, validation, test; all: every row of a file.")
+    size: int = _setting(120, "Problems.")
+    n: int = _setting(16, "Samples per problem; pass@k is known up to k = n.")
+    temperature: float = _setting(1.0, "Sampling temperature; 0 is greedy.")
+    top_p: float = _setting(1.0, "Nucleus sampling mass.")
+    top_k: int = _setting(0, "Sample from the k likeliest tokens; 0 is all.")
+    max_completion_length: int = _setting(96, "Length limit in tokens.")
+    seed: int = _setting(1234, "Seed of the samples.")
+    data_seed: int = _setting(0, "Seed of the problem generator.")
+    tags: list[str] = _setting(["think", "answer", "confidence"], f"Tags to ask for, of {', '.join(TAGS)}.")
+    system_prompt: str | None = _setting(None, "System message; None derives one from the tags, '' sends none.")
+    chat_template_kwargs: dict | str | None = _setting(
+        None, "What the chat template reads beside the messages, as YAML or JSON: '{\"enable_thinking\": false}'."
+    )
+    dtype: str = _setting("auto", "Precision that samples: auto (the faster one here), float32, bfloat16.")
+    # AFTER: steer the model without touching its weights (proxy-tuning)
+    expert: str | None = _setting(None, "Model spec of a small tuned model whose change is added to this one.")
+    antiexpert: str | None = _setting(None, "Model spec of the same small model before it was tuned.")
+    alpha: list[float] = _setting([1.0], "How far to steer; several values measure each, one file apiece.")
+    verify_timeout: float = _setting(2.0, "Wall-clock limit of one verification, in seconds.")
+
+    def __post_init__(self) -> None:
+        self.chat_template_kwargs = _mapping("chat_template_kwargs", self.chat_template_kwargs)
+        _check_tags(self.tags)
+        check_numbers(self, EVAL_RANGES)
+        _check_choice(self, "dtype", ("auto", "float32", "bfloat16"))
+
+
+def _mapping(name: str, value: Any) -> dict[str, Any] | None:
+    """Return a setting that is a mapping, or its YAML or JSON text, as a mapping; None stays None."""
+    try:
+        found = yaml.safe_load(value) if isinstance(value, str) else value
+    except yaml.YAMLError:
+        found = value
+    if found is not None and not (isinstance(found, dict) and all(isinstance(key, str) for key in found)):
+        raise SpecError(f"{name} must map names to values, e.g. '{{\"enable_thinking\": false}}', got {value!r}.")
+    return found
+
+
+def _check_tags(tags: list[str]) -> None:
+    for tag in tags:
+        if tag not in TAGS:
+            raise SpecError(did_you_mean("tag", tag, TAGS))
+
+
+def _check_choice(config: Any, name: str, allowed: tuple[str, ...]) -> None:
+    if getattr(config, name) not in allowed:
+        raise SpecError(did_you_mean(name, getattr(config, name), allowed))
+
+
+def parse_config(kind: type, recipes: Sequence[str] = (), argv: Sequence[str] = (), prog: str | None = None) -> Any:
+    """Build a config from recipes and command-line flags (flags win); raises as `build_config` does.
+
+    >>> parse_config(EvalConfig, argv=["--n", "4"]).n
+    4
+    """
+    return build_config(kind, read_recipes(recipes), argv, prog)
+
+
+def build_config(kind: type, settings: Mapping[str, Any], argv: Sequence[str] = (), prog: str | None = None) -> Any:
+    """Build a config from settings as a recipe holds them, and command-line flags (flags win).
+
+    Raises SpecError for unknown keys and flags ("did you mean"), and whatever the config itself refuses.
+    """
+    parser = config_parser(kind, prog)
+    fields = {f.name for f in dataclasses.fields(kind) if f.init}
+    for key in settings:
+        if key not in fields:
+            raise SpecError(did_you_mean("setting", str(key), _near(str(key), fields), "See rlvr train --help."))
+    parser.set_defaults(**{k: _argument(v, kind, k) for k, v in settings.items()})
+    namespace, rest = parser.parse_known_args(list(argv))
+    if rest:
+        flag = rest[0].removeprefix("--").split("=")[0]
+        raise SpecError(did_you_mean("flag", f"--{flag}", [f"--{f}" for f in _near(flag, fields)]))
+    try:
+        return kind(**{k: v for k, v in vars(namespace).items() if k in fields})
+    except (TypeError, ValueError) as error:
+        if isinstance(error, SpecError):
+            raise
+        raise SpecError(f"These settings do not go together: {error}") from error
+
+
+def config_parser(kind: type, prog: str | None = None) -> HfArgumentParser:
+    """Return the argument parser whose flags are the fields of `kind`."""
+    return HfArgumentParser(kind, prog=prog, allow_abbrev=False, add_help=False)
+
+
+def _near(name: str, fields: set[str]) -> list[str]:
+    """The fields worth listing beside an unknown one (there are over two hundred)."""
+    import difflib
+
+    return difflib.get_close_matches(name, fields, n=5, cutoff=0.5)
+
+
+def _argument(value: Any, kind: type, name: str) -> Any:
+    """Make a YAML value what argparse would have produced (YAML reads 1e-5 as text, 1 as an integer), and check it."""
+    wanted = typing.get_type_hints(kind).get(name)
+    numeric = {wanted, *typing.get_args(wanted)} & {float, int}
+    if numeric and isinstance(value, str):
+        try:
+            value = float(value) if "e" in value.lower() or "." in value else int(value)
+        except ValueError:
+            if str not in typing.get_args(wanted):
+                raise SpecError(f"Setting {name!r} must be a number, found {value!r}.") from None
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if numeric == {int} and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if name != "rewards":  # the config says better itself what it wants
+        check_type(name, value, wanted)
+    return value
+
+
+_DERIVED = {"output_dir", "generation_batch_size", "activation_checkpointing"}  # of other settings, or this run's own
+
+
+def to_yaml(config: Any) -> str:
+    """Write the settings that differ from the defaults, plus rlvr's own, so that --config can read them back.
+
+    Settings are sorted; what is inside one (the reward terms) keeps the user's order.
+    """
+    return yaml.safe_dump(dict(sorted(to_settings(config).items())), sort_keys=False, allow_unicode=True)
+
+
+def to_settings(config: Any) -> dict[str, Any]:
+    """Return the settings that `to_yaml` writes."""
+    own = {f for base in (TrainConfig, EvalConfig) for f in inspect.get_annotations(base)}
+    # Compared with the declared defaults: a default *instance* would reset the state of a distributed launch.
+    kept = {}
+    for f in dataclasses.fields(config):
+        if not f.init or f.name in _DERIVED:
+            continue
+        if f.name == "use_cpu" and not torch.accelerator.is_available():  # says what there was, not what was asked
+            continue
+        value = getattr(config, f.name)
+        default = f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
+        unset = value in (None, []) and default in (None, [], "", "none", "auto")
+        if f.name in own or not (value == default or unset):
+            kept[f.name] = value.value if hasattr(value, "value") else value
+    if kept.get("steps_per_generation") == getattr(config, "gradient_accumulation_steps", None):
+        kept.pop("steps_per_generation", None)
+    return {k: v for k, v in kept.items() if isinstance(v, str | int | float | bool | list | dict | type(None))}

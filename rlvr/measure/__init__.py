@@ -1,0 +1,1 @@
+"""Measuring: sampling and scoring a model, metrics with intervals, and figures."""

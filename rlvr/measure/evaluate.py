@@ -1,0 +1,206 @@
+"""Samples n completions per problem and stores what happened: counts and pairs, no aggregates.
+
+Aggregation belongs to `rlvr/measure/metrics/`, so that a stored evaluation can be read again with other metrics.
+"""
+
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from rlvr.config.settings import EvalConfig
+from rlvr.core.callable_module import CallableModule
+from rlvr.core.console import say
+from rlvr.core.errors import ModelError
+from rlvr.core.records import Completion, Problem
+from rlvr.models.chat import check_lengths, encode
+from rlvr.models.load import eos_ids
+from rlvr.models.precision import describe_device, native_bf16, run_device
+from rlvr.models.sampling import Engine, Samples, Sampling, Steered
+from rlvr.models.sampling.proxy import load_policy
+from rlvr.problems.prompts import messages
+from rlvr.problems.scorer import Scorer
+from rlvr.problems.sets import load_problems, measured_warnings, problem_set, split_of
+from rlvr.problems.verifier import Verifier
+from rlvr.runs.directory import slug
+from rlvr.runs.eval_file import SCHEMA
+
+
+def evaluate(
+    engine: Engine,
+    tokenizer: PreTrainedTokenizerBase,
+    problems: Sequence[Problem],
+    scorer: Scorer,
+    *,
+    n: int,
+    sampling: Sampling,
+    seed: int,
+    system_prompt: str | None = None,
+    template: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Sample `n` completions for every problem and return the evaluation record (see docs/run-directory.md).
+
+    The same seed draws the same noise for problem i and sample j whatever the model, so two models are
+    compared under common random numbers. The training state and every global RNG stay as they were.
+    `template` is what the chat template reads beside the messages (see `encode`).
+    Every process of a launch must call this: each samples its share of the problems, all get the whole record.
+    """
+    prompts = encode(tokenizer, [messages(p, scorer.tags, system_prompt) for p in problems], template)
+    check_lengths(prompts, [p.id for p in problems], 1, engine.context)
+    mine = share(len(problems))
+    errors_before = sum(scorer.verifier.errors.values())
+    samples, records = sample_and_judge(
+        engine, tokenizer, problems[mine], prompts[mine], scorer, n, sampling, seed, mine.start * n
+    )
+    rows = []
+    for i, problem in enumerate(problems[mine]):
+        own = range(i * n, (i + 1) * n)
+        rows.append(
+            {
+                "id": problem.id,
+                "task": problem.task,
+                "gold": problem.answer,
+                "n": n,
+                "c": sum(records[j].correct is True for j in own),
+                "samples": [
+                    {
+                        "correct": records[j].correct,
+                        "confidence": records[j].confidence,
+                        "answer": None if records[j].answer is None else str(records[j].answer)[:200],
+                        "tokens": records[j].n_tokens,
+                        "logp": round(sum(samples.logps[j]), 4),
+                        "format_ok": records[j].format_ok,
+                        "truncated": records[j].truncated,
+                    }
+                    for j in own
+                ],
+            }
+        )
+    part = {
+        "seconds": round(samples.seconds, 3),
+        "sampled_tokens": samples.tokens,
+        "verifier_errors": sum(scorer.verifier.errors.values()) - errors_before,
+        "problems": rows,
+    }
+    parts = gather_object([part])  # by rank, so the problems come in order
+    return {
+        "schema": SCHEMA,
+        "n": n,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "max_completion_length": sampling.max_tokens,
+        "seed": seed,
+        "tags": list(scorer.tags),
+        **({"chat_template_kwargs": dict(template)} if template else {}),
+        "seconds": max(part["seconds"] for part in parts),
+        "sampled_tokens": sum(part["sampled_tokens"] for part in parts),
+        "verifier_errors": sum(part["verifier_errors"] for part in parts),
+        "problems": [row for part in parts for row in part["problems"]],
+    }
+
+
+def share(total: int) -> slice:
+    """Return which of `total` problems this process measures: a run of them, as long as the others' or one more.
+
+    >>> share(5)
+    slice(0, 5, None)
+    """
+    state = PartialState()
+    bounds = np.linspace(0, total, state.num_processes + 1).round().astype(int).tolist()
+    return slice(bounds[state.process_index], bounds[state.process_index + 1])
+
+
+def sample_and_judge(
+    engine: Engine,
+    tokenizer: PreTrainedTokenizerBase,
+    problems: Sequence[Problem],
+    prompts: Sequence[Sequence[int]],
+    scorer: Scorer,
+    n: int,
+    sampling: Sampling,
+    seed: int,
+    first_row: int = 0,
+) -> tuple[Samples, list[Completion]]:
+    """Sample `n` completions behind each problem's prompt (token ids) and judge them; both problem by problem."""
+    engine.refresh()
+    samples = engine.generate(prompts, n, sampling, seed, first_row=first_row)
+    if not all(math.isfinite(logp) for logps in samples.logps for logp in logps):
+        raise ModelError(
+            "The model gives probabilities that are not finite, so nothing was measured: its weights are broken "
+            "(training diverged), or overflow in this precision. Try an earlier checkpoint, or float32."
+        )
+    ends = set(engine.eos_ids)
+    records = scorer(
+        [p for p in problems for _ in range(n)],
+        [tokenizer.decode(ids, skip_special_tokens=True) for ids in samples.ids],  # batch_decode makes a text of none
+        [len(ids) for ids in samples.ids],
+        [ids[-1] not in ends for ids in samples.ids],
+    )
+    return samples, records
+
+
+def evaluate_config(model_spec: str, config: EvalConfig) -> Iterator[dict[str, Any]]:
+    """Load what `config` names, evaluate, and yield the record (`rlvr evaluate`); a steered model has one per alpha."""
+    problems = load_problems(config.set, config.split, config.size, config.data_seed)
+    policy, tokenizer = load_policy(model_spec, config.expert, config.antiexpert, config.alpha, device=run_device())
+    yield from evaluate_policy(policy, tokenizer, problems, model_spec, config)
+
+
+def evaluate_policy(
+    policy: PreTrainedModel | Steered,
+    tokenizer: PreTrainedTokenizerBase,
+    problems: Sequence[Problem],
+    name: str,
+    config: EvalConfig,
+) -> Iterator[dict[str, Any]]:
+    """Evaluate a loaded model on problems of the set that `config` names; the record calls the model `name`."""
+    fast = config.dtype == "bfloat16" or (config.dtype == "auto" and native_bf16(policy.device))
+    say(f"sampling in {'bfloat16' if fast else 'float32'} on {describe_device(policy.device)}")
+    for warning in measured_warnings(config.set, config.split, config.size, problems):
+        say(f"WARNING: {warning}")
+    engine = make_engine(policy, tokenizer, torch.bfloat16 if fast else torch.float32)
+    with closing(Verifier(config.set, config.verify_timeout)) as verifier:
+        steered = policy if isinstance(policy, Steered) else None
+        for alpha in config.alpha if steered else config.alpha[:1]:
+            if steered:
+                steered.alpha = alpha
+            record = evaluate(
+                engine,
+                tokenizer,
+                problems,
+                Scorer(config.tags, verifier),
+                n=config.n,
+                sampling=Sampling(config.max_completion_length, config.temperature, config.top_p, config.top_k),
+                seed=config.seed,
+                system_prompt=config.system_prompt,
+                template=config.chat_template_kwargs,  # type: ignore[arg-type]  # a mapping since it was checked
+            )
+            record |= describe(config.set, config.split, name)
+            if steered:
+                record["model"] = f"{name} + {alpha:g} ({config.expert} - {config.antiexpert})"
+                record["proxy"] = {"expert": config.expert, "antiexpert": config.antiexpert, "alpha": alpha}
+            yield record
+
+
+def describe(spec: str, split: str, model: str) -> dict[str, Any]:
+    """Return the part of an evaluation record that says what was measured."""
+    version = problem_set(spec).VERSION
+    return {"set": slug(spec), "spec": spec, "set_version": version, "split": split_of(spec, split), "model": model}
+
+
+def make_engine(model: PreTrainedModel | Steered, tokenizer: PreTrainedTokenizerBase, dtype: Any = None) -> Engine:
+    """Return an engine for `model` that ends completions where the model (or its expert) and its tokenizer say so."""
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    models = (model.base, model.expert) if isinstance(model, Steered) else (model,)
+    return Engine(model, sorted({id for m in models for id in eos_ids(m, tokenizer)}), pad, dtype)
+
+
+sys.modules[__name__].__class__ = CallableModule  # rlvr.evaluate(...) is rlvr.commands.api.evaluate

@@ -1,0 +1,122 @@
+"""What `summarise_eval` and `compare_evals` measure, for many bootstrap resamples of problems at once."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlvr.core.errors import DataError
+from rlvr.measure.metrics.auroc import auroc
+from rlvr.measure.metrics.bootstrap import Interval, Values, bootstrap_counts, difference, mean_defined
+from rlvr.measure.metrics.brier import brier, brier_decomposition
+from rlvr.measure.metrics.constant_baseline import constant_baseline_brier
+from rlvr.measure.metrics.ece import ece
+from rlvr.measure.metrics.exact import never_certain
+from rlvr.measure.metrics.nll import nll
+from rlvr.measure.metrics.pairs import ratio
+from rlvr.measure.metrics.pass_at_k import pass_at_k
+from rlvr.measure.metrics.records import Records
+from rlvr.measure.metrics.risk_coverage import aurc
+
+# Noise only pushes these up, and resampling adds noise, so percentile intervals would sit too high. In a
+# simulation of 120 problems x 8 samples from a calibrated model they covered the true ECE in 0% of the runs,
+# basic intervals in 69%; at a true ECE of 0.06 and above both cover 84 to 95%.
+UPWARD_BIASED = ("ece", "ece_mass", "brier_reliability", "brier_resolution")
+# Means over problems (or their samples) of values in a known range: where all problems agree, bounds are exact.
+RANGES = dict.fromkeys(
+    ("confidence_missing", "verifier_failures", "format_rate", "truncated", "brier", "confidence_mean"), (0.0, 1.0)
+) | {"overconfidence": (-1.0, 1.0)}
+_WEIGHTS_AT_ONCE = 1_000_000  # 8 MB per temporary array: resamples are taken in chunks of this many weights
+
+
+def default_ks(records: Records) -> list[int]:
+    """Return the powers of two that at least nine in ten problems have enough verdicts for."""
+    most = int(np.quantile(records.n_P, 0.1, method="lower")) if records.n_problems else 0
+    return [2**i for i in range(most.bit_length())]
+
+
+def problem_values(records: Records, ks: Sequence[int]) -> dict[str, NDArray[np.float64]]:
+    """Return the metrics that are means over problems, by problem; NaN where it has too few verdicts."""
+    values = {"majority_vote": records.majority_P, "confidence_vote": records.weighted_P}
+    for k in ks:
+        enough_P = records.n_P >= k
+        if records.n_problems and not enough_P.any():
+            raise DataError(f"pass@{k} needs {k} samples per problem; found at most {records.n_P.max()}. Lower k.")
+        values[f"pass@{k}"] = np.full(records.n_problems, np.nan)
+        values[f"pass@{k}"][enough_P] = pass_at_k(records.n_P[enough_P], records.c_P[enough_P], k)
+    return values
+
+
+def sample_rates(records: Records, counts_RP: NDArray[np.float64]) -> Values:
+    """Return the means over all samples, each of shape (R,)."""
+    rates = {
+        "confidence_missing": np.isnan(records.confidence_S),
+        "verifier_failures": np.isnan(records.correct_S),
+        "format_rate": records.format_ok_S,
+        "truncated": records.truncated_S,
+        "tokens": records.tokens_S,
+    }
+    P, problem_S = records.n_problems, records.problem_S
+    samples_R = counts_RP @ np.bincount(problem_S, minlength=P)
+    sums = {name: np.bincount(problem_S, weights=values_S, minlength=P) for name, values_S in rates.items()}
+    return {name: ratio(counts_RP @ sum_P, samples_R) for name, sum_P in sums.items()}
+
+
+def calibration(records: Records, counts_RP: NDArray[np.float64]) -> Values:
+    """Return the metrics over the (confidence, correct) pairs, each of shape (R,)."""
+    q_S, y_S, problem_S = records.pairs()
+    w_RS = counts_RP[:, problem_S]
+    n_P = np.bincount(problem_S, minlength=records.n_problems)
+    c_P = np.bincount(problem_S, weights=y_S, minlength=records.n_problems)
+    parts = brier_decomposition(q_S, y_S, bins=10, weights=w_RS)
+    score, constant = brier(q_S, y_S, w_RS), constant_baseline_brier(n_P, c_P, counts_RP)
+    return {
+        "ece": ece(q_S, y_S, weights=w_RS),
+        "ece_mass": ece(q_S, y_S, mode="mass", weights=w_RS),
+        "brier": score,
+        "brier_reliability": parts.reliability,
+        "brier_resolution": parts.resolution,
+        "brier_uncertainty": parts.uncertainty,
+        "brier_constant": constant,
+        "brier_skill": 1 - ratio(score, constant),
+        "auroc": auroc(q_S, y_S, w_RS),
+        "nll": nll(q_S, y_S, w_RS),
+        "aurc": aurc(q_S, y_S, w_RS),
+        "confidence_mean": ratio(w_RS @ q_S, w_RS.sum(-1)),
+        "overconfidence": ratio(w_RS @ (q_S - y_S), w_RS.sum(-1)),
+    }
+
+
+def intervals(records: Records, ks: Sequence[int], minus: Records | None = None, **options) -> dict[str, Interval]:
+    """Return an interval for every metric of `records`, or its difference from `minus`.
+
+    `options` go to `bootstrap_counts`. Each `Interval.n` counts the problems that took part in that metric. Where
+    all of them gave the same value the bounds of a mean are `exact_bounds`; a difference of nothing stays one.
+    """
+    sides = [records] if minus is None else [records, minus]
+    values = problem_values(records, ks)
+    if minus is not None:
+        other = problem_values(minus, ks)
+        values = {
+            name: difference(values[name], other[name]) for name in values
+        }  # NaN on a side leaves the problem out
+
+    def statistics(counts_RP: NDArray[np.float64]) -> Values:
+        pooled = [{**sample_rates(side, counts_RP), **calibration(side, counts_RP)} for side in sides]
+        means = {name: mean_defined(values_P, counts_RP) for name, values_P in values.items()}
+        if len(pooled) == 1:
+            return {**means, **pooled[0]}
+        return {**means, **{name: difference(pooled[0][name], pooled[1][name]) for name in pooled[0]}}
+
+    samples = max(side.problem_S.size for side in sides)
+    chunk = max(1, min(100, _WEIGHTS_AT_ONCE // max(1, samples)))
+    found = bootstrap_counts(statistics, records.n_problems, basic=UPWARD_BIASED, chunk=chunk, **options)
+    took_part = {name: int((~np.isnan(values_P)).sum()) for name, values_P in values.items()}
+    took_part |= dict.fromkeys(sample_rates(records, np.ones((1, records.n_problems))), records.n_problems)
+    with_pairs = min(np.unique(side.pairs()[2]).size for side in sides)
+    found = {name: replace(i, n=took_part.get(name, with_pairs)) for name, i in found.items()}
+    if minus is None:
+        for name, within in (RANGES | dict.fromkeys(values, (0.0, 1.0))).items():
+            found[name] = never_certain(found[name], within, options.get("level", 0.95))
+    return found

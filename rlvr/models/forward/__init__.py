@@ -1,0 +1,1 @@
+"""The training pass made cheaper: prompts once, no padding, logits in chunks."""

@@ -1,0 +1,7 @@
+"""The in-process rollout engine; vLLM goes through TRL."""
+
+from rlvr.models.sampling.engine import Engine, Samples
+from rlvr.models.sampling.sampler import Sampling
+from rlvr.models.sampling.steered import Steered
+
+__all__ = ["Engine", "Samples", "Sampling", "Steered"]

@@ -1,0 +1,141 @@
+"""The in-process sampler: G completions for each of P prompts, from one policy.
+
+Two paths give the same tokens (tests/test_engine.py): the fast one for the Llama family (llama.py, over packed
+weights), and transformers' own forward for every other decoder (general.py); source.py chooses. A steered policy is
+three models whose logits are combined before anything is drawn (steered.py). The loop below is the same for all.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from rlvr.models.sampling.rows import Rows
+from rlvr.models.sampling.sampler import Sampling
+from rlvr.models.sampling.source import ModelSource, Source
+from rlvr.models.sampling.steered import Steered, SteeredSource
+
+
+@dataclass(frozen=True)
+class Samples:
+    """P x G completions, prompt-major: token ids (end token included) and their log-probabilities in nats."""
+
+    ids: list[list[int]]
+    logps: list[list[float]]
+    seconds: float = 0.0
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens were sampled."""
+        return sum(map(len, self.ids))
+
+
+class Engine:
+    """An in-process sampler for one policy; call `refresh` after the policy has changed.
+
+    Args:
+        policy: the model to sample from, or three that make a steered one; it may go on being trained between calls.
+        eos_ids: every token id that ends a completion.
+        pad_id: any valid token id, to fill the left of short prompts.
+        dtype: precision that samples; None samples with the policy's own weights.
+        max_rows: at most this many sequences are decoded together; a row that ends makes room for a waiting one.
+        fast: False keeps to transformers' own forward.
+    """
+
+    def __init__(
+        self,
+        policy: PreTrainedModel | Steered,
+        eos_ids: Sequence[int],
+        pad_id: int,
+        dtype: torch.dtype | None = None,
+        max_rows: int = 256,
+        fast: bool = True,
+    ):
+        kind = SteeredSource if isinstance(policy, Steered) else ModelSource
+        self.source: Source = kind(policy, dtype, fast)
+        self.eos_ids = list(eos_ids)
+        self.pad_id = pad_id
+        self.max_rows = max_rows
+
+    def refresh(self) -> None:
+        """Take over the policy's present weights (the first `generate` does so by itself)."""
+        self.source.refresh()
+
+    @property
+    def path(self) -> str:
+        """Which path samples: "fast" or "general"."""
+        return self.source.path
+
+    @property
+    def context(self) -> int | None:
+        """How many tokens a prompt and its completion may have together; None is unlimited."""
+        return self.source.context
+
+    @torch.no_grad()
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        group_size: int,
+        sampling: Sampling,
+        seed: int,
+        *,
+        first_row: int = 0,
+    ) -> Samples:
+        """Sample `group_size` completions for every prompt (token ids).
+
+        Row r of the result draws its noise from (seed, first_row + r) alone: the same seed gives the same
+        completions however the prompts are split into calls or batches (up to rounding of the logits).
+        Raises ModelError when a prompt is empty or leaves no room in the model's context.
+        """
+        start = time.perf_counter()
+        room = [min(sampling.max_tokens, tokens) for tokens in self.source.room(prompts)]
+        total = len(prompts) * group_size
+        if total == 0 or sampling.max_tokens < 1:
+            return Samples([[] for _ in range(total)], [[] for _ in range(total)])
+        room_R = torch.tensor(room, device=self.source.device).repeat_interleave(group_size)
+        rows = Rows(room_R, torch.arange(total) + first_row, self.eos_ids, sampling, seed)
+        self._decode(prompts, group_size, rows)
+        return Samples(*rows.lists(), time.perf_counter() - start)
+
+    def _decode(self, prompts: Sequence[Sequence[int]], group_size: int, rows: Rows) -> None:
+        """Decode all rows with continuous batching: live rows are the slots 0..n-1, and whole groups move in."""
+        device, total = self.source.device, len(prompts) * group_size
+        slots = min(max(self.max_rows, group_size), total)
+        row = torch.empty(0, dtype=torch.long, device=device)  # which completion the slot decodes
+        token = torch.empty(0, dtype=torch.long, device=device)  # its newest token, not yet read
+        waiting = 0  # the first prompt that has not started
+
+        with self.source.reading(prompts, self.pad_id, slots, int(rows.room.max())) as reader:
+            while waiting < len(prompts) or len(row):
+                free = (slots - len(row)) // group_size
+                thin = not len(row) or (reader.refills and free * group_size * 4 >= slots)
+                if waiting < len(prompts) and thin:
+                    some = range(waiting, min(len(prompts), waiting + max(1, free)))
+                    waiting = some.stop
+                    fresh = torch.arange(some.start * group_size, some.stop * group_size, device=device)
+                    inside = torch.arange(len(row), len(row) + len(fresh), device=device)
+                    logits = reader.prefill(some, inside.view(-1, group_size))
+                    new, goes_on = rows.take(fresh, logits.repeat_interleave(group_size, 0))
+                    live = torch.cat([torch.ones_like(row, dtype=torch.bool), goes_on])
+                    row, token = torch.cat([row, fresh]), torch.cat([token, new])
+                else:
+                    token, live = rows.take(row, reader.step(token))
+                if not live.all():
+                    slot = _fill_holes(live)
+                    reader.keep(slot)
+                    row, token = row[slot], token[slot]
+
+
+def _fill_holes(live: Tensor) -> Tensor:
+    """Return which slot each of the n live rows moves from: the last ones into the slots of those which have ended.
+
+    >>> _fill_holes(torch.tensor([True, False, True, False, True])).tolist()
+    [0, 4, 2]
+    """
+    n = int(live.sum())
+    slot = torch.arange(n, device=live.device)
+    slot[~live[:n]] = n + live[n:].nonzero()[:, 0]
+    return slot

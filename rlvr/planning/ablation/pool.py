@@ -1,0 +1,191 @@
+"""Runs the runs: each once, a few at a time, resumed where they stopped, failures kept apart, signals passed on."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rlvr.core.console import say
+from rlvr.core.errors import Stopped
+from rlvr.planning.ablation.arms import Run
+from rlvr.planning.ablation.folder import finished, remove_checkpoints, run_folder
+from rlvr.planning.ablation.hold import forget, note
+
+SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]
+POLL = 0.1  # seconds between looks at the processes
+PROGRESS = 20.0  # seconds between lines on the runs that are being trained
+_HEAD = "=="  # begins the line of a log that says when it was started
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: "done", "skipped" (it had finished before), "stopped" or "failed", with the end of its log."""
+
+    run: Run
+    status: str
+    seconds: float
+    log_tail: str = ""
+
+
+@dataclass
+class _Child:
+    """A process that trains a run."""
+
+    run: Run
+    log: Path
+    process: subprocess.Popen[bytes]
+    start: float = field(default_factory=time.monotonic)
+    looked: float = field(default_factory=time.monotonic)
+    said: str = ""  # of its log, the last line that was shown
+
+
+@dataclass
+class _Caught:
+    """The signals that have arrived, and how many of them the runs have been told of."""
+
+    signals: list[int] = field(default_factory=list)
+    told: int = 0
+
+
+def run_all(runs: tuple[Run, ...], folder: Path, jobs: int) -> list[Outcome]:
+    """Train what is not finished, `jobs` at a time, and say how it goes; a failure stops no other run.
+
+    SIGTERM, SIGINT and SIGHUP reach the runs, which save and stop; then Stopped is raised with the status 128 + signal
+    (143, 130, 129). A second Ctrl-C makes them stop without saving. The folder must be held (`hold.held`).
+    """
+    outcomes = {run.name: Outcome(run, "skipped", 0.0) for run in runs if finished(run_folder(run, folder))}
+    for name in outcomes:
+        say(f"{name} skipped: it has finished")
+    waiting = [run for run in runs if run.name not in outcomes]
+    children: list[_Child] = []
+    start, planned = time.monotonic(), len(waiting)
+    with _catching() as caught:
+        try:
+            while children or (waiting and not caught.signals):
+                while waiting and len(children) < jobs and not caught.signals:
+                    children.append(_begin(waiting.pop(0), folder, jobs))
+                _tell(caught, children)
+                for child in [child for child in children if child.process.poll() is not None]:
+                    children.remove(child)
+                    done = _end(child, folder, bool(caught.signals))
+                    outcomes[done.run.name] = done
+                    ended = planned - len(waiting) - len(children)
+                    left = (time.monotonic() - start) / ended * (planned - ended)
+                    say(
+                        f"[{len(outcomes)}/{len(runs)}] {done.run.name} {done.status} after {done.seconds:.0f} s"
+                        + (f", about {left / 60:.0f} min left" if left and not caught.signals else "")
+                    )
+                _say_progress(children)
+                time.sleep(POLL if children else 0)
+        finally:
+            for child in children:  # only after an error of ours, such as a closed terminal
+                child.process.terminate()
+            for child in children:
+                child.process.wait()
+                forget(folder, child.run.name)
+    if caught.signals:
+        raise _stopped(caught.signals[0], list(outcomes.values()), waiting)
+    return [outcomes[run.name] for run in runs]
+
+
+def _begin(run: Run, folder: Path, jobs: int) -> _Child:
+    log = folder / "logs" / f"{run.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    steps = int(run.settings.get("max_steps", 0) or 0)
+    command = [
+        sys.executable, "-m", "rlvr", "train", "--config", str(folder / "settings" / f"{run.name}.yaml"),
+        "--output_dir", str(run_folder(run, folder)), "--resume", "auto", "--no_report",
+        "--save_strategy", "steps", "--save_steps", str(max(1, steps // 4)), "--save_total_limit", "1",
+    ]  # fmt: skip
+    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    with log.open("ab") as file:  # never emptied: it may tell of an earlier start
+        file.write(f"{_HEAD} {time.strftime('%Y-%m-%d %H:%M:%S')} rlvr ablate trains {run.name}\n".encode())
+        file.flush()
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env={"OMP_NUM_THREADS": threads, **os.environ},
+            start_new_session=True,  # a Ctrl-C of the terminal reaches this process alone, which passes it on once
+        )
+    note(folder, run.name, process.pid)
+    say(f"{run.name} started; it writes {log}")
+    return _Child(run, log, process)
+
+
+def _end(child: _Child, folder: Path, stopping: bool) -> Outcome:
+    forget(folder, child.run.name)
+    seconds = time.monotonic() - child.start
+    if child.process.returncode == 0:
+        remove_checkpoints(run_folder(child.run, folder))
+        return Outcome(child.run, "done", seconds)
+    lines = child.log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return Outcome(child.run, "stopped" if stopping else "failed", seconds, "\n".join(lines[-5:]))
+
+
+def _tell(caught: _Caught, children: list[_Child]) -> None:
+    """Pass on each signal once: the first as SIGTERM, on which a run saves and stops, later ones as they are."""
+    for number in caught.signals[caught.told :]:
+        if not caught.told:
+            names = ", ".join(child.run.name for child in children) or "nothing"
+            say(f"{signal.Signals(number).name}: no further run is started; asked to save and stop: {names}")
+        for child in children:
+            child.process.send_signal(number if caught.told and number == signal.SIGINT else signal.SIGTERM)
+        caught.told += 1
+
+
+def _say_progress(children: list[_Child]) -> None:
+    """Say the last line of each run's log, every `PROGRESS` seconds where it has changed."""
+    for child in children:
+        if time.monotonic() - child.looked >= PROGRESS:
+            child.looked, last = time.monotonic(), last_line(child.log)
+            if last != child.said and not last.startswith(_HEAD):
+                say(f"{child.run.name}: {last}")
+            child.said = last
+
+
+def last_line(log: Path) -> str:
+    """Return the last line of a log, of which at most 4 kB are read; "" while there is none."""
+    with log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
+        lines = re.split(r"[\r\n]", file.read().decode("utf-8", errors="replace"))  # \r: of progress bars
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _stopped(number: int, outcomes: list[Outcome], waiting: list[Run]) -> Stopped:
+    counts = {status: sum(o.status == status for o in outcomes) for status in ("stopped", "skipped", "done", "failed")}
+    error = Stopped(
+        f"{signal.Signals(number).name}: stopped where they had saved: {counts['stopped']}, finished: "
+        f"{counts['done'] + counts['skipped']}, failed: {counts['failed']}, not started: {len(waiting)}. "
+        "Give the same command again to go on."
+    )
+    error.status = 128 + number
+    return error
+
+
+@contextmanager
+def _catching() -> Iterator[_Caught]:
+    """Collect the signals that end a program, except those that the caller has it ignore (nohup, &)."""
+    caught = _Caught()
+    before: dict[int, Any] = {}
+
+    def collect(number: int, frame: FrameType | None) -> None:
+        caught.signals.append(number)
+
+    if threading.current_thread() is threading.main_thread():
+        before = {n: signal.signal(n, collect) for n in SIGNALS if signal.getsignal(n) is not signal.SIG_IGN}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,66 @@
+"""Resolves and checks everything that a config names, before a model is loaded."""
+
+from dataclasses import dataclass
+
+from rlvr import advantages
+from rlvr.config.settings import TrainConfig
+from rlvr.core.console import say
+from rlvr.core.errors import RlvrError, SpecError
+from rlvr.core.records import Problem
+from rlvr.models.load import resolve
+from rlvr.problems.check import check
+from rlvr.problems.sets import load_problems, measured_warnings, overlap_warning
+from rlvr.problems.worked import lessons, read_rows
+from rlvr.rewards.limits import audit_within
+from rlvr.rewards.terms import Term, load_terms
+from rlvr.training.critic import check_critic
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a config resolves to, checked, before any model is loaded."""
+
+    config: TrainConfig
+    terms: dict[Term, float]
+    advantage: advantages.Transform
+    problems: list[Problem]
+    eval_problems: dict[str, list[Problem]]
+
+
+def plan(config: TrainConfig) -> Plan:
+    """Resolve and check everything that a config names; raises RlvrError saying what to mend."""
+    assert isinstance(config.rewards, dict)
+    if config.reward_weights is not None:
+        raise SpecError(
+            f"reward_weights {config.reward_weights} has no place here: the weights stand beside the terms, as in "
+            f'--rewards \'{{"correct": 0.5, "brier": 0.5}}\'. This config has {config.rewards}.'
+        )
+    for name, default in (("scale_rewards", "group"), ("multi_objective_aggregation", "sum_then_normalize")):
+        if (found := getattr(config, name)) != default:
+            raise SpecError(
+                f"{name} {found!r} would change nothing: the credit is made by --advantage, here {config.advantage!r}. "
+                "Instead of scale_rewards none take dr_grpo, of batch lite_ppo, of normalize_then_sum gdpo."
+            )
+    resolve(config.model)
+    if config.sft_data:
+        lessons(read_rows(config.sft_data), config.tags, config.seed)
+    terms = load_terms(config.rewards)
+    audit_within(terms, config.tags, config.allow_hackable, config.reward_timeout)
+    advantage = advantages.build(config.advantage)
+    check_critic(config, advantage)
+    for spec in {config.data, *config.eval_specs}:
+        if failures := check(spec, ("train", "test"), size=50, seed=config.data_size_seed):
+            raise RlvrError(f"The problem set {spec!r} fails its own verifier: {failures[0]}")
+    problems = load_problems(config.data, "train", config.train_size, config.data_size_seed)
+    needed = config.generation_batch_size // config.num_generations
+    if len(problems) < needed:
+        raise SpecError(f"One batch takes {needed} problems, but {config.data!r} gives {len(problems)}.")
+    evals: dict[str, list[Problem]] = {
+        spec: load_problems(spec, "test", config.eval_size, config.data_size_seed)
+        for spec in (config.eval_specs if config.eval_size else [])
+    }
+    for spec, measured in evals.items():
+        overlap = overlap_warning(spec, measured, problems)
+        for warning in [*measured_warnings(spec, "test", config.eval_size, measured), *([overlap] if overlap else [])]:
+            say(f"WARNING: {warning}")
+    return Plan(config, terms, advantage, problems, evals)

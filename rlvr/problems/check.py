@@ -1,0 +1,32 @@
+"""Checks a problem set: gold answers must pass its own verifier, absurd ones must not."""
+
+from collections.abc import Sequence
+
+from rlvr.problems.sets import gold_text, load_problems, problem_set, split_of
+
+
+def check(spec: str, splits: Sequence[str], size: int, seed: int) -> list[str]:
+    """Return what is wrong: gold answers that their verifier refuses, empty or absurd answers that it accepts.
+
+    Answers are judged as they are during training, under the time limit: a verifier that hangs is a finding.
+
+    >>> check("arithmetic", ("train", "test"), 20, 0)
+    []
+    """
+    from rlvr.problems.verifier import Verifier  # it needs problem_set
+
+    module, verifier, failures = problem_set(spec), Verifier(spec, patience=0), []
+    try:
+        for split in dict.fromkeys(split_of(spec, split) for split in splits):
+            for problem in load_problems(spec, split, size, seed):
+                for text, wanted in ((gold_text(module, problem), True), ("", False), ("certainly not this", False)):
+                    verifier.errors.clear()
+                    verdict = verifier.verify_many([(text, problem.answer)])[0]
+                    if verdict is not wanted:
+                        found = next(iter(verifier.errors), verdict)
+                        failures.append(
+                            f"{problem.id}: verify({text!r}, {problem.answer!r}) gave {found!r}, not {wanted}"
+                        )
+    finally:
+        verifier.close()
+    return failures

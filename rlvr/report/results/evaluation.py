@@ -1,0 +1,118 @@
+"""One evaluation: the stored record of what happened, and the metrics that can be read from it."""
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rlvr.measure.metrics import Interval, summarise_eval
+from rlvr.report import tables
+from rlvr.report.measured import measure
+from rlvr.report.results.comparison import Comparison
+from rlvr.report.results.intervals import Intervals
+from rlvr.report.results.show import html_lines, html_table
+from rlvr.report.terminal import eval_table
+from rlvr.runs.eval_file import load_eval, save_eval
+
+CALIBRATION = (
+    "ece", "ece_mass", "ece_debiased", "brier", "brier_reliability", "brier_resolution", "brier_uncertainty",
+    "brier_constant", "brier_skill", "auroc", "nll", "aurc", "confidence_mean", "overconfidence", "confidence_missing",
+)  # fmt: skip
+
+
+class Evaluation:
+    """Read an evaluation: the n samples of each problem with their verdicts and confidences.
+
+    Args:
+        source: a file that `rlvr evaluate` or a run wrote (eval/<when>/<set>.json), or such a record as a dict.
+
+    Raises:
+        DataError: the file is missing or is no evaluation.
+    """
+
+    def __init__(self, source: str | os.PathLike[str] | Mapping[str, Any]):
+        self.record: Mapping[str, Any] = source if isinstance(source, Mapping) else load_eval(Path(source))
+
+    @property
+    def data(self) -> str:
+        """The spec of the problem set."""
+        return self.record.get("spec") or self.record.get("set", "")
+
+    @property
+    def n(self) -> int:
+        """Samples per problem."""
+        return self.record["n"]
+
+    def __len__(self) -> int:
+        """The number of problems."""
+        return len(self.record["problems"])
+
+    def metrics(self, confidence: str = "stated") -> Intervals:
+        """Return every metric with its interval (see `rlvr.measure.metrics.summarise_eval`)."""
+        found = summarise_eval(self.record, None, confidence)
+        return Intervals({name: value for name, value in found.items() if isinstance(value, Interval)})  # not counts
+
+    def pass_at_k(self, ks: Sequence[int] | None = None) -> Intervals:
+        """Return pass@k for each k, unbiased, with its interval over problems (2107.03374).
+
+        `ks` None takes the powers of two that nine in ten problems have enough samples for.
+        Raises DataError for a k that no problem has enough samples for.
+        """
+        found = summarise_eval(self.record, ks)
+        return Intervals({name: value for name, value in found.items() if name.startswith("pass@")})  # type: ignore[misc]
+
+    def calibration(self, confidence: str = "stated") -> Intervals:
+        """Return how well confidence matches correctness: ECE, Brier and its parts, AUROC, NLL, AURC, and the means.
+
+        `confidence`: stated in the completion, or one of `rlvr.metrics.CONFIDENCES`. Samples without a verdict or a
+        confidence are left out, never imputed; `confidence_missing` is their share.
+        """
+        found = summarise_eval(self.record, None, confidence)
+        return Intervals({name: found[name] for name in CALIBRATION})  # type: ignore[misc]
+
+    def compare(
+        self,
+        other: "Evaluation | Mapping[str, Any] | str | os.PathLike[str]",
+        confidence: str = "stated",
+        allow_missing: bool = False,
+    ) -> Comparison:
+        """Return `other` minus this one for every metric, paired by problem, with intervals.
+
+        `other` may be an Evaluation, a record or a file. Raises DataError where the two cannot be paired.
+        """
+        other = other if isinstance(other, Evaluation) else Evaluation(other)
+        return Comparison(self.record, other.record, confidence, allow_missing)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row for each sample: id, task, gold, sample, then what is known of it.
+
+        `correct` is True, False, or missing where the verifier failed; `confidence` is NaN where none was stated.
+        """
+        rows = [
+            {"id": problem["id"], "task": problem["task"], "gold": problem["gold"], "sample": i, **sample}
+            for problem in self.record["problems"]
+            for i, sample in enumerate(problem["samples"])
+        ]
+        frame = pd.DataFrame(rows)
+        known = {"correct": "boolean", "confidence": "float64"}
+        return frame.astype({name: kind for name, kind in known.items() if name in frame})
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the record, whole or not at all, as `rlvr evaluate` does; return the path."""
+        save_eval(dict(self.record), Path(path))
+        return Path(path)
+
+    @cached_property
+    def _text(self) -> str:
+        return eval_table(self.record)
+
+    def __repr__(self) -> str:
+        return self._text
+
+    def _repr_html_(self) -> str:
+        table = tables.metrics(measure({"after": self.record}))
+        title = f"{self.data}: {len(self)} problems, {self.n} samples each, model {self.record.get('model', '?')}"
+        return html_lines([title]) + html_table(table._replace(headers=("metric", "estimate [95%]", "problems")))

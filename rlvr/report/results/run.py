@@ -1,0 +1,140 @@
+"""One run directory: what was measured before and after, what was logged, what was sampled."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rlvr.core.errors import RunError, did_you_mean
+from rlvr.report import tables, write_report
+from rlvr.report.measured import measure
+from rlvr.report.read import WHEN, read_run
+from rlvr.report.results.evaluation import Evaluation
+from rlvr.report.results.page import Page
+from rlvr.report.results.show import html_lines, html_table, text
+from rlvr.report.terminal import text_table
+from rlvr.runs.directory import RunDir, slug
+
+SHOWN = ("pass@1", "ece", "brier", "auroc", "format_rate", "tokens")
+
+
+class Run:
+    """Open a run directory, of a run that has ended or still goes on: everything is read when it is asked for.
+
+    Args:
+        path: the directory that `rlvr train` or `rlvr.train` made.
+
+    Raises:
+        RunError: there is no such directory, or it is none of a run.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path)
+        self._read()
+
+    def _read(self) -> dict[str, Any]:
+        return read_run(self.path)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The settings, as config.yaml holds them; `rlvr.train(config=run.path / "config.yaml")` repeats the run."""
+        return self._read()["config"]
+
+    @property
+    def notes(self) -> list[str]:
+        """What the directory lacks, in words."""
+        return self._read()["notes"]
+
+    @property
+    def model(self) -> Path:
+        """The folder of the trained model, which `rlvr.load_model` and `rlvr.measure.evaluate` take."""
+        return RunDir(self.path).model
+
+    @property
+    def before(self) -> Evaluation:
+        """The evaluation before training; see `evaluation` for a run that measured several sets."""
+        return self.evaluation("before")
+
+    @property
+    def after(self) -> Evaluation:
+        """The evaluation after training; see `evaluation` for a run that measured several sets."""
+        return self.evaluation("after")
+
+    def evaluation(self, when: str, data: str | None = None) -> Evaluation:
+        """Return the evaluation made `when` ("before" or "after") on the set `data`, its spec or its file's name.
+
+        Raises RunError where there is none, or where `data` is not given and several sets were measured.
+        """
+        if when not in WHEN:
+            raise RunError(did_you_mean("time of an evaluation", when, WHEN))
+        found = {name: sides[when] for name, sides in self._read()["evals"].items() if when in sides}
+        if not found:
+            raise RunError(
+                f"{self.path} holds no evaluation {when} training (eval_size 0, or the run has not got there)."
+            )
+        if data is not None:
+            if slug(data) not in found:
+                raise RunError(did_you_mean("set measured " + when + " training", data, found))
+            return Evaluation(found[slug(data)])
+        if len(found) > 1:
+            raise RunError(
+                f"{self.path} measured {len(found)} sets: {', '.join(found)}. Name one: "
+                f"run.evaluation({when!r}, {next(iter(found))!r})."
+            )
+        return Evaluation(next(iter(found.values())))
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """What was logged, one row for each optimizer step (docs/metrics.md); null becomes NaN."""
+        frame = pd.DataFrame(self._read()["metrics"])
+        return frame.set_index("step") if len(frame) else frame
+
+    @property
+    def rollouts(self) -> pd.DataFrame:
+        """Every completion that was sampled, with its terms, reward, advantage and what dropped it, if anything did."""
+        return _frame(self._read()["rollouts"])
+
+    @property
+    def difficulty(self) -> pd.DataFrame:
+        """Problem id -> attempts and successes."""
+        file = RunDir(self.path).difficulty
+        return _frame([file] if file.is_file() else [])
+
+    def report(self, out: str | os.PathLike[str] | None = None) -> Page:
+        """Write the report (one page that needs no network) to the run directory, or to `out`, and return it."""
+        return Page(write_report([self.path], self.path if out is None else Path(out)))
+
+    def _facts(self, found: dict[str, Any]) -> list[str]:
+        config, steps = found["config"], found["metrics"][-1]["step"] if found["metrics"] else 0
+        given = {key: config[key] for key in ("model", "data", "rewards", "advantage") if key in config}
+        return [
+            f"Run({str(self.path)!r}): {steps} of {config.get('max_steps', '?')} steps",
+            ", ".join(f"{key} {value}" for key, value in given.items()),
+            *found["notes"],
+        ]
+
+    def _tables(self, found: dict[str, Any]) -> list[tuple[str, tables.Table]]:
+        return [(name, tables.metrics(measure(sides), SHOWN)) for name, sides in found["evals"].items()]
+
+    def __repr__(self) -> str:
+        found = self._read()
+        lines = self._facts(found)
+        for name, table in self._tables(found):
+            lines += ["", name, *text_table(table)]
+        return text(lines)
+
+    def _repr_html_(self) -> str:
+        found = self._read()
+        shown = [html_lines([name]) + html_table(table) for name, table in self._tables(found)]
+        return html_lines(self._facts(found)) + "".join(shown)
+
+
+def _frame(files: Sequence[Path]) -> pd.DataFrame:
+    """Read parquet files one below the other; a column that a file lacks, or that holds only nulls there, is null."""
+    if not files:
+        return pd.DataFrame()
+    return pa.concat_tables([pq.read_table(file) for file in files], promote_options="permissive").to_pandas()

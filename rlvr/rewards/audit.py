@@ -1,0 +1,229 @@
+"""Can a recipe's rewards be gamed? Found out before training, by asking the terms themselves.
+
+The whole recipe, terms with weights, is evaluated as a black box on made-up completions over a grid of stated
+confidences q, read by the real parser. Three demands make it safe:
+
+    no wrong pays    min_q R(right, q) >= max_q R(wrong, q), and likewise for "I don't know" (2607.04332)
+    no gap pays      for every chance p of being right, leaving out, repeating or garbling a part, or breaking
+                     the verifier, earns at most what the best well-formed answer earns in expectation
+    no idle term     a term that reads the confidence needs a recipe that asks for one
+
+Everything but being right, sure and well-formed is held equal: each completion has the same number of tokens,
+and terms that look at the record get the same text (TRL-style functions see nothing but the text, so they get
+the real one). So the audit does not say whether a length term is worth a wrong answer, or whether a random
+term can be searched. A completion that no term scores counts as 0, as in TRL's sum.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from rlvr.core.errors import RlvrError
+from rlvr.core.parse import ordered, parse, render
+from rlvr.core.records import Completion, Problem
+from rlvr.rewards.terms import Term, reward
+
+Q = np.linspace(0, 1, 101)  # stated confidences, and chances p of being right
+PROBLEM = Problem("audit", [{"role": "user", "content": "How much is 6 * 7?"}], "42", "audit")
+_STEPS = "Some steps, the same for all."
+_TOKENS = 32
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found about a recipe.
+
+    Attributes:
+        safe: whether nothing wrong, left out or garbled can earn more than honest work.
+        proper: whether stating q = P(right) is best; None when the reward does not depend on q.
+        reasons: one sentence with numbers for each thing that is not as it should be.
+    """
+
+    safe: bool
+    proper: bool | None
+    reasons: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """Evaluates one recipe on made-up completions."""
+
+    terms: Mapping[Term, float]
+    tags: tuple[str, ...]
+    problem: Problem
+
+    @property
+    def right(self) -> str:
+        return str(self.problem.answer)
+
+    @property
+    def wrong(self) -> str:
+        return "41" if self.right != "41" else "40"
+
+    def worth(self, c: Completion) -> float:
+        """Return the reward of `c`: each term sees the text only if it has nothing else to look at."""
+        values = [
+            reward({term: weight}, c if term.trl_style else replace(c, text=_STEPS))[1]
+            for term, weight in self.terms.items()
+        ]
+        return float(np.nansum(values))
+
+    def completion(self, answer: str, q: float, break_form: Callable[[str], str] = str) -> Completion:
+        """Return what the parser and an exact verifier make of a perfect text after `break_form`."""
+        text = break_form(render(_STEPS, answer, q, _STEPS, self.tags))
+        p = parse(text, self.tags)
+        return Completion(
+            self.problem, text, p.answer, p.confidence, p.format_ok, p.answer == self.right, n_tokens=_TOKENS
+        )
+
+    def over_q(self, answer: str, break_form: Callable[[str], str] = str, **changes) -> np.ndarray:
+        return np.array([self.worth(replace(self.completion(answer, q, break_form), **changes)) for q in Q])
+
+    def reads_confidence(self) -> bool:
+        """Whether the reward changes with the confidence in the record, asked for or not."""
+        cs = [self.completion(answer, 0.5) for answer in (self.right, self.wrong)]
+        return any(np.ptp([self.worth(replace(c, confidence=q)) for q in Q]) > self.tolerance for c in cs)
+
+    @property
+    def tolerance(self) -> float:
+        """Differences below this are rounding."""
+        return 1e-9 * sum(self.terms.values())
+
+
+def _expected(right_Q: np.ndarray, wrong_Q: np.ndarray) -> np.ndarray:
+    """Return E[reward] of shape (p, q): the chance p of being right in rows, the stated q in columns."""
+    return np.outer(Q, right_Q) + np.outer(1 - Q, wrong_Q)
+
+
+def _broken_forms(tags: Sequence[str]) -> dict[str, Callable[[str], str]]:
+    """Return ways to leave out, repeat or garble parts of a perfect text."""
+    forms: dict[str, Callable[[str], str]] = {
+        "an empty completion": lambda text: "",
+        "a completion without any tag": lambda text: re.sub(r"<[^>]*>", " ", text),
+        "a completion that says everything twice": lambda text: text * 2,
+        "a completion that stops before its last tag": lambda text: text.rpartition("<")[0],
+        "an unreadable confidence": lambda text: text.replace("</confidence>", "%</confidence>"),
+    }
+    for tag in tags:
+        element = re.compile(f"<{tag}>.*?</{tag}>", re.DOTALL)
+        forms[f"a completion without <{tag}>"] = lambda text, element=element: element.sub("", text)  # type: ignore[misc]
+    return forms
+
+
+def properness(
+    terms: Mapping[Term, float], tags: Sequence[str], problem: Problem = PROBLEM
+) -> list[tuple[float, float]]:
+    """Return (p, best q) for each chance p of being right on the grid: the q of largest expected reward.
+
+    Among equally good q the one nearest to p; a proper recipe has |best q - p| <= 0.01, one step of the grid.
+
+    >>> from rlvr.rewards.terms import load_terms
+    >>> properness(load_terms({"brier": 1}), ("answer", "confidence"))[70]
+    (0.7, 0.7)
+    """
+    bench = _Bench(terms, ordered(tags), problem)
+    return _best_q(bench, bench.over_q(bench.right), bench.over_q(bench.wrong))
+
+
+def _best_q(bench: _Bench, right_Q: np.ndarray, wrong_Q: np.ndarray) -> list[tuple[float, float]]:
+    rows = []
+    for p, row in zip(Q, _expected(right_Q, wrong_Q), strict=True):
+        best = Q[row >= row.max() - bench.tolerance]
+        rows.append((round(float(p), 6), round(float(best[np.abs(best - p).argmin()]), 6)))
+    return rows
+
+
+def safety(terms: Mapping[Term, float], tags: Sequence[str], problem: Problem = PROBLEM) -> list[str]:
+    """Return the reasons, with numbers, why the recipe can be gamed; empty if it is safe (see the module).
+
+    >>> from rlvr.rewards.terms import load_terms
+    >>> safety(load_terms({"brier": 1}), ("answer", "confidence"))[0]
+    'a wrong answer at confidence 0.00 earns 1, a right one at confidence 0.00 earns 0'
+    """
+    bench = _Bench(terms, ordered(tags), problem)
+    return _reasons(bench, bench.over_q(bench.right), bench.over_q(bench.wrong))
+
+
+def _reasons(bench: _Bench, right_Q: np.ndarray, wrong_Q: np.ndarray) -> list[str]:
+    reasons = []
+    asked = "confidence" in bench.tags
+
+    def at(q: int) -> str:
+        return f" at confidence {Q[q]:.2f}" if asked else ""
+
+    worst = int(right_Q.argmin())
+    bar = right_Q[worst] + bench.tolerance
+    for what, worth_Q in {"a wrong answer": wrong_Q, '"I don\'t know"': bench.over_q("I don't know")}.items():
+        best = int(worth_Q.argmax())
+        if worth_Q[best] > bar:
+            bar = worth_Q[best] + bench.tolerance  # the same finding is not told twice
+            reasons.append(
+                f"{what}{at(best)} earns {worth_Q[best]:.4g}, a right one{at(worst)} earns {right_Q[worst]:.4g}"
+            )
+    honest_P = _expected(right_Q, wrong_Q).max(1)
+    gaps = {
+        what: (bench.over_q(bench.right, form), bench.over_q(bench.wrong, form))
+        for what, form in _broken_forms(bench.tags).items()
+    }
+    unjudged_Q = bench.over_q(bench.wrong, correct=None)
+    gaps["a completion that breaks the verifier"] = (unjudged_Q, unjudged_Q)
+    for what, (gap_right_Q, gap_wrong_Q) in gaps.items():
+        gap_P = _expected(gap_right_Q, gap_wrong_Q).max(1)
+        p = int((gap_P - honest_P).argmax())
+        if gap_P[p] > honest_P[p] + bench.tolerance:
+            reasons.append(
+                f"{what} earns {gap_P[p]:.4g} on average where the chance of being right is {Q[p]:.2f}, "
+                f"the best well-formed one {honest_P[p]:.4g}"
+            )
+    if not asked and bench.reads_confidence():
+        reasons.append(f"the reward depends on the confidence, but the tags {bench.tags} do not ask for one")
+    return reasons
+
+
+def audit(terms: Mapping[Term, float], tags: Sequence[str], problem: Problem = PROBLEM) -> Audit:
+    """Return whether a recipe is safe and proper, and the numbers that say why not.
+
+    `problem` is what the made-up completions answer; give a real one to terms that read its meta. A term that
+    fails on them leaves the recipe unsafe: what cannot be checked is not known to be safe.
+
+    >>> from rlvr.rewards.terms import load_terms
+    >>> audit(load_terms({"correct": 1, "brier": 1}), ("answer", "confidence"))
+    Audit(safe=True, proper=True, reasons=[])
+    """
+    bench = _Bench(terms, ordered(tags), problem)
+    try:
+        right_Q, wrong_Q = bench.over_q(bench.right), bench.over_q(bench.wrong)
+        reasons = _reasons(bench, right_Q, wrong_Q)
+    except RlvrError as error:
+        return Audit(False, None, [f"it cannot be checked on made-up completions: {error}"])
+    if max(np.ptp(right_Q), np.ptp(wrong_Q)) <= bench.tolerance:
+        return Audit(not reasons, None, reasons)
+    p, q = max(_best_q(bench, right_Q, wrong_Q), key=lambda row: abs(row[0] - row[1]))
+    proper = abs(p - q) <= Q[1] + bench.tolerance
+    if proper:
+        return Audit(not reasons, True, reasons)
+    return Audit(not reasons, False, [*reasons, f"with a chance {p:.2f} of being right, stating {q:.2f} pays best"])
+
+
+def assert_safe(
+    terms: Mapping[Term, float], tags: Sequence[str], allow_hackable: bool = False, problem: Problem = PROBLEM
+) -> Audit:
+    """Return the audit of a recipe; raises RlvrError if it can be gamed and `allow_hackable` is False.
+
+    An improper but safe recipe passes, with a reason in the audit: it rewards right answers, though not
+    honest confidences.
+
+    >>> from rlvr.rewards.terms import load_terms
+    >>> assert_safe(load_terms({"correct": 1}), ("think", "answer")).safe
+    True
+    """
+    found = audit(terms, tags, problem)
+    if not found.safe and not allow_hackable:
+        recipe = ", ".join(f"{term}: {weight:g}" for term, weight in terms.items())
+        raise RlvrError(
+            f"The rewards {{{recipe}}} can be gamed: {'; '.join(found.reasons)}. Give `correct` at least the "
+            "weight of the terms that read the confidence, or set allow_hackable: true to train anyway."
+        )
+    return found

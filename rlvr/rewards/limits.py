@@ -1,0 +1,62 @@
+"""Reward terms as the trainer calls them: a term of the user's own that hangs or dies ends the run with its name."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import closing
+from functools import partial
+from typing import Any
+
+from rlvr.core.errors import RlvrError
+from rlvr.core.records import Completion
+from rlvr.core.worker import ProcessExpired, Worker
+from rlvr.rewards.audit import Audit, assert_safe
+from rlvr.rewards.terms import Term
+
+
+def term_function(term: Term, worker: Worker) -> Callable[..., list[float | None]]:
+    """Return the TRL reward function of a term: it reads the records that the trainer made.
+
+    A term of the user's own runs in the worker, under its limit; the built-in ones are pure and linear in the text.
+    """
+
+    def reward(record: list[Completion], **kwargs) -> list[float | None]:
+        if not term.spec.is_path:
+            return [term(c) for c in record]
+        calls = worker.call(term, zip(record))
+        return [
+            _result(found, f"Reward term {str(term)!r} (problem {c.problem.id!r})", worker.timeout)
+            for c, found in zip(record, calls, strict=True)
+        ]
+
+    reward.__name__ = term.name
+    return reward
+
+
+def _result(call: Future, what: str, timeout: float) -> Any:
+    """Return what a call returned, or raise what it raised; RlvrError where it hung or ended its process."""
+    try:
+        return call.result()
+    except TimeoutError:
+        raise RlvrError(f"{what} took longer than {timeout:g} s. Mend it, or raise --reward_timeout.") from None
+    except ProcessExpired as error:
+        raise RlvrError(f"{what} ended its process (exit status {error.exitcode}). Mend it.") from None
+
+
+def term_worker(terms: Iterable[Term], timeout: float) -> Worker:
+    """Return the process for the user's own among the terms, each call limited to `timeout` seconds."""
+    return Worker(timeout, partial(_load, [term for term in terms if term.spec.is_path]))
+
+
+def audit_within(terms: Mapping[Term, float], tags: Sequence[str], allow_hackable: bool, timeout: float) -> Audit:
+    """Return `assert_safe` of the terms; where some are the user's own, in a process that is killed after `timeout`."""
+    if not any(term.spec.is_path for term in terms):
+        return assert_safe(terms, tags, allow_hackable)
+    with closing(term_worker(terms, timeout)) as worker:
+        (call,) = worker.call(assert_safe, [(terms, tags, allow_hackable)])
+        names = ", ".join(repr(str(term)) for term in terms if term.spec.is_path)
+        return _result(call, f"Reward term {names} (on a made-up completion)", timeout)
+
+
+def _load(terms: Sequence[Term]) -> None:
+    for term in terms:
+        term.function  # noqa: B018  # the imports, before the clock starts

@@ -1,0 +1,259 @@
+"""Reward terms by name or path, their weighted sum, and any term as a reward function for plain TRL."""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rlvr.core import specs
+from rlvr.core.errors import RlvrError, SpecError
+from rlvr.core.parse import parse
+from rlvr.core.records import Completion, Problem
+from rlvr.core.specs import Spec, parse_spec
+
+LARGEST = 1e9  # of a value and of a weight: advantages square their product, and float32 ends at 3.4e38
+_TRL_ARGUMENTS = ("prompts", "completions", "completion_ids")
+
+
+@dataclass(frozen=True)
+class Term:
+    """A reward term: a spec, and the function that it stands for, found when first needed.
+
+    Calling it on a Completion gives a float in [0, 1], or None where the term does not apply. Two styles of
+    function are told apart by their signature: `f(c, ...)` (first parameter `c`, or annotated Completion)
+    looks at the record; `f(completions, **kwargs)` is TRL's style, sees only the text and the problem's
+    columns, and may return any finite float up to 1e9 in size. Pickles as its spec (a relative path must still
+    be right there).
+
+    >>> Term(parse_spec("correct"))(Completion(Problem("1", [], "4"), "4", correct=True))
+    1.0
+    """
+
+    spec: Spec
+
+    def __str__(self) -> str:
+        return str(self.spec)
+
+    def __reduce__(self):
+        return Term, (self.spec,)  # without what was found: functions of content files do not pickle
+
+    @property
+    def name(self) -> str:
+        """The name of the function, under which the term is logged."""
+        return self.spec.attr or Path(self.spec.name).stem
+
+    @cached_property
+    def function(self) -> Callable[..., Any]:
+        """The function behind the term; SpecError when it is missing or does not take the parameters."""
+        module = specs.load("rewards", self.spec.name)
+        function = getattr(module, self.name, None)
+        if not callable(function):
+            raise SpecError(
+                f"{module.__file__} has no function {self.name!r}. Name it like the file, or write "
+                f"{self.spec.name}:FUNCTION."
+            )
+        if inspect.iscoroutinefunction(function):
+            raise SpecError(f"Reward term {str(self)!r} is an async function. Make it a plain one.")
+        params = dict(self.spec.params)
+        try:
+            signature = inspect.signature(function)
+            if is_trl_style(function):
+                signature.bind_partial(**dict.fromkeys(_TRL_ARGUMENTS), **params)
+            else:
+                signature.bind(None, **params)
+        except (TypeError, ValueError) as error:
+            raise SpecError(
+                f"Reward term {str(self)!r} does not fit {module.__file__}: {error}. It needs a first "
+                "parameter `c` (and keyword parameters), or `completions` and **kwargs as TRL's have."
+            ) from None
+        return function
+
+    @cached_property
+    def trl_style(self) -> bool:
+        """Whether the function takes lists of texts, as TRL's do, rather than a Completion."""
+        return is_trl_style(self.function)
+
+    def __call__(self, c: Completion) -> float | None:
+        """Return the value for `c`; RlvrError naming the term and the problem when there is no valid one."""
+        function, params = self.function, dict(self.spec.params)
+        try:
+            value = _call_trl(function, c, params) if self.trl_style else function(c, **params)
+            value = value.item() if hasattr(value, "item") else value  # a NumPy or torch scalar
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit or asyncio.CancelledError would end the run without a name
+            reason = f"raised {type(error).__name__}: {error}"
+            raise RlvrError(f"Reward term {str(self)!r} {reason} (problem {c.problem.id!r}).") from error
+        if value is None:
+            return None
+        low, high = (-LARGEST, LARGEST) if self.trl_style else (0, 1)
+        if not isinstance(value, int | float) or not math.isfinite(value) or not low <= value <= high:
+            wanted = f"a finite number, at most {LARGEST:.0e} in size" if self.trl_style else "a number in [0, 1]"
+            raise RlvrError(
+                f"Reward term {str(self)!r} returned {value!r} (problem {c.problem.id!r}). "
+                f"It must return {wanted}, or None where it does not apply."
+            )
+        return float(value)
+
+
+def is_trl_style(function: Callable[..., Any]) -> bool:
+    """Whether a function takes lists of texts, as TRL's rewards do, not a Completion; TypeError where it takes neither.
+
+    >>> is_trl_style(lambda completions, **kwargs: []), is_trl_style(lambda c: 1.0)
+    (True, False)
+    """
+    signature = inspect.signature(function)
+    first = next(iter(signature.parameters.values()), None)
+    if first and (first.name == "c" or first.annotation in (Completion, "Completion")):
+        return False
+    if any(p.name == "completions" or p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
+        return True
+    raise TypeError(f"its signature {signature} takes neither a Completion nor TRL's lists")
+
+
+def _call_trl(function: Callable[..., Any], c: Completion, params: Mapping[str, Any]) -> Any:
+    """Call a TRL-style function on lists of one element, with the problem's facts as columns."""
+    columns = {**c.problem.meta, "id": c.problem.id, "task": c.problem.task, "answer": c.problem.answer}
+    arguments = {
+        **{key: [value] for key, value in columns.items()},
+        **params,
+        "prompts": [c.problem.prompt],
+        "completions": [[{"role": "assistant", "content": c.text}]],
+        "completion_ids": None,
+    }
+    values = list(function(**arguments))
+    if len(values) != 1:
+        raise ValueError(f"{len(values)} values for 1 completion")
+    return values[0]
+
+
+def load_terms(weights: Mapping[str, float]) -> dict[Term, float]:
+    """Return {term: weight} for {spec: weight}, in order; SpecError for anything that cannot work later.
+
+    Weights are finite, not negative, and at least one is positive; a term of weight 0 is only logged.
+
+    >>> [(str(term), weight) for term, weight in load_terms({"correct": 1, "length(target=8)": 0.1}).items()]
+    [('correct', 1.0), ('length(target=8)', 0.1)]
+    """
+    terms: dict[Term, float] = {}
+    for text, weight in weights.items():
+        term = _load(str(text))
+        number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not number or not 0 <= weight <= LARGEST:  # NaN too
+            largest = f" and at most {LARGEST:.0e}" if number and weight > LARGEST else ""
+            raise SpecError(f"The weight of {str(text)!r} must be a number >= 0{largest}, got {weight!r}.")
+        if term.name in {other.name for other in terms}:
+            raise SpecError(
+                f"Two reward terms are named {term.name!r}, and their logs would mix. Copy one to a file of "
+                "your own (`rlvr cp`) and give its function another name."
+            )
+        terms[term] = float(weight)
+    if not any(terms.values()):
+        raise SpecError(f"At least one reward term needs a weight above 0, got {dict(weights)!r}.")
+    return terms
+
+
+def _load(text: str) -> Term:
+    term = Term(parse_spec(text))
+    try:
+        hash(term)
+    except TypeError:
+        raise SpecError(f"The parameters of {text!r} must be numbers, strings, lists, True, False or None.") from None
+    term.function  # noqa: B018  # looked up now, so that a mistake shows before a model is loaded
+    if not term.spec.is_path:  # ours take any completion; a user's may need facts that only real problems have
+        try:
+            term(Completion(Problem("probe", [], ""), "", format_ok=True, n_tokens=1))
+        except RlvrError as error:
+            raise SpecError(f"Wrong parameters in {text!r}: {error.__cause__ or error}.") from None
+    return term
+
+
+def reward(terms: Mapping[Term, float], c: Completion) -> tuple[dict[str, float | None], float]:
+    """Return each term's value by name, and their weighted sum; None adds nothing.
+
+    The sum is NaN (no score) when every term that weighs something is None. Raises RlvrError as Term does.
+
+    >>> reward(load_terms({"correct": 1, "format": 0.5}), Completion(Problem("1", [], "4"), "", correct=True))
+    ({'correct': 1.0, 'format': 0.0}, 1.0)
+    """
+    values = {term: term(c) for term in terms}
+    counted = [weight * value for (term, weight) in terms.items() if weight and (value := values[term]) is not None]
+    return {term.name: value for term, value in values.items()}, math.fsum(counted) if counted else math.nan
+
+
+def as_trl_reward(
+    term: Term | str, tags: Sequence[str], verify: Callable[[str, Any], bool] | None = None
+) -> Callable[..., list[float | None]]:
+    """Return `term` as a reward function for plain TRL trainers (`reward_funcs=[...]`).
+
+    Args:
+        term: a term, or its spec.
+        tags: the tags that the prompts ask for (see `rlvr.core.parse.system_prompt`).
+        verify: (answer, gold) -> bool. It needs the data set to have a column `answer`; if it raises, the
+            completion counts as not judged. Without it none is, so terms that need the verdict give None.
+
+    The column `id` names problems, `task` their kind; further columns become the problem's meta.
+
+    >>> score = as_trl_reward("correct", ("answer",), verify=lambda answer, gold: answer == gold)
+    >>> score(["6 * 7?"], ["<answer>42</answer>"], answer=["42"])
+    [1.0]
+    """
+    term = _load(term) if isinstance(term, str) else term
+
+    def judge(answer: str | None, gold: Any) -> bool | None:
+        if verify is None:
+            return None
+        try:
+            return answer is not None and bool(verify(answer, gold))
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # SystemExit or asyncio.CancelledError would end the run
+            return None
+
+    def score(prompts, completions, completion_ids=None, **columns) -> list[float | None]:
+        if verify is not None and "answer" not in columns:
+            found = ", ".join(columns) or "none"
+            raise RlvrError(f"Verifying needs a column 'answer' in the data set; its other columns: {found}.")
+        return [term(c) for c in completions_of(prompts, completions, completion_ids, columns, tags, judge)]
+
+    score.__name__ = term.name
+    return score
+
+
+def completions_of(
+    prompts: Sequence[Any],
+    completions: Sequence[Any],
+    completion_ids: Sequence[Sequence[int]] | None,
+    columns: Mapping[str, Any],
+    tags: Sequence[str],
+    judge: Callable[[str | None, Any], bool | None] = lambda answer, gold: None,
+) -> list[Completion]:
+    """Return the records of what TRL gives to a reward function, `judge` saying what is right (None: not judged).
+
+    The columns `id`, `answer` and `task` describe the problem, all others are its meta.
+
+    >>> completions_of(["6 * 7?"], ["<answer>42</answer>"], None, {"id": [7]}, ("answer",))[0].answer
+    '42'
+    """
+    n = len(completions)
+    # What TRL adds beside the columns (trainer_state, log_metric, ...) is not one value per completion.
+    rows = {key: values for key, values in columns.items() if isinstance(values, list) and len(values) == n}
+    records = []
+    for i, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
+        row = {key: column[i] for key, column in rows.items()}
+        problem = Problem(
+            id=str(row.pop("id", i)),
+            prompt=[{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt,
+            answer=row.pop("answer", None),
+            task=row.pop("task", ""),
+            meta=row,
+        )
+        text = completion if isinstance(completion, str) else completion[-1]["content"] or ""
+        parsed = parse(text, tags)
+        verdict = judge(parsed.answer, problem.answer)
+        n_tokens = len(completion_ids[i]) if completion_ids is not None else 0
+        records.append(Completion(problem, text, parsed.answer, parsed.confidence, parsed.format_ok, verdict, n_tokens))
+    return records

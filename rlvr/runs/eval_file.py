@@ -1,0 +1,98 @@
+"""Evaluation records on disk: light to import, so that the report needs no model library."""
+
+import json
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+from rlvr.core.errors import DataError
+from rlvr.core.files import replacing
+from rlvr.core.json_rows import json_text
+
+SCHEMA = 1
+
+
+def save_eval(record: dict[str, Any], path: Path) -> None:
+    """Write an evaluation record atomically; a number that is not finite becomes null, as JSON has no NaN."""
+    with replacing(path) as temporary:
+        temporary.write_text(json_text(record), encoding="utf-8")
+
+
+# What a reader may rely on: field -> what it must be, in words and as a test. `bool` is no number here.
+_FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "id": ("text", lambda v: isinstance(v, str)),
+    "task": ("text", lambda v: isinstance(v, str)),
+    "gold": ("", lambda v: True),
+    "samples": ("a list", lambda v: isinstance(v, list)),
+    "correct": ("true, false or null", lambda v: v is None or isinstance(v, bool)),
+    "confidence": ("a number from 0 to 1, or null", lambda v: v is None or (_is_number(v) and 0 <= v <= 1)),
+    "answer": ("text or null", lambda v: v is None or isinstance(v, str)),
+    "tokens": ("a whole number of at least 0", lambda v: _is_number(v) and v >= 0 and v == int(v)),
+    "logp": ("a number or null", lambda v: v is None or _is_number(v)),
+    "format_ok": ("true or false", lambda v: isinstance(v, bool)),
+    "truncated": ("true or false", lambda v: isinstance(v, bool)),
+}
+_OF_PROBLEM = ("id", "task", "gold", "samples")
+ALL = tuple(_FIELDS)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
+
+
+def load_eval(path: str | Path, needs: Collection[str] = ALL) -> dict[str, Any]:
+    """Read an evaluation record and check it (see `check_eval`); raises DataError when the file is missing too."""
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"Cannot read the evaluation {str(path)!r}: {error.strerror}.") from error
+    except json.JSONDecodeError as error:
+        raise DataError(f"{str(path)!r} is not JSON (line {error.lineno}): {error.msg}.") from error
+    except (ValueError, RecursionError) as error:  # not UTF-8, a number of thousands of digits, too deep
+        raise DataError(f"{str(path)!r} is not JSON: {error}.") from error
+    check_eval(record, repr(str(path)), needs)
+    return record
+
+
+def check_eval(record: Any, where: str, needs: Collection[str] = ALL) -> None:
+    """Raise DataError, naming `where`, problem and value, unless a record is what docs/run-directory.md says.
+
+    Args:
+        needs: the fields of problems and samples that the reader cannot do without. Those that are there are checked
+            all the same; so are `n` and `c`, the counts of the samples and of the right ones among them.
+    """
+    problems = record.get("problems") if isinstance(record, dict) and record.get("schema") == SCHEMA else None
+    if not isinstance(problems, list):
+        raise DataError(f"{where} is not an evaluation of schema {SCHEMA}. Make one with: rlvr evaluate MODEL")
+    needed = {"id", "samples", *needs}
+    seen: set[str] = set()
+    for place, problem in enumerate(problems, 1):
+        name = f"{where}, problem {place}"
+        _check_fields(problem, name, [f for f in _OF_PROBLEM if f in needed], _OF_PROBLEM)
+        name, samples = f"{where}, problem {problem['id']!r}", problem["samples"]
+        if problem["id"] in seen:
+            raise DataError(f"{name}: this id stands there twice, so its samples cannot be told apart. Measure again.")
+        seen.add(problem["id"])
+        of_sample = [f for f in _FIELDS if f not in _OF_PROBLEM]
+        for i, sample in enumerate(samples, 1):
+            _check_fields(sample, f"{name}, sample {i}", [f for f in of_sample if f in needed], of_sample)
+        counts = {"n": len(samples), "c": sum(sample.get("correct") is True for sample in samples)}
+        for field, count in counts.items():
+            if field in problem and (problem[field] != count or isinstance(problem[field], bool)):
+                raise DataError(
+                    f"{name}: {field} is {problem[field]!r}, but its samples make it {count} "
+                    f"({'how many they are' if field == 'n' else 'how many are right'}). Measure again."
+                )
+
+
+def _check_fields(row: Any, name: str, needed: Collection[str], known: Collection[str]) -> None:
+    """Raise DataError unless a problem or a sample has the needed fields, and each known one as it must be."""
+    if not isinstance(row, dict):
+        raise DataError(f"{name} is {row!r:.60}, not an object. Measure again: rlvr evaluate MODEL")
+    for field in needed:
+        if field not in row:
+            raise DataError(f"{name} has no {field!r}. Measure again: rlvr evaluate MODEL")
+    for field in known:
+        words, is_right = _FIELDS[field]
+        if field in row and not is_right(row[field]):
+            raise DataError(f"{name}: {field} must be {words}, found {row[field]!r:.60}.")

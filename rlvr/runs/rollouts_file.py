@@ -1,0 +1,96 @@
+"""One parquet file per generation batch: every completion with its terms, reward, advantage and fate."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from torch import Tensor
+
+from rlvr.advantages.rollouts import Signal
+from rlvr.core.files import replacing
+from rlvr.core.records import Completion, Problem
+from rlvr.runs.pass_rate import THROWN
+
+
+def problem_name(row: Mapping[str, Any]) -> str:
+    """Return the id of a row of the training set; without one a name made of its prompt, so that records can grow.
+
+    >>> problem_name({"id": 7, "prompt": "2+2?"}), problem_name({"prompt": "2+2?"})
+    ('7', 'prompt-ab8c9f78ab2d')
+    """
+    if row.get("id") is not None:
+        return str(row["id"])
+    return f"prompt-{hashlib.sha256(json.dumps(row['prompt'], default=str).encode()).hexdigest()[:12]}"
+
+
+def unjudged(row: Mapping[str, Any], text: str, ids: Sequence[int]) -> Completion:
+    """Return what is known of a completion that no scorer has looked at: no verdict, no answer, no confidence."""
+    prompt = row["prompt"] if isinstance(row["prompt"], str) else str(row["prompt"][-1]["content"])
+    problem = Problem(problem_name(row), [{"role": "user", "content": prompt}], row.get("answer", ""))
+    return Completion(problem, text, format_ok=True, correct=None, n_tokens=len(ids))  # no tags were asked for
+
+
+def write_rollouts(
+    path: Path,
+    *,
+    step: int,
+    records: Sequence[Completion],
+    terms: Mapping[str, Sequence[float]],
+    reward: Tensor,
+    signal: Signal | None,
+    propensity: Tensor | None = None,
+    thrown: Sequence[Completion] = (),
+) -> None:
+    """Write the completions of one generation batch (P * G rows, prompt-major), atomically.
+
+    `terms` maps each reward term to its value per completion (NaN: not applicable); `reward` is (P, G).
+    `propensity` (P,) is the probability with which each problem was drawn, null where the order was fixed.
+    `dropped_by` names the transform that removed a completion, or is null. `thrown` are whole groups that dynamic
+    sampling did not use: they follow, without a reward, dropped by "thrown_away".
+    """
+    group_size = reward.shape[1]
+    unused = [None] * len(thrown)
+    records = [*records, *thrown]
+    n = len(records)
+    adv: list[float | None] = [None] * n
+    keep: list[bool | None] = [None] * n
+    dropped_by: list[str | None] = [None] * n
+    if signal is not None:
+        per_row = signal.adv if signal.adv.dim() == 2 else signal.adv.mean(-1)
+        adv = [*per_row.reshape(-1).tolist(), *unused]
+        keep = [*signal.keep_PG.reshape(-1).tolist(), *(False for _ in thrown)]
+        for name, mask in signal.dropped.items():
+            for i in mask.reshape(-1).nonzero()[:, 0].tolist():
+                dropped_by[i] = name
+    dropped_by[n - len(thrown) :] = [THROWN] * len(thrown)
+    drawn = [None] * n if propensity is None else [*propensity.repeat_interleave(group_size).tolist(), *unused]
+    columns = {
+        "step": [step] * n,
+        "group": [i // group_size for i in range(n)],
+        "problem_id": [c.problem.id for c in records],
+        "task": [c.problem.task for c in records],
+        "prompt": [c.problem.prompt[-1]["content"] for c in records],
+        "completion": [c.text for c in records],
+        "gold": [str(c.problem.answer) for c in records],
+        "answer": [c.answer for c in records],
+        "confidence": pa.array([c.confidence for c in records], pa.float64()),
+        "correct": pa.array([c.correct for c in records], pa.bool_()),
+        "format_ok": [c.format_ok for c in records],
+        "n_tokens": [c.n_tokens for c in records],
+        "truncated": [c.truncated for c in records],
+        **{
+            f"term/{name}": pa.array([*values, *unused], pa.float64(), from_pandas=True)
+            for name, values in terms.items()
+        },
+        "reward": pa.array([*reward.reshape(-1).tolist(), *unused], pa.float64(), from_pandas=True),
+        "advantage": pa.array(adv, pa.float64()),
+        "keep": pa.array(keep, pa.bool_()),
+        "dropped_by": pa.array(dropped_by, pa.string()),
+        "propensity": pa.array(drawn, pa.float64()),
+    }
+    with replacing(path) as temporary:
+        pq.write_table(pa.table(columns), temporary)

@@ -1,0 +1,1 @@
+"""Which problems come next while training: by difficulty, fresh ones, and their propensities."""

@@ -1,0 +1,160 @@
+"""Resolves what RLVRTrainer is given: strings as the command does, rows to a data set, a model by its name."""
+
+import copy
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from datasets import Dataset
+from trl import GRPOConfig, GRPOTrainer
+
+from rlvr.advantages import Transform, build
+from rlvr.advantages.chain import verdict_readers
+from rlvr.config.settings import TrainConfig
+from rlvr.core.errors import DataError, SpecError
+from rlvr.core.records import Problem
+from rlvr.models.load import PACKAGED, TINY, load_model, lora_config
+from rlvr.problems.prompts import messages
+from rlvr.problems.scorer import Scorer
+from rlvr.problems.sets import load_problems
+from rlvr.problems.verifier import Verifier
+from rlvr.rewards.limits import audit_within
+from rlvr.rewards.terms import Term, load_terms
+from rlvr.training.verdicts import WANTED, Verdicts
+
+
+@dataclass
+class Inputs:
+    """What a trainer works with: GRPOTrainer's own arguments by name, and ours as objects."""
+
+    trl: dict[str, Any]
+    advantage: Transform | None
+    problems: Mapping[str, Problem]
+    scorer: Scorer | None
+    terms: Mapping[Term, float]
+    verdicts: Verdicts | None
+
+
+def resolve_inputs(
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    advantage: Transform | str | None,
+    problems: Mapping[str, Problem] | None,
+    scorer: Scorer | None,
+    terms: Mapping[Any, float] | None,
+    data: str | None,
+    correct: Any,
+) -> Inputs:
+    """Resolve the arguments of RLVRTrainer (see there); with none of ours, GRPOTrainer's stay as they are.
+
+    Raises SpecError and ModelError for a name that nothing has ("did you mean"), and for what does not fit together.
+    """
+    trl = dict(inspect.signature(GRPOTrainer.__init__).bind_partial(None, *args, **kwargs).arguments)
+    del trl["self"]
+    config = trl.get("args")
+    if config is None and any(ours is not None for ours in (advantage, scorer, terms, data, correct)):
+        name = trl["model"] if isinstance(trl.get("model"), str) else "model"
+        config = TrainConfig(output_dir=f"{name.rstrip('/').split('/')[-1]}-RLVR")
+    if isinstance(config, TrainConfig):
+        if advantage is None and config.advantage != TrainConfig.advantage:
+            advantage = config.advantage
+        if terms is None and not trl.get("reward_funcs") and not trl.get("environment_factory"):
+            terms = dict(config.rewards)  # type: ignore[arg-type]
+    if isinstance(advantage, str):
+        advantage = build(advantage)
+    loaded: dict[Term, float] = dict(terms or {})
+    if loaded:
+        if scorer is None and not isinstance(config, TrainConfig):
+            raise SpecError("terms need rlvr's settings (which tags, which problems): args=rlvr.TrainConfig(...).")
+        if any(isinstance(term, str) for term in loaded):
+            loaded = load_terms({str(term): weight for term, weight in loaded.items()})
+            allowed, seconds = getattr(config, "allow_hackable", False), getattr(config, "reward_timeout", 10.0)
+            audit_within(loaded, scorer.tags if scorer is not None else getattr(config, "tags", ()), allowed, seconds)
+    if isinstance(trl.get("train_dataset"), list):
+        trl["train_dataset"] = Dataset.from_list(trl["train_dataset"])
+    if scorer is None and (data is not None or loaded):
+        problems, scorer = _judged(trl, config, data)
+    inputs = Inputs(trl, advantage, problems or {}, scorer, loaded, _verdicts(trl, loaded, correct, scorer, config))
+    _check_verdicts(inputs, config)
+    _load_model(trl, config)
+    if config is not None:
+        trl["args"] = copy.copy(config)  # reward_weights are written into it
+    return inputs
+
+
+def _verdicts(
+    trl: Mapping[str, Any], terms: Mapping[Term, float], correct: Any, scorer: Scorer | None, config: GRPOConfig | None
+) -> Verdicts | None:
+    """Return who says what is right by `correct`; None where nobody was named."""
+    if correct is None:
+        return None
+    functions = trl.get("reward_funcs") or []
+    functions = functions if isinstance(functions, list) else [functions]
+    rewards = {getattr(f, "__name__", str(f)): f for f in functions} or {term.name: None for term in terms}
+    columns = getattr(trl.get("train_dataset"), "column_names", None) or []
+    tags = scorer.tags if scorer is not None else getattr(config, "tags", ())
+    return Verdicts(correct, rewards, columns, tags)
+
+
+def _check_verdicts(inputs: Inputs, config: GRPOConfig | None) -> None:
+    """Raise SpecError where something reads what is right, and only rewards are there."""
+    if inputs.scorer is not None or inputs.verdicts is not None:
+        return
+    readers = [repr(step) for step in verdict_readers(inputs.advantage)] if inputs.advantage is not None else []
+    readers += ["difficulty_band"] if getattr(config, "difficulty_band", []) else []
+    if readers:
+        raise SpecError(
+            f"{readers[0]} asks which completions are right, and a reward does not say: a partly right completion has "
+            f"one above 0 too. {WANTED}. Or give data=, a problem set with a verifier."
+        )
+
+
+def _judged(trl: dict[str, Any], config: GRPOConfig | None, data: str | None) -> tuple[dict[str, Problem], Scorer]:
+    """Return the problems and their scorer, by a problem set; it gives the rows too, where there are none."""
+    own = config if isinstance(config, TrainConfig) else TrainConfig()
+    spec, rows = data or own.data, trl.get("train_dataset")
+    if rows is None:
+        problems = load_problems(spec, "train", own.train_size, own.data_size_seed)
+        trl["train_dataset"] = Dataset.from_list(
+            [{"prompt": messages(p, own.tags, own.system_prompt), "id": p.id} for p in problems]
+        )
+    elif data is None:
+        raise SpecError(
+            "Reward terms read a verdict on each completion, and nothing says who gives it on these rows. Give data=, "
+            "a problem set whose verifier judges the column 'answer'; or scorer= and problems=; or no train_dataset."
+        )
+    elif "answer" not in rows.column_names:
+        raise DataError(f"The verifier of {data!r} judges the column 'answer'; found {', '.join(rows.column_names)}.")
+    else:
+        if "id" not in rows.column_names:
+            rows = trl["train_dataset"] = rows.add_column("id", [str(i) for i in range(len(rows))])
+        problems = [_problem(row) for row in rows]
+    return {p.id: p for p in problems}, Scorer(own.tags, Verifier(spec, own.verify_timeout))
+
+
+def _problem(row: Mapping[str, Any]) -> Problem:
+    prompt = row["prompt"] if isinstance(row["prompt"], list) else [{"role": "user", "content": row["prompt"]}]
+    return Problem(str(row["id"]), prompt, row["answer"], str(row.get("task") or ""))
+
+
+def _load_model(trl: dict[str, Any], config: GRPOConfig | None) -> None:
+    """Load a model that is named, by the command's function; what only TRL's loader can do stays TRL's.
+
+    A name of ours (`tiny`, the packaged model) is always ours: TRL would ask the hub for it. Any other is TRL's where
+    the settings are TRL's, or ask for what our loader does not take (model_init_kwargs, a quantization).
+    """
+    asked: dict[str, Any] = {}
+    ours = False
+    if isinstance(config, TrainConfig):
+        trl["model"] = config.model if trl.get("model") is None else trl["model"]
+        ours = not (config.model_init_kwargs or trl.get("quantization_config"))
+        asked = {"attn_implementation": config.attn_implementation, "device": config.device}
+        asked["trust_remote_code"] = bool(config.trust_remote_code)
+        if trl.get("peft_config") is None and config.lora_rank:
+            trl["peft_config"] = lora_config(config.lora_rank)
+    model = trl.get("model")
+    if isinstance(model, str) and (ours or model in (TINY, PACKAGED)):
+        trl["model"], tokenizer = load_model(model, **asked)
+        if trl.get("processing_class") is None:
+            trl["processing_class"] = tokenizer

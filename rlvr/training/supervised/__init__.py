@@ -1,0 +1,1 @@
+"""Supervised steps: the warm-up, and calibration of the stated confidence."""

@@ -1,0 +1,234 @@
+"""The warm-up: supervised steps on worked solutions, so that a small model knows the tags before RL starts.
+
+The rows are the problem set's own worked solutions, or a file of yours (`sft_data`, see problems/worked.py), such as
+`rlvr select student` writes. The stated confidence is drawn at random, independent of the problem: what the model later
+says about its own chances is learned from the reward, not copied from us. Cached by a hash of what made it.
+"""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase, set_seed
+from transformers.trainer_callback import PrinterCallback
+from trl import SFTConfig, SFTTrainer
+
+from rlvr.config.settings import TrainConfig
+from rlvr.core.console import say
+from rlvr.core.distributed import take_one_gpu
+from rlvr.core.errors import DataError
+from rlvr.core.parse import render
+from rlvr.core.records import Problem
+from rlvr.models.load import cached, load_model
+from rlvr.models.precision import Precision
+from rlvr.problems.prompts import messages
+from rlvr.problems.sets import gold_text, load_problems, problem_set
+from rlvr.problems.worked import Chat, lessons, read_rows
+from rlvr.training.callbacks.progress import Progress
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Warmup:
+    """Everything that makes a warmed-up model; two equal ones give the same model."""
+
+    model: str
+    data: str
+    steps: int = 40
+    batch_size: int = 16
+    learning_rate: float = 5e-5
+    seed: int = 0
+    data_seed: int = 0
+    tags: tuple[str, ...] = ("think", "answer", "confidence")
+    system_prompt: str | None = None
+    bf16: bool = True
+    rows: str | None = None
+    use_cpu: bool = False
+    chat_template_kwargs: dict[str, Any] | None = None
+
+    def key(self) -> str:
+        """Return the hash that names the cached model: settings, problem set version, weights, libraries."""
+        apart = ("rows", "use_cpu", "chat_template_kwargs")
+        parts = {k: v for k, v in dataclasses.asdict(self).items() if k not in apart}
+        if self.chat_template_kwargs:
+            parts["chat_template_kwargs"] = self.chat_template_kwargs
+        if self.rows:
+            parts["rows"] = _digest(Path(self.rows).expanduser())  # the content, wherever it lies
+        parts |= {
+            "version": VERSION,
+            "set_version": problem_set(self.data).VERSION,
+            "weights": _fingerprint(self.model),
+            "libraries": {p: importlib.metadata.version(p) for p in ("torch", "transformers", "trl")},
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _fingerprint(model: str) -> list[tuple[str, str]]:
+    """Identify the weights of a local folder by content; built-in and hub models go by name."""
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        return []
+    files = sorted(p for p in folder.iterdir() if p.suffix in {".safetensors", ".json", ".jinja"})
+    return [(p.name, _digest(p)) for p in files]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def warmup_settings(config: TrainConfig) -> Warmup:
+    """Return the warm-up that a training config asks for."""
+    return Warmup(
+        model=config.model,
+        data=config.data,
+        steps=config.sft_steps,
+        batch_size=config.sft_batch_size,
+        learning_rate=config.sft_learning_rate,
+        seed=config.seed,
+        data_seed=config.data_size_seed,
+        tags=tuple(config.tags),
+        system_prompt=config.system_prompt,
+        bf16=bool(config.bf16),
+        rows=config.sft_data,
+        use_cpu=config.use_cpu,
+        chat_template_kwargs=config.chat_template_kwargs,
+    )
+
+
+def examples(settings: Warmup) -> Dataset:
+    """Return TRL prompt/completion rows: the file's or worked solutions, with a random confidence where none stands."""
+    template = settings.chat_template_kwargs
+    pairs = lessons(read_rows(settings.rows), settings.tags, settings.seed) if settings.rows else _worked(settings)
+    rows = [
+        {
+            "prompt": messages(Problem("", chat, None), settings.tags, settings.system_prompt),
+            "completion": [{"role": "assistant", "content": text}],
+            **({"chat_template_kwargs": template} if template else {}),  # TRL reads this column
+        }
+        for chat, text in pairs
+    ]
+    return Dataset.from_list(rows)
+
+
+def _worked(settings: Warmup) -> list[tuple[Chat, str]]:
+    """Return problems of the set with their worked solutions; not the problems that RL will see."""
+    content = problem_set(settings.data)
+    if not hasattr(content, "solution"):
+        raise DataError(
+            f"The problem set {settings.data!r} has no worked solutions (no `solution(problem)` function), so it "
+            "cannot be used for a warm-up. Choose another set, or train without one (--sft_steps 0)."
+        )
+    count = settings.steps * settings.batch_size
+    problems = load_problems(settings.data, "train", count, settings.data_seed + 7919)
+    draw = random.Random(settings.seed)
+    pairs = []
+    for problem in problems:
+        text = render(
+            content.solution(problem),
+            gold_text(content, problem),
+            confidence=draw.randint(0, 10) / 10,
+            tags=settings.tags,
+        )
+        pairs.append((problem.prompt, text))
+    return pairs
+
+
+def fitting(
+    rows: Dataset, tokenizer: PreTrainedTokenizerBase, context: int | None, template: Mapping[str, Any] | None = None
+) -> Dataset:
+    """Return the rows that fit the model's context, and say how many do not; DataError if none does."""
+    chats = [prompt + completion for prompt, completion in zip(rows["prompt"], rows["completion"], strict=True)]
+    lengths = [
+        len(ids) for ids in tokenizer.apply_chat_template(chats, return_dict=True, **(template or {}))["input_ids"]
+    ]
+    fit = [i for i, n in enumerate(lengths) if context is None or n <= context]
+    if not fit:
+        raise DataError(
+            f"No warm-up row fits the model's context of {context} tokens; the shortest has {min(lengths)}."
+        )
+    if len(fit) < len(rows):
+        say(f"WARNING: {len(rows) - len(fit)} of {len(rows)} warm-up rows exceed {context} tokens and are left out")
+    return rows.select(fit)
+
+
+def warmup(settings: Warmup) -> Path:
+    """Return the folder of the warmed-up model, training it unless it is cached."""
+    if settings.rows:
+        lessons(read_rows(settings.rows), settings.tags, settings.seed)  # refuses bad rows before anything is loaded
+    alone = PartialState().num_processes == 1
+    return cached(f"warmup/{settings.key()}", partial(train if alone else _train_apart, settings))
+
+
+def train(settings: Warmup, target: Path) -> None:
+    """Train the warm-up in this process and save the model and its settings in `target`."""
+    set_seed(settings.seed)
+    rows = examples(settings)
+    model, tokenizer = load_model(settings.model)
+    args = SFTConfig(
+        output_dir=str(target / "trainer"),
+        max_steps=settings.steps,
+        per_device_train_batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=max(1, settings.steps // 10),
+        seed=settings.seed,
+        **Precision.choose(settings.use_cpu, settings.bf16).arguments,
+        gradient_checkpointing=False,
+        completion_only_loss=True,
+        max_length=None,  # nothing is cut: `fitting` counts what is too long
+        save_strategy="no",
+        logging_steps=max(1, settings.steps // 10),
+        report_to="none",
+        disable_tqdm=True,
+    )
+    take_one_gpu(args)
+    trainer = SFTTrainer(
+        model=model.train(),
+        processing_class=tokenizer,
+        train_dataset=fitting(
+            rows, tokenizer, getattr(model.config, "max_position_embeddings", None), settings.chat_template_kwargs
+        ),
+        args=args,
+        callbacks=[Progress()],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    if not all(torch.isfinite(p).all() for p in model.parameters()):
+        raise DataError("The warm-up diverged (weights are not finite). Lower --sft_learning_rate.")
+    trainer.save_model(str(target))
+    tokenizer.save_pretrained(target)
+    (target / "warmup.json").write_text(json.dumps(dataclasses.asdict(settings), indent=2) + "\n")
+
+
+def _train_apart(settings: Warmup, target: Path) -> None:
+    """The same in a process of its own: under a distributed launch, a trainer here would wait for all the others."""
+    launch = (
+        "RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_",
+        "TORCHELASTIC_", "ACCELERATE_", "FSDP_",
+    )  # fmt: skip
+    env = {k: v for k, v in os.environ.items() if not k.startswith(launch)}
+    fields = json.dumps(dataclasses.asdict(settings))
+    done = subprocess.run(
+        [sys.executable, "-m", "rlvr.training.supervised.warmup", str(target), fields], env=env, check=False
+    )
+    if done.returncode:
+        raise DataError(f"The warm-up ended with status {done.returncode}; its message stands above.")
+
+
+if __name__ == "__main__":
+    train(Warmup(**json.loads(sys.argv[2])), Path(sys.argv[1]))
