@@ -229,7 +229,7 @@ def every_third(completion_ids, **_):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"advantage": build("signed, keep_negative"), "reward_funcs": every_third},
+        {"advantage": build("signed, keep_negative"), "reward_funcs": every_third, "correct": "every_third > 0"},
         {"advantage": build("ppo"), "critic": "separate"},
         {"advantage": build("grpo"), "critic": "none", "loss_type": "dr_grpo", "pack_prompts": False},
         {"advantage": build("grpo"), "steps_per_generation": 2},  # the old log-probabilities are the sampler's

@@ -289,6 +289,8 @@ def test_the_weighted_sum_does_not_depend_on_the_order_of_the_terms(tmp_path):
     from functools import partial
 
     from rlvr.config.settings import TrainConfig
+    from rlvr.problems.scorer import Scorer
+    from rlvr.problems.verifier import Verifier
     from rlvr.training.trainer import RLVRTrainer
     from tests.test_trl_contract import make
 
@@ -296,7 +298,8 @@ def test_the_weighted_sum_does_not_depend_on_the_order_of_the_terms(tmp_path):
     c = Completion(Problem("1", [], "4"), "a b a b c", answer="4", confidence=0.3, format_ok=True, correct=True)
     orders = [load_terms(dict(order)) for order in (weights.items(), sorted(weights.items()), [*weights.items()][::-1])]
     assert len({reward(terms, c)[1] for terms in orders}) == 1
-    found = [make(partial(RLVRTrainer, terms=terms), tmp_path, TrainConfig, reward_funcs=None) for terms in orders]
+    judged = partial(RLVRTrainer, problems={}, scorer=Scorer(("answer",), Verifier("arithmetic")))
+    found = [make(partial(judged, terms=terms), tmp_path, TrainConfig, reward_funcs=None) for terms in orders]
     assert len({tuple(trainer.reward_func_names) for trainer in found}) == 1
     assert len({tuple(trainer.reward_weights.tolist()) for trainer in found}) == 1
 
