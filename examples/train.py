@@ -8,6 +8,7 @@ run = rlvr.train(
     rewards={"correct": 0.5, "brier": 0.5, "format": 0.5},
     advantage="dr_grpo",
     max_steps=50,
+    config="demo",  # the scale: a warm-up that teaches the tags, batch, learning rate
 )
 print(run.before.compare(run.after))  # pass@k and calibration, paired, with intervals
 run.report().open()

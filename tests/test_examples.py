@@ -13,7 +13,7 @@ from tests.conftest import REPO
 # What each example is run with instead: every replacement must be there exactly once.
 QUICK = (
     'train_size=8, eval_size=4, eval_n=2, num_generations=4, per_device_train_batch_size=8, max_completion_length=12, '
-    'output_dir="runs/quick", max_steps=2'
+    'output_dir="runs/quick", sft_steps=0, gradient_accumulation_steps=1, max_steps=2'
 )  # fmt: skip
 STAND_INS = {
     "train.py": {'"smollm2-135m-instruct"': '"tiny"', "max_steps=50": QUICK},

@@ -79,7 +79,7 @@ def resolve_inputs(
     _check_verdicts(inputs, config)
     _load_model(trl, config)
     if config is not None:
-        trl["args"] = copy.copy(config)  # reward_weights are written into it
+        trl["args"] = copy.copy(config) if loaded else config  # the terms' weights are written into it
     return inputs
 
 
