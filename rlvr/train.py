@@ -1,7 +1,7 @@
 """READ ME FIRST: load -> check -> warm up -> evaluate -> train -> evaluate, top to bottom.
 
 `plan` (planning/resolve.py) has resolved and checked everything that a config names before a model is loaded. The
-report is not made here: it reads the run directory that this leaves behind.
+report is not made here: it reads the run directory that this leaves.
 """
 
 import gc

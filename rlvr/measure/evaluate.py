@@ -1,4 +1,4 @@
-"""Samples n completions per problem and stores what happened: counts and pairs, no aggregates.
+"""Sample n completions per problem and store what happened: counts and pairs, no aggregates.
 
 Aggregation belongs to `rlvr/measure/metrics/`, so that a stored evaluation can be read again with other metrics.
 """
@@ -45,7 +45,7 @@ def evaluate(
     system_prompt: str | None = None,
     template: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Sample `n` completions for every problem and return the evaluation record (see docs/run-directory.md).
+    """Sample `n` completions for every problem and return the evaluation (see docs/run-directory.md).
 
     The same seed draws the same noise for problem i and sample j whatever the model, so two models are
     compared under common random numbers. The training state and every global RNG stay as they were.
@@ -108,7 +108,7 @@ def evaluate(
 
 
 def share(total: int) -> slice:
-    """Return which of `total` problems this process measures: a run of them, as long as the others' or one more.
+    """Return the slice of `total` problems that this process measures: as many as any other, or one more.
 
     >>> share(5)
     slice(0, 5, None)
@@ -129,7 +129,7 @@ def sample_and_judge(
     seed: int,
     first_row: int = 0,
 ) -> tuple[Samples, list[Completion]]:
-    """Sample `n` completions behind each problem's prompt (token ids) and judge them; both problem by problem."""
+    """Sample `n` completions of each problem's prompt (token ids) and judge them; return both problem by problem."""
     engine.refresh()
     samples = engine.generate(prompts, n, sampling, seed, first_row=first_row)
     if not all(math.isfinite(logp) for logps in samples.logps for logp in logps):
@@ -148,7 +148,7 @@ def sample_and_judge(
 
 
 def evaluate_config(model_spec: str, config: EvalConfig) -> Iterator[dict[str, Any]]:
-    """Load what `config` names, evaluate, and yield the record (`rlvr evaluate`); a steered model has one per alpha."""
+    """Load what `config` names, evaluate it, and yield the evaluation; a steered model has one per alpha."""
     problems = load_problems(config.set, config.split, config.size, config.data_seed)
     policy, tokenizer = load_policy(model_spec, config.expert, config.antiexpert, config.alpha, device=run_device())
     yield from evaluate_policy(policy, tokenizer, problems, model_spec, config)
@@ -161,7 +161,7 @@ def evaluate_policy(
     name: str,
     config: EvalConfig,
 ) -> Iterator[dict[str, Any]]:
-    """Evaluate a loaded model on problems of the set that `config` names; the record calls the model `name`."""
+    """Evaluate a loaded model on the problem set that `config` names; the evaluation calls the model `name`."""
     fast = config.dtype == "bfloat16" or (config.dtype == "auto" and native_bf16(policy.device))
     say(f"sampling in {'bfloat16' if fast else 'float32'} on {describe_device(policy.device)}")
     for warning in measured_warnings(config.set, config.split, config.size, problems):
@@ -191,13 +191,13 @@ def evaluate_policy(
 
 
 def describe(spec: str, split: str, model: str) -> dict[str, Any]:
-    """Return the part of an evaluation record that says what was measured."""
+    """Return the part of an evaluation that says what was measured."""
     version = problem_set(spec).VERSION
     return {"set": slug(spec), "spec": spec, "set_version": version, "split": split_of(spec, split), "model": model}
 
 
 def make_engine(model: PreTrainedModel | Steered, tokenizer: PreTrainedTokenizerBase, dtype: Any = None) -> Engine:
-    """Return an engine for `model` that ends completions where the model (or its expert) and its tokenizer say so."""
+    """Return an engine that ends completions at the end tokens of the model (or its expert) and its tokenizer."""
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     models = (model.base, model.expert) if isinstance(model, Steered) else (model,)
     return Engine(model, sorted({id for m in models for id in eos_ids(m, tokenizer)}), pad, dtype)

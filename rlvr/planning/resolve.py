@@ -1,4 +1,4 @@
-"""Resolves and checks everything that a config names, before a model is loaded."""
+"""Resolve and check everything that a config names, before a model is loaded."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from rlvr.training.critic import check_critic
 
 @dataclass(frozen=True)
 class Plan:
-    """What a config resolves to, checked, before any model is loaded."""
+    """Hold what a config resolves to, checked, before any model is loaded."""
 
     config: TrainConfig
     terms: dict[Term, float]

@@ -1,4 +1,4 @@
-"""Checks a problem set: gold answers must pass its own verifier, absurd ones must not."""
+"""Check a problem set: gold answers must pass its own verifier, absurd ones must not."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from rlvr.problems.sets import gold_text, load_problems, problem_set, split_of
 
 
 def check(spec: str, splits: Sequence[str], size: int, seed: int) -> list[str]:
-    """Return what is wrong: gold answers that their verifier refuses, empty or absurd answers that it accepts.
+    """Return what is wrong with a set: gold answers that its verifier refuses, empty or absurd answers that it accepts.
 
     Answers are judged as they are during training, under the time limit: a verifier that hangs is a finding.
 

@@ -1,4 +1,4 @@
-"""Tries answers that solve nothing on a problem set's verifier: what is paid, a policy will learn to write."""
+"""Try answers that solve nothing on a problem set's verifier: what it accepts, a policy will learn to write."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _EXPRESSION = re.compile(r"[0-9(][0-9+*×÷/^().\s-]*[+*×^-][0-9+*×÷/^().\s-]
 
 
 def paid_copies(spec: str, splits: Sequence[str], size: int, seed: int) -> list[str]:
-    """Return what is paid although nothing was solved, one line for each kind and split; none is best.
+    """Return which answers were accepted although they solve nothing, one line for each kind and split; none is best.
 
     Tried for each of up to `size` problems per split: the prompt, the arithmetic in it, the worked solution's whole
     text, and the right answer among others. A set whose verifier takes the last number of a text, for example, fails.

@@ -1,4 +1,4 @@
-"""Compares a maths answer with the gold one: numbers by their form (number_forms.py), the rest by math-verify."""
+"""Compare a maths answer with the gold one: numbers by their form (number_forms.py), the rest by math-verify."""
 
 import logging
 import re
@@ -19,7 +19,7 @@ _FUNCTIONS = frozenset(_FUNCTION_WORDS.split())
 
 
 def same_answer(answer: str, gold: str) -> bool:
-    """Whether `answer` is a form of what `gold` states.
+    """Return whether `answer` is a form of what `gold` states.
 
     A gold answer that is a number wants a form of that number: see number_forms. For any other (a fraction, a formula,
     a set, an interval) math-verify decides, of answers that make one claim: no relation, no words, no sum left to do
@@ -43,7 +43,7 @@ def same_answer(answer: str, gold: str) -> bool:
 
 
 def _without_unit(text: str) -> str:
-    """Return a formula without the unit words behind it, however many."""
+    """Return a formula without the unit words after it, however many."""
     words = text.split()
     for start in range(1, len(words)):
         if all(len(word) > 1 and word.isalpha() for word in words[start:]) and is_unit(" ".join(words[start:])):
@@ -52,18 +52,18 @@ def _without_unit(text: str) -> str:
 
 
 def _is_text(gold: str) -> bool:
-    """Whether a gold answer is words, such as Monday: as a formula, any order of its letters would be the same."""
+    """Return whether a gold answer is words, such as Monday: as a formula, any order of the letters would do."""
     words = gold.split()
     return bool(words) and all(len(word) > 3 and word.isalpha() for word in words)
 
 
 def _several(gold: str) -> bool:
-    """Whether a gold answer lists values: a set, or words between them."""
+    """Return whether a gold answer lists values: a set, or words between them."""
     return re.search(r",|\\\{|\bor\b|\band\b", gold) is not None and not _RELATION.search(gold)
 
 
 def _one_claim(answer: str, gold: str) -> bool:
-    """Whether an answer has no relation and no words but those that a gold answer of its kind has."""
+    """Return whether an answer has no relation and no words but those that a gold answer of its kind has."""
     letters = set(gold)
     if _RELATION.search(answer) and not _RELATION.search(gold) and gold[:1] not in ("(", "["):
         return False
@@ -74,7 +74,7 @@ def _one_claim(answer: str, gold: str) -> bool:
 
 
 def _unevaluated(answer: str) -> bool:
-    """Whether an answer is arithmetic on numerals that is left to do; p/q is none.
+    """Return whether an answer is arithmetic on numerals that is left to do; p/q is none.
 
     >>> [_unevaluated(t) for t in ("0.25+0.25", "2^{-1}", "-\\\\frac{1}{2}", "\\\\frac{\\\\sqrt{4}}{4}")]
     [True, True, False, False]

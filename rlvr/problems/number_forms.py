@@ -1,9 +1,9 @@
-"""Reads a text that is a form of one number and nothing else; what leaves two readings open is no number.
+"""Read a text that is a form of one number and nothing else; what leaves two readings open is no number.
 
     18   18.0   1,000   -$5   18 apples   18 km/h   50%   **18**   $18$   \\boxed{18}   x = 18   3/4   1.8 \\times 10^1
 
-A unit is any words behind the number, so all units are judged alike. Refused: a second number ("19 or 18"), arithmetic
-that is left to do (6*7, 18!, 92/2), a relation (> 42, 41=42), words in front ("not 42"), and words behind that alter
+A unit is any words after the number, so all units are judged alike. Refused: a second number ("19 or 18"), arithmetic
+that is left to do (6*7, 18!, 92/2), a relation (> 42, 41=42), words in front ("not 42"), and words after it that alter
 the number (18 thousand) or take it back (18 is wrong).
 """
 
@@ -71,7 +71,7 @@ _FIRST_IDEOGRAPH = 0x2E80  # from here on one letter is a word
 
 @dataclass(frozen=True)
 class Number:
-    """A number as it was written: its exact value, whether it stood with %, as p/q, as p/q in lowest terms."""
+    """Hold a number as it was written: its exact value, whether it stood with %, as p/q, as p/q in lowest terms."""
 
     value: Fraction
     percent: bool = False
@@ -121,7 +121,7 @@ def read_number(text: str) -> Number | None:
 
 
 def same_number(found: Number, wanted: Number) -> bool:
-    """Whether two forms state the same number: 50% is 50 and 0.5, but a fraction is only a hundredth of it.
+    """Return whether two forms state the same number: 50% is 50 and 0.5, but a fraction is only a hundredth of it.
 
     Exact, except for a gold number of six decimals or more: as math-verify does, half a millionth is left free, so that
     1/3 is 0.333333.
@@ -140,7 +140,7 @@ def same_number(found: Number, wanted: Number) -> bool:
 
 
 def peel(text: str) -> str:
-    """Return `text` without the LaTeX, Markdown and labels around it.
+    """Remove the LaTeX, Markdown and labels around `text`.
 
     >>> peel("**Answer:** $\\\\boxed{18}$."), peel("The final answer is x = 18")
     ('**Answer:** $\\\\boxed{18}$', '18')
@@ -160,7 +160,7 @@ def peel(text: str) -> str:
 
 
 def is_unit(text: str, attached: bool = False) -> bool:
-    """Whether words behind a number only say of what it is the number; no words do too.
+    """Return whether the words after a number only name what is counted; true for no words.
 
     >>> is_unit("miles per hour"), is_unit("or nineteen"), is_unit("x"), is_unit("kg", attached=True)
     (True, False, False, True)

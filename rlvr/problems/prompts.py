@@ -1,4 +1,4 @@
-"""From a problem to what the model reads: chat messages, then token ids."""
+"""Make the chat messages of a problem: the instruction about the tags, then the problem's own."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Parse once, verify once: sampled texts become Completion records."""
+"""Parse each sampled text once and verify it once: texts become Completion objects."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from rlvr.problems.verifier import Verifier
 
 
 class Scorer:
-    """Turns texts into records with one parse and one verification each.
+    """Turn texts into Completion objects with one parse and one verification each.
 
     Args:
         tags: the tags that the run asks for.

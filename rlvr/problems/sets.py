@@ -1,4 +1,4 @@
-"""Loads problem sets by spec, and checks that every gold answer passes its own verifier."""
+"""Load problem sets by spec, and check that every gold answer passes the set's own verifier."""
 
 import inspect
 import json
@@ -96,7 +96,7 @@ def split_of(spec: str, split: str) -> str:
 
 
 def measured_warnings(spec: str, split: str, size: int | None, problems: Sequence[Problem]) -> list[str]:
-    """Return what whoever measures on these problems should know: a small part of a file, or all of it."""
+    """Return warnings about measuring on these problems: a small part of a file, or all of it."""
     module, split = problem_set(spec), split_of(spec, split)
     params = {name: value for name, value in specs.parse_spec(spec).params if name != "split"}
     rows = module.rows(**params) if hasattr(module, "rows") else None

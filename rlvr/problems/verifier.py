@@ -1,4 +1,4 @@
-"""Judges answers under a wall-clock limit; failures are counted and named, never a silent zero."""
+"""Judge answers under a wall-clock limit; failures are counted and named, never a silent zero."""
 
 import math
 import os
@@ -38,7 +38,7 @@ def _judge(file: str, answer: str, gold: Any) -> bool | str:
 
 
 class Verifier:
-    """Judges answers of one problem set.
+    """Judge answers of one problem set within a time limit.
 
     Sets that declare `INLINE = True` (pure, linear time) are judged in this process. All others run in a worker
     process which is killed, with whatever it started, when a verification outlasts `timeout` seconds, from any thread
@@ -81,7 +81,7 @@ class Verifier:
         return None
 
     def _failed(self, why: str) -> None:
-        """Count a failure; tell the first one, and stop where nothing else ever happened."""
+        """Count a failure, log the first one, and raise where every call so far has failed."""
         self.errors[why] += 1
         self._failures += 1
         if self.patience and self._failures == 1:

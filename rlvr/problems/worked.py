@@ -1,4 +1,4 @@
-"""Worked rows, JSONL: {"id"?, "prompt": text or chat messages, "completion": the whole reply, tags included, ...}.
+"""Read and write worked rows, JSONL: {"id"?, "prompt": text or messages, "completion": whole reply with tags, ...}.
 
 What `rlvr select` filters and `rlvr warmup` teaches. Other columns are carried along untouched.
 """
@@ -72,7 +72,7 @@ def as_text(completion: Any, where: str) -> str:
 
 
 def lessons(rows: Sequence[dict[str, Any]], tags: Sequence[str], seed: int) -> list[tuple[Chat, str]]:
-    """Return (prompt, reply) of each row in the form that a run with these tags expects.
+    """Return the (prompt, reply) pair of each row, in the form that a run with these tags expects.
 
     A reply without a confidence, where one is asked for, gets a random one: what a model says of its own chances is
     learned from the reward. Raises DataError for a reply of another form: a warm-up must not teach a wrong one.
