@@ -100,8 +100,9 @@ def reinforce() -> chain:
 def psr() -> chain:
     """Positive sample reinforcement: only right completions, A = +1, uncentred (2506.01347).
 
-    The loss divides by what is kept, as the authors' code does. Reads `correct` only; sharpens, so watch
-    pass@k.
+    The loss divides by what is kept. The authors' code takes the same mean of each micro-batch, then multiplies it by
+    rows / mini-batch size, a constant: with 2 of 8 kept its gradient is a quarter of this one, which a learning rate
+    makes up for while the share kept is steady. Reads `correct` only; sharpens, so watch pass@k.
 
     >>> psr()
     chain(signed(), keep_positive())
@@ -112,8 +113,8 @@ def psr() -> chain:
 def nsr() -> chain:
     """Negative sample reinforcement: only wrong completions, A = -1, uncentred (2506.01347).
 
-    The loss divides by what is kept, as the authors' code does. Reads `correct` only. Needs a model that is
-    often right: a weak one has its mass spread to garbage, so watch format_rate and entropy.
+    The loss divides by what is kept; `psr` says how that differs from the authors' code. Reads `correct` only. Needs a
+    model that is often right: a weak one has its mass spread to garbage, so watch format_rate and entropy.
 
     >>> nsr()
     chain(signed(), keep_negative())
