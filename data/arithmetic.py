@@ -63,7 +63,7 @@ def load(
 
 
 def verify(answer: str, gold: str) -> bool:
-    """Whether `answer` states the integer (or letter) `gold`, and nothing else.
+    """Return whether `answer` states the integer (or letter) `gold`, and nothing else.
 
     Accepted around an integer: white space, a leading +, thousands separators in the right places, one trailing
     full stop. Refused: anything else, such as "= 46", "45 or 46", "46.0", digits of other scripts, or no answer.
@@ -96,7 +96,7 @@ def solution(problem: Problem) -> str:
 
 
 def steps_ok(text: str) -> bool | None:
-    """Whether every `a op b = c` (op one of + - *) in a working is true; None if there is none.
+    """Return whether every `a op b = c` (op one of + - *) in a working is true; None if there is none.
 
     Only equations of that exact form, in ASCII digits, are judged; longer sums, decimals and chains are passed over.
 
@@ -203,7 +203,7 @@ def _apply(a: int, op: str, b: int) -> int:
 
 
 def _options(value: int, count: int, draw: random.Random) -> list[int]:
-    """The right value among near misses, shuffled."""
+    """Return the right value among near misses, shuffled."""
     near = [value + d for d in (1, -1, 2, -2, 10, -10, 9, -9, 11, -11, 20, -20)]
     options = [value, *draw.sample(near, count - 1)]
     draw.shuffle(options)

@@ -36,7 +36,7 @@ def load(split: str, size: int | None, seed: int, n_numbers: int = 3, max_number
 
 
 def verify(answer: str, gold: dict[str, Any]) -> bool:
-    """Whether `answer` is an expression over gold["numbers"], each at most once, worth gold["target"].
+    """Return whether `answer` is an expression over gold["numbers"], each at most once, worth gold["target"].
 
     One "= target" may follow. Refused: other numbers, a number used twice, signs, powers, decimals, words.
 

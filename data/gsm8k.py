@@ -87,7 +87,7 @@ def gold_answer(problem: Problem) -> str:
 
 
 def verify(answer: str, gold: str | dict[str, str]) -> bool:
-    """Whether `answer` is the gold number, and nothing else; $, %, separators and a trailing full stop are ignored.
+    """Return whether `answer` is the gold number and nothing else; $, %, separators, a trailing full stop are ignored.
 
     The sign stands before the $. Refused: words, units, fractions, exponents, digits of other scripts.
 

@@ -94,7 +94,7 @@ def gold_answer(problem: Problem) -> str:
 
 
 def verify(answer: str, gold: dict[str, str]) -> bool:
-    """Whether `answer` equals the gold answer under the verifier that the file asked for.
+    """Return whether `answer` equals the gold answer under the verifier that the file asked for.
 
     >>> verify(" Paris ", {"text": "paris", "verifier": "exact"})
     True

@@ -47,7 +47,7 @@ def gold_answer(problem: Problem) -> str:
 
 
 def verify(answer: str, gold: dict[str, Any]) -> bool:
-    """Whether the generator's own scorer gives `answer` full marks."""
+    """Return whether the generator's own scorer gives `answer` full marks."""
     scorer = _gym().get_score_answer_fn(gold["dataset"])
     return float(scorer(answer=answer, entry=gold["entry"])) >= 1.0
 

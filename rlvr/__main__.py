@@ -1,4 +1,4 @@
-"""`python -m rlvr`, which is what `accelerate launch -m rlvr` runs."""
+"""Run the command as `python -m rlvr`, which is what `accelerate launch -m rlvr` does."""
 
 import sys
 

@@ -114,8 +114,8 @@ def test_semantic_1_negative_reinforcement_is_uncentred(caplog):
 @pytest.mark.parametrize(
     ("steps", "message"),
     [
-        ([A.group_center(), A.keep_negative()], r"keep_negative\(\) stands behind group_center\(\)"),
-        ([A.leave_one_out(), A.keep_positive()], r"keep_positive\(\) stands behind leave_one_out\(\)"),
+        ([A.group_center(), A.keep_negative()], r"keep_negative\(\) comes after group_center\(\)"),
+        ([A.leave_one_out(), A.keep_positive()], r"keep_positive\(\) comes after leave_one_out\(\)"),
         ([A.grpo(), A.drop_truncated(), A.keep_negative()], "already"),
         ([A.group_center(), A.signed(), A.keep_negative()], "replaces its result"),
         ([A.nsr(), A.drop_zero_signal()], "may be every group"),

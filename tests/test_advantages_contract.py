@@ -100,7 +100,7 @@ def test_is_frozen(thing):
 
 
 def test_docstring_has_a_source_and_a_doctest(thing):
-    assert re.search(r"\b\d{4}\.\d{5}\b|\bown\b", thing.__doc__), "neither an arXiv id nor 'own'"
+    assert re.search(r"\b\d{4}\.\d{5}\b|\(no paper\b", thing.__doc__), "neither an arXiv id nor '(no paper'"
     assert doctest.DocTestParser().get_examples(thing.__doc__)
 
 

@@ -40,7 +40,7 @@ def test_the_command_prints_whoever_has_configured_logging(capsys, caplog):
     assert main(["explain", "--advantage", "grpo, keep_negative"]) == 0
     out, err = capsys.readouterr()
     assert "kept in the loss" in out
-    assert err.startswith("keep_negative() stands behind group_center()")
+    assert err.startswith("keep_negative() comes after group_center()")
     assert err.count("\n") == 1
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 

@@ -1,4 +1,4 @@
-"""From rewards to credit: small pure transforms, chains of them, and the named algorithms that are chains."""
+"""From rewards to advantages: small pure transforms, chains of them, and the named algorithms that are chains."""
 
 import inspect
 from collections.abc import Callable

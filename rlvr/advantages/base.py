@@ -1,4 +1,4 @@
-"""What every advantage transform is: a frozen value that maps (rollouts, signal) to a signal."""
+"""The base class of every advantage transform, a frozen value that maps (rollouts, signal) to a signal."""
 
 import math
 from abc import ABC, abstractmethod
@@ -14,7 +14,7 @@ TOLERANCE = 1e-6  # rewards of one group that span at most this are equal
 
 
 class Transform(ABC):
-    """One pure step from rollouts to credit.
+    """Map rollouts and a signal to a new signal: the base class of every step and chain.
 
     Subclasses are frozen dataclasses with a lower-case name: the class is its own factory, its `repr` is its
     constructor; equality, hash and pickle come for free. Wrong parameters raise SpecError when it is built.
@@ -42,7 +42,7 @@ def require(condition: bool, transform: Transform, message: str) -> None:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a parameter is a finite number (True and False are not)."""
+    """Return whether a parameter is a finite number (True and False are not)."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -53,7 +53,7 @@ def require_divisor(transform: Transform, eps: Any, ddof: Any) -> None:
 
 
 def require_one_credit_each(transform: Transform, signal: Signal) -> None:
-    """Raise SpecError for a per-token signal: a completion's token t is no baseline for another's token t."""
+    """Raise SpecError for a signal per token: token t of one completion is no baseline for token t of another."""
     message = "needs one advantage per completion. Put it before the step that spreads credit over tokens."
     require(signal.adv.dim() == 2, transform, message)
 
@@ -64,14 +64,14 @@ def over_tokens(values_PG: Tensor, signal: Signal) -> Tensor:
 
 
 def kept_mean(values_PG: Tensor, keep_PG: Tensor, dim: int | tuple[int, int] = 1) -> Tensor:
-    """Mean over the kept completions of each group, (P, 1), or of the batch (dim 0 and 1); 0 if none is."""
+    """Return the mean over the kept of each group, (P, 1), or of the batch (dim 0 and 1); 0 if none is."""
     return (values_PG * keep_PG).sum(dim, keepdim=True) / keep_PG.sum(dim, keepdim=True).clamp(min=1)
 
 
 def all_equal(
     values_PG: Tensor, keep_PG: Tensor, dim: int | tuple[int, int] = 1, tolerance: float = TOLERANCE
 ) -> Tensor:
-    """Whether the kept values of each group, (P, 1), or of the batch (dim 0 and 1) are the same; True if none is kept.
+    """Return whether the kept of each group, (P, 1), or of the batch (dim 0 and 1) are all equal; True if none is kept.
 
     The same means: they span at most `tolerance`, or at most four rounding steps of the largest, which is what a sum of
     the same terms in another order leaves. Whatever compares completions asks this first, so that a constant reward
@@ -87,13 +87,13 @@ def all_equal(
 
 
 def kept_deviation(values_PG: Tensor, keep_PG: Tensor, dim: int | tuple[int, int] = 1) -> Tensor:
-    """Value minus the mean over the kept of its group, or of the batch; exactly 0 where not kept or `all_equal`."""
+    """Return value minus mean over the kept of its group, or of the batch; exactly 0 where not kept or `all_equal`."""
     deviation = (values_PG - kept_mean(values_PG, keep_PG, dim)) * keep_PG
     return deviation.masked_fill(all_equal(values_PG, keep_PG, dim), 0.0)
 
 
 def kept_std(values_PG: Tensor, keep_PG: Tensor, ddof: int, dim: int | tuple[int, int] = 1) -> Tensor:
-    """Standard deviation over the kept completions of each group, (P, 1); of the batch for dim (0, 1).
+    """Return the standard deviation over the kept of each group, (P, 1), or of the batch for dim (0, 1).
 
     Infinite where at most `ddof` are kept: a spread that nobody can know is divided by, and leaves no credit.
     """

@@ -8,10 +8,10 @@ from rlvr.advantages.rollouts import Rollouts, Signal
 
 @dataclass(frozen=True)
 class batch_scale(Transform):
-    """A_i = A_i / (std of the reward over all kept completions of the batch + eps) (Lite PPO, 2508.08221).
+    """Divide by the reward's std over all kept of the batch: A_i = A_i / (std + eps) (Lite PPO, 2508.08221).
 
     One divisor for all groups, so that a lone success in a hard group is not amplified beyond the others.
-    Behind `group_center()` it is TRL's `scale_rewards="batch"`, with its `eps` and `ddof`. 0 when at most
+    After `group_center()` it is TRL's `scale_rewards="batch"`, with its `eps` and `ddof`. 0 when at most
     `ddof` are kept.
 
     >>> batch_scale(eps=1e-9)(Rollouts.of([[2.0, 0.0], [0.0, 2.0]])).adv.round(decimals=3)

@@ -10,7 +10,7 @@ from rlvr.advantages.rollouts import Rollouts, Signal
 
 @dataclass(frozen=True)
 class batch_whiten(Transform):
-    """A = (A - mean) / (std + eps), of the credit itself, over the kept tokens of the batch (own).
+    """Whiten the credit over the kept tokens of the batch: A = (A - mean) / (std + eps) (no paper).
 
     Over completions for credit of shape (P, G). What PPO programs do and neither PPO (1707.06347) nor GAE asks for: it
     can turn the sign of a credit, as every baseline can. A batch of equal credits, or of one token, gets 0.

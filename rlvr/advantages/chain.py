@@ -1,4 +1,4 @@
-"""Composition: a chain of transforms is itself a transform."""
+"""Compose transforms: a chain of transforms is itself a transform."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from rlvr.core.errors import SpecError
 
 @dataclass(frozen=True, init=False, repr=False)
 class chain(Transform):
-    """Apply transforms from left to right; chains inside chains are flattened (own; after optax.chain).
+    """Apply transforms from left to right; chains inside chains are flattened (no paper; after optax.chain).
 
     Warns once, when it is built, about steps that together do not mean what they seem to (see `clash`).
 
@@ -48,7 +48,7 @@ class chain(Transform):
 
 
 def verdict_readers(transform: Transform) -> list[Transform]:
-    """Return the steps of a transform that look at what is right, and so need a source of verdicts.
+    """Return the steps of a transform that read which completions are right, and so need a source of verdicts.
 
     >>> verdict_readers(chain(signed(), keep_positive()))
     [signed(), keep_positive()]
@@ -62,25 +62,25 @@ def clash(steps: Sequence[Transform]) -> str | None:
 
     >>> clash([signed(), keep_negative()])
     >>> clash([group_center(), signed()])
-    'signed() stands behind group_center() and replaces its result: take one of the two out.'
+    'signed() comes after group_center() and replaces its result: take one of the two out.'
     """
     baseline: Transform | None = None
     for step in steps:
         if baseline and isinstance(step, keep_negative | keep_positive):
             return (
-                f"{step} stands behind {baseline}: after centring, groups that are all wrong or all right "
+                f"{step} comes after {baseline}: after centring, groups that are all wrong or all right "
                 "have zero credit already, so this is not the paper's positive / negative reinforcement "
                 "(2506.01347), which is uncentred. Use psr, nsr or w_reinforce; or mask_sign, for one sign "
                 "of a centred credit."
             )
         if baseline and isinstance(step, signed):
-            return f"{step} stands behind {baseline} and replaces its result: take one of the two out."
+            return f"{step} comes after {baseline} and replaces its result: take one of the two out."
         if isinstance(step, group_center | leave_one_out):
             baseline = step
     for step in steps:
         if isinstance(step, drop_zero_signal) and any(isinstance(other, signed) for other in steps):
             return (
                 f"{step} drops groups of equal rewards, but with signed() these carry full credit (and "
-                "behind keep_positive() or keep_negative() that may be every group). Take it out."
+                "after keep_positive() or keep_negative() that may be every group). Take it out."
             )
     return None

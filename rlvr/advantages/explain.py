@@ -1,4 +1,4 @@
-"""Shows the signal after each step of a chain: the shortest explanation of an algorithm."""
+"""Show the signal after each step of a chain: the shortest explanation of an algorithm."""
 
 import torch
 from torch import Tensor

@@ -10,7 +10,7 @@ from rlvr.advantages.rollouts import Rollouts, Signal
 
 @dataclass(frozen=True)
 class gae(Transform):
-    """Generalised advantage estimation (1506.02438) over the n tokens of a completion, shape (P, G, T).
+    """Credit each token by generalised advantage estimation (1506.02438), n tokens a completion, (P, G, T).
 
     A_t = sum_{l >= 0} (gamma lam)^l d_{t+l},  d_t = r_t + gamma V_{t+1} - V_t,  V_n = 0
 
@@ -46,7 +46,7 @@ class gae(Transform):
         values = torch.zeros(inside.shape, device=n_PG1.device) if values is None else values.where(inside, 0.0)
         reward = signal.adv[..., None] * (position == n_PG1 - 1)
         following = torch.nn.functional.pad(values[..., 1:], (0, 1))
-        surprise = reward + self.gamma * following - values  # 0 behind the end: nothing flows back from there
+        surprise = reward + self.gamma * following - values  # 0 after the end: nothing flows back from there
         adv, sum_PG = torch.zeros_like(surprise), torch.zeros_like(signal.adv)
         for t in reversed(range(width)):
             sum_PG = surprise[..., t] + self.gamma * self.lam * sum_PG

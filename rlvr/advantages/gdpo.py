@@ -11,7 +11,7 @@ from rlvr.advantages.rollouts import Rollouts, Signal
 
 @dataclass(frozen=True)
 class gdpo(Transform):
-    """Group-decoupled normalisation of several reward terms (2601.05242), ddof and eps as in TRL.
+    """Normalise each of several reward terms within its group (2601.05242), ddof and eps as in TRL.
 
         z_ik = (r_ik - mean_k) / (std_k + eps)     term k over the kept completions of the group it applies to
         S_i  = sum_k w_k z_ik

@@ -8,7 +8,7 @@ from rlvr.advantages.rollouts import Rollouts, Signal
 
 @dataclass(frozen=True)
 class group_center(Transform):
-    """A_i = A_i - mean of A over the kept completions of its group (2402.03300; alone, Dr. GRPO 2503.20783).
+    """Subtract the mean of A over the kept completions of the group (2402.03300; alone, Dr. GRPO 2503.20783).
 
     Afterwards each group sums to 0 over its kept completions. A group of equal values carries no credit: exactly 0.
 

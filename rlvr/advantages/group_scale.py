@@ -8,7 +8,7 @@ from rlvr.advantages.rollouts import Rollouts, Signal
 
 @dataclass(frozen=True)
 class group_scale(Transform):
-    """A_i = A_i / (std of the reward over the kept completions of the group + eps) (2402.03300).
+    """Divide by the reward's std over the kept of the group: A_i = A_i / (std + eps) (2402.03300).
 
     `ddof` 1 and `eps` 1e-4 are TRL's values: one right in eight gets +2.4742, the others -0.3535. The divisor
     is what amplifies a lucky success: sqrt(G - 1) for one right in G (with ddof 0).

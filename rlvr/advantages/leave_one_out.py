@@ -10,7 +10,7 @@ from rlvr.advantages.rollouts import Rollouts, Signal
 
 @dataclass(frozen=True)
 class leave_one_out(Transform):
-    """A_i = A_i - mean over kept j != i of A_j, which is n / (n - 1) times centring with n kept (2402.14740).
+    """Subtract the mean over kept j != i of A_j, which is n / (n - 1) times centring with n kept (2402.14740).
 
     A completion that is alone in its group has no baseline and gets 0; so, exactly, does a group of equal values.
 

@@ -8,10 +8,10 @@ from rlvr.advantages.rollouts import Rollouts, Signal
 
 @dataclass(frozen=True)
 class mask_sign(Transform):
-    """A_i = max(A_i, 0) for sign="positive", min(A_i, 0) for sign="negative" (own).
+    """Keep credit of one sign: max(A_i, 0) for sign="positive", min(A_i, 0) for sign="negative" (no paper).
 
     NOT the PSR / NSR of 2506.01347: it masks by the sign of the *advantage*, whatever that was normalised
-    by, and every row stays in the divisor of the loss. Behind a centring step, all-wrong groups already
+    by, and every row stays in the divisor of the loss. After a centring step, all-wrong groups already
     carry nothing.
 
     >>> from rlvr.advantages import group_center

@@ -10,9 +10,9 @@ from rlvr.advantages.rollouts import Rollouts, Signal
 
 @dataclass(frozen=True)
 class mean_scale(Transform):
-    """A_i = A_i / mean reward of the group's kept completions; 0 where that mean is not above 0 (2602.02710).
+    """Divide by the mean reward of the group's kept completions; 0 where that mean is not above 0 (2602.02710).
 
-    Behind `group_center` this is MaxRL, (r_i - mean) / mean: with c right of n, (n - c) / c and -1. The weight of a
+    After `group_center` this is MaxRL, (r_i - mean) / mean: with c right of n, (n - c) / c and -1. The weight of a
     lucky success grows as 1 / rate (not its square root, as with the standard deviation), so on near-impossible
     problems it amplifies more than GRPO: filter them. Rewards must not be negative.
 

@@ -12,7 +12,7 @@ from rlvr.advantages.rollouts import Rollouts, Signal
 
 @dataclass(frozen=True)
 class pass_at_k(Transform):
-    """The analytic advantage of pass@k training (2508.10751), over the n kept completions, c of them right.
+    """Compute pass@k training's analytic advantage (2508.10751), over the n kept completions, c of them right.
 
     Every k-subset is a group reward of 1 if it holds a right completion: mean rho = 1 - C(n-c, k) / C(n, k), standard
     deviation s = sqrt(rho (1 - rho)). A completion gets the mean of (reward - rho) / s over the subsets that hold it:

@@ -11,7 +11,7 @@ from rlvr.advantages.rollouts import Rollouts, Signal
 
 @dataclass(frozen=True)
 class pkpo(Transform):
-    """PKPO's estimator with the leave-one-out-minus-one baseline (2505.15201), over the n kept completions.
+    """Compute PKPO's estimator, leave-one-out-minus-one baseline (2505.15201), over the n kept completions.
 
     A_i = 1 / C(n, k) * sum over k-subsets I that hold i of [max of I - max of I without i]. With rewards sorted
     upwards, g_1 <= ... <= g_n, only smaller ones count: A_i = sum_{j < i} C(j-1, k-2) (g_i - g_j) / C(n, k).

@@ -18,7 +18,7 @@ from rlvr.advantages.weigh_sign import weigh_sign
 
 
 def grpo(eps: float = 1e-4, ddof: int = 1) -> chain:
-    """GRPO: A = (r - mean) / (std + eps), over the group (2402.03300).
+    """Build GRPO: A = (r - mean) / (std + eps), over the group (2402.03300).
 
     Needs groups of two or more; learns only from groups whose rewards differ. Equals TRL's own advantages there; where
     they are equal (`all_equal`) the credit is exactly 0, and TRL's is the rounding of the mean over eps.
@@ -30,7 +30,7 @@ def grpo(eps: float = 1e-4, ddof: int = 1) -> chain:
 
 
 def dr_grpo() -> chain:
-    """Dr. GRPO: A = r - mean, not divided by the spread (2503.20783).
+    """Build Dr. GRPO: A = r - mean, not divided by the spread (2503.20783).
 
     Needs groups of two or more. The paper's other half, no length bias, is `loss_type: dr_grpo`.
 
@@ -41,7 +41,7 @@ def dr_grpo() -> chain:
 
 
 def rloo() -> chain:
-    """RLOO: A = r - mean of the other completions of the group (2402.14740).
+    """Build RLOO: A = r - mean of the other completions of the group (2402.14740).
 
     Needs groups of two or more.
 
@@ -52,7 +52,7 @@ def rloo() -> chain:
 
 
 def maxrl() -> chain:
-    """MaxRL: A = (r - mean) / mean over the group, 0 if nothing succeeded (2602.02710).
+    """Build MaxRL: A = (r - mean) / mean over the group, 0 if nothing succeeded (2602.02710).
 
     The gradient of a truncated log-likelihood of success: a success counts 1 / rate.
 
@@ -63,7 +63,7 @@ def maxrl() -> chain:
 
 
 def lite_ppo(eps: float = 1e-4, ddof: int = 1) -> chain:
-    """Lite PPO: group mean, batch standard deviation (2508.08221); the paper's other half is a token-mean loss.
+    """Build Lite PPO: group mean, batch std (2508.08221); the paper's other half is a token-mean loss.
 
     A lucky success in one group is not divided by that group's own small spread.
 
@@ -74,7 +74,7 @@ def lite_ppo(eps: float = 1e-4, ddof: int = 1) -> chain:
 
 
 def ppo(gamma: float = 1.0, lam: float = 1.0, whiten: bool = True) -> chain:
-    """PPO's credit: GAE over the tokens (1506.02438), whitened over the batch; the clip is TRL's loss (1707.06347).
+    """Build PPO's credit: GAE over tokens (1506.02438), whitened over the batch; the clip is TRL's loss (1707.06347).
 
     Wants `critic: separate` or `shared`; without one each token gets the discounted reward. Whitening is on because
     the credit shrinks as the critic learns, and a learning rate should mean the same at both ends of a run. It is in
@@ -87,7 +87,7 @@ def ppo(gamma: float = 1.0, lam: float = 1.0, whiten: bool = True) -> chain:
 
 
 def reinforce() -> chain:
-    """REINFORCE on correctness: A = +1 right, -1 wrong, no baseline (2506.01347 with lambda = 1).
+    """Build REINFORCE on correctness: A = +1 right, -1 wrong, no baseline (2506.01347 with lambda = 1).
 
     Reads `correct` only: other reward terms do not reach the loss.
 
@@ -98,7 +98,7 @@ def reinforce() -> chain:
 
 
 def psr() -> chain:
-    """Positive sample reinforcement: only right completions, A = +1, uncentred (2506.01347).
+    """Build positive sample reinforcement: only right completions, A = +1, uncentred (2506.01347).
 
     The loss divides by what is kept. The authors' code takes the same mean of each micro-batch, then multiplies it by
     rows / mini-batch size, a constant: with 2 of 8 kept its gradient is a quarter of this one, which a learning rate
@@ -111,7 +111,7 @@ def psr() -> chain:
 
 
 def nsr() -> chain:
-    """Negative sample reinforcement: only wrong completions, A = -1, uncentred (2506.01347).
+    """Build negative sample reinforcement: only wrong completions, A = -1, uncentred (2506.01347).
 
     The loss divides by what is kept; `psr` says how that differs from the authors' code. Reads `correct` only. Needs a
     model that is often right: a weak one has its mass spread to garbage, so watch format_rate and entropy.
@@ -123,7 +123,7 @@ def nsr() -> chain:
 
 
 def w_reinforce(pos: float = 0.1) -> chain:
-    """Weighted REINFORCE: A = +pos right, -1 wrong, uncentred; the paper's lambda is 0.1 (2506.01347).
+    """Build weighted REINFORCE: A = +pos right, -1 wrong, uncentred; the paper's lambda is 0.1 (2506.01347).
 
     All rows stay in the divisor. `pos=1` is `reinforce`; `pos=0` is `nsr` but for the divisor. Reads
     `correct` only.

@@ -17,7 +17,7 @@ __all__ = ["Completion", "Problem", "Rollouts", "Signal"]
 
 @dataclass(frozen=True)
 class Rollouts:
-    """A batch of P groups of G completions, as tensors, for the advantage transforms.
+    """Hold a batch of P groups of G completions, as tensors, for the advantage transforms.
 
     `reward_PG` is the weighted sum of the terms, NaN where no term applied; `terms_PGF` holds each term (NaN: does not
     apply) and `weights_F` their weights. `correct_PG` is what sign rules and difficulty filters read; `scored_PG` is
@@ -94,7 +94,7 @@ class Rollouts:
 
 @dataclass(frozen=True)
 class Signal:
-    """What the loss gets: an advantage per completion (or token) and whether the completion takes part.
+    """Hold what the loss gets: an advantage per completion (or token) and whether the completion takes part.
 
     Attributes:
         adv: advantages of shape (P, G), or (P, G, T) for per-token credit.
@@ -110,7 +110,7 @@ class Signal:
 
     @staticmethod
     def start(rollouts: Rollouts) -> "Signal":
-        """The signal before any transform: the reward itself; completions without a score are dropped."""
+        """Return the signal before any transform: the reward itself; completions without a score are dropped."""
         keep = rollouts.scored_PG
         return Signal(
             adv=rollouts.reward_PG.nan_to_num(0.0) * keep,

@@ -11,7 +11,7 @@ from rlvr.advantages.rollouts import Rollouts, Signal
 
 @dataclass(frozen=True)
 class signed(Transform):
-    """A_i = +1 if the completion is right, else -1; no baseline, no divisor (2506.01347).
+    """Set A_i = +1 if the completion is right, else -1; no baseline, no divisor (2506.01347).
 
     Reads `correct`, never the total reward, so a format or Brier term cannot flip a sign. An all-wrong group
     carries its full signal, which centring would erase.

@@ -1,4 +1,4 @@
-"""Credit where it belongs: answer tokens are judged by correctness, confidence tokens by calibration."""
+"""Credit in two parts: answer tokens are judged by correctness, confidence tokens by calibration."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,7 +11,7 @@ from rlvr.advantages.rollouts import Rollouts, Signal
 
 @dataclass(frozen=True)
 class split_confidence(Transform):
-    """DCPO's decoupled advantage (2603.09117), shape (P, G, T): two normalised signals on disjoint tokens.
+    """Credit answer and confidence apart, (P, G, T): DCPO's two normalised signals on disjoint tokens (2603.09117).
 
         tokens before the confidence tag:  z(y)            y = 1 if right, else 0
         from the confidence tag on:        z(-|q - R|)     R = lam * (group's accuracy) + (1 - lam) * y

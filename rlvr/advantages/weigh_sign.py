@@ -11,7 +11,7 @@ from rlvr.advantages.rollouts import Rollouts, Signal
 
 @dataclass(frozen=True)
 class weigh_sign(Transform):
-    """A_i = pos * A_i for right completions, neg * A_i for wrong ones (2506.01347: W-REINFORCE, pos = 0.1).
+    """Multiply A_i by `pos` for right completions, by `neg` for wrong ones (2506.01347: W-REINFORCE, pos = 0.1).
 
     Reads `correct`, never the total reward. All rows stay in the divisor of the loss.
 

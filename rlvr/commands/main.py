@@ -1,4 +1,4 @@
-"""The `rlvr` command: finds the command, runs it, and turns errors into one line; no logic of its own."""
+"""Run the `rlvr` command: find the command, run it, and turn errors into one line; no logic of its own."""
 
 import contextlib
 import os
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def is_text(argument: str) -> bool:
-    """Whether a text can be written as UTF-8; bytes of the command line that are none arrive as half characters.
+    """Return whether a text can be written as UTF-8; bytes of the command line that cannot arrive as half characters.
 
     >>> is_text("é"), is_text("\\udcff")
     (True, False)

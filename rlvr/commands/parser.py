@@ -1,4 +1,4 @@
-"""What the commands share: their argument parser, and the help of a config's settings."""
+"""Parse arguments the same way in every command, and print the help of a config's settings."""
 
 import argparse
 import dataclasses

@@ -1,4 +1,4 @@
-"""What a setting may be: its type, as the config declares it, and the range of its numbers."""
+"""Check a setting: its type, as the config declares it, and the range of its numbers."""
 
 import math
 import types
@@ -10,7 +10,7 @@ from rlvr.core.errors import SpecError
 
 
 class Range(NamedTuple):
-    """The numbers that a setting may have: from `low` on (not `low` itself where `above`), up to `high`."""
+    """Hold the numbers that a setting may have: from `low` on (not `low` itself where `above`), up to `high`."""
 
     low: float
     high: float = math.inf
@@ -24,7 +24,7 @@ class Range(NamedTuple):
         return (value > self.low if self.above else value >= self.low) and value <= self.high
 
     def __str__(self) -> str:
-        """Say it in words, after "must"."""
+        """Return the range in words, to stand after "must"."""
         if self.high < math.inf:
             return f"lie in {'(' if self.above else '['}{self.low:g}, {self.high:.10g}]"
         if self.above and not self.low:

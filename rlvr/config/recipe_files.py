@@ -1,4 +1,4 @@
-"""Finds and reads recipes: YAML files of settings, built in or by path."""
+"""Find and read recipes: YAML files of settings, built in or by path."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -35,7 +35,7 @@ def _setting(default: Any, help: str) -> Any:
 
 @dataclass
 class TrainConfig(GRPOConfig):
-    """A training run. Every GRPOConfig field is here too, with TRL's meaning and, unless listed, its default."""
+    """Hold the settings of a training run: every GRPOConfig field, with TRL's meaning and, unless listed, default."""
 
     _VALID_DICT_FIELDS = [*GRPOConfig._VALID_DICT_FIELDS, "rewards"]
 
@@ -138,24 +138,24 @@ class TrainConfig(GRPOConfig):
 
     @property
     def precision(self) -> Precision:
-        """The device and the precision that train, as every trainer of the run takes them."""
+        """Return the device and the precision that train, as every trainer of the run takes them."""
         return Precision.choose(self.use_cpu, bool(self.bf16), self.fp16)
 
     @property
     def sampling_precision(self) -> torch.dtype:
-        """The precision that samples, in training and in evaluation."""
+        """Return the precision that samples, in training and in evaluation."""
         name = self.sampling_dtype
         return getattr(torch, ("bfloat16" if self.bf16 else "float32") if name == "auto" else name)
 
     @property
     def eval_specs(self) -> list[str]:
-        """The problem sets to measure on."""
+        """Return the problem sets to measure on."""
         return list(self.eval_data) or [self.data]
 
 
 @dataclass
 class EvalConfig:
-    """One measurement of one model on one problem set."""
+    """Hold the settings of one measurement of one model on one problem set."""
 
     set: str = _setting("arithmetic", "Problem set spec, e.g. 'arithmetic(levels=[0, 1])'.")
     split: str = _setting("test", "Split: train, validation, test; all: every row of a file.")
@@ -246,7 +246,7 @@ def config_parser(kind: type, prog: str | None = None) -> HfArgumentParser:
 
 
 def _near(name: str, fields: set[str]) -> list[str]:
-    """The fields worth listing beside an unknown one (there are over two hundred)."""
+    """Return the fields worth listing beside an unknown one (there are over two hundred)."""
     import difflib
 
     return difflib.get_close_matches(name, fields, n=5, cutoff=0.5)

@@ -1,1 +1,1 @@
-"""What all rooms need: records, errors, the answer grammar, files, specs, the console, worker processes."""
+"""What all rooms need: problems and completions, errors, the answer grammar, files, specs, console, workers."""

@@ -1,4 +1,4 @@
-"""A module that can be called: `rlvr.train(...)` trains although `rlvr.train` is also the module rlvr/train.py."""
+"""Make a module callable: `rlvr.train(...)` trains although `rlvr.train` is also the module rlvr/train.py."""
 
 import importlib
 import inspect
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class CallableModule(ModuleType):
-    """Calls the function of rlvr/commands/api.py that has the module's name.
+    """Call the function of rlvr/commands/api.py that has the module's name.
 
     Python binds a submodule in its package when it is imported, over any function of that name; a function
     `rlvr.train` would work until something imports rlvr/train.py. A module that is called works in every order.

@@ -1,4 +1,4 @@
-"""The one channel on which rlvr says how it goes: `logging.getLogger("rlvr")`. Results go to standard output.
+"""Log what rlvr is doing on one channel, `logging.getLogger("rlvr")`; results go to standard output.
 
 Messages below WARNING are progress. Without any set-up they appear on standard error, as they are; a program that
 configures logging gets them as records instead, and `logging.getLogger("rlvr").setLevel(logging.ERROR)` silences them.
@@ -12,7 +12,7 @@ LOG = logging.getLogger("rlvr")
 
 
 class Terminal(logging.Handler):
-    """Prints each message on a line of standard error, unless the program has configured logging itself.
+    """Print each message on a line of standard error, unless the program has configured logging itself.
 
     `always` prints in any case: the command's output is its own.
     """
@@ -45,5 +45,5 @@ def say(message: str) -> None:
 
 @functools.cache
 def warn_once(message: str) -> None:
-    """Log a warning the first time that this process has it."""
+    """Log a warning unless this process has logged it before."""
     LOG.warning(message)

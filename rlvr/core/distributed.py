@@ -1,11 +1,11 @@
-"""What several processes have to agree on, and what each of them takes for itself."""
+"""Ask all processes of a launch whether something holds, and keep each process to a GPU of its own."""
 
 import torch
 from transformers import TrainingArguments
 
 
 def any_process(flag: bool, device: torch.device | str = "cpu") -> bool:
-    """Whether `flag` holds in any process of the launch (in this one, when it is alone); all must ask.
+    """Return whether `flag` holds in any process of the launch (in this one, when it is alone); all must ask.
 
     >>> any_process(True)
     True

@@ -5,29 +5,29 @@ from collections.abc import Iterable
 
 
 class RlvrError(Exception):
-    """Any mistake that a user can mend; the command line prints it without a traceback and exits with `status`."""
+    """Report a mistake that a user can mend; the command line prints it without a traceback and exits with `status`."""
 
     status = 2
 
 
 class SpecError(RlvrError, ValueError):
-    """A `name(param=value)` spec, a recipe or a flag that cannot be understood."""
+    """Report a `name(param=value)` spec, a recipe or a flag that cannot be understood."""
 
 
 class DataError(RlvrError, ValueError):
-    """A problem set, a row or a run file with the wrong content."""
+    """Report a problem set, a row or a run file with the wrong content."""
 
 
 class ModelError(RlvrError):
-    """A model that cannot be found, loaded or used."""
+    """Report a model that cannot be found, loaded or used."""
 
 
 class RunError(RlvrError):
-    """A run directory that cannot be created, read or resumed."""
+    """Report a run directory that cannot be created, read or resumed."""
 
 
 class Stopped(RlvrError):
-    """A run that a signal ended after a saved checkpoint: nothing is wrong, and it can go on."""
+    """End a run that a signal stopped after a saved checkpoint: nothing is wrong, and it can go on."""
 
     status = 75  # EX_TEMPFAIL: schedulers may try again
 

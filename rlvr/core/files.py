@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Write files and folders so that they appear whole or not at all."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""One JSON object per line: what every table of rows that a user gives is read with."""
+"""Read and write one JSON object per line, the form of every table of rows that a user gives."""
 
 import json
 import math

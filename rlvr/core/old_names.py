@@ -1,4 +1,4 @@
-"""Finds modules under the names that they had before the rooms, so that files written for those go on working."""
+"""Find modules under the names that they had before the rooms, so that files written for those go on working."""
 
 import importlib
 import importlib.abc
@@ -94,7 +94,7 @@ MOVED = {
 
 
 class OldNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Imports `rlvr.<old name>` as the module that it has become, with a DeprecationWarning."""
+    """Import `rlvr.<old name>` as the module that it has become, with a DeprecationWarning."""
 
     def find_spec(self, fullname, path=None, target=None):
         """Return a spec for an old name; None leaves every other module to the other finders."""
@@ -124,7 +124,7 @@ class OldNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def names_of(module: str) -> Callable[[str], Any]:
-    """Return the `__getattr__` of a room that was a file once: it finds the names of `module`, loaded when asked."""
+    """Return the `__getattr__` of a folder that was a file once: it takes names from `module`, loaded when asked."""
 
     def get(name: str) -> Any:
         if name.startswith("__") or importlib.util.find_spec(f"{module.rpartition('.')[0]}.{name}"):
@@ -135,6 +135,6 @@ def names_of(module: str) -> Callable[[str], Any]:
 
 
 def install() -> None:
-    """Let old names be found, once."""
+    """Make old names importable; a second call does nothing."""
     if not any(isinstance(finder, OldNames) for finder in sys.meta_path):
         sys.meta_path.insert(0, OldNames())  # before the finders that would read the file under an old name, twice

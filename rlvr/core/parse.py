@@ -1,8 +1,8 @@
-"""The completion grammar, in one place: what we ask for, how a text is read, what a perfect text looks like.
+"""Parse completions by one grammar: what is asked for, how a text is read, what a perfect text looks like.
 
     <think>..</think><answer>..</answer><analysis>..</analysis><confidence>..</confidence>
 
-A run asks for some of the tags (always `answer`); their order is the order above. The principle behind each
+A run asks for some of the tags (always `answer`); their order is the order above. The principle of each
 rule: a wrong parse must never be the profitable one, so anything doubtful is None, and None never scores
 best.
 """
@@ -30,7 +30,7 @@ _HINTS = {
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a completion says: its answer, its confidence, and whether it has exactly the requested form."""
+    """Hold what a completion says: its answer, its confidence, and whether it has exactly the requested form."""
 
     answer: str | None
     confidence: float | None

@@ -1,4 +1,4 @@
-"""Keeps the libraries' chatter off the terminal: what rlvr prints should be what a user can act on."""
+"""Silence the libraries' messages: what rlvr prints should be what a user can act on."""
 
 import os
 import warnings

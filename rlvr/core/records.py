@@ -1,4 +1,4 @@
-"""The records that flow through rlvr, importable without torch (verifier processes need them light)."""
+"""The two values that every room passes on, Problem and Completion; without torch, so verifier processes start fast."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem: a stable id, the prompt (chat messages), the gold answer, and facts about it.
+    """Hold one problem: a stable id, the prompt (chat messages), the gold answer, and facts about it.
 
     `task` names the kind and level ("arithmetic/L2"); `meta` holds whatever the problem set knows.
     """
@@ -21,7 +21,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Completion:
-    """One sampled completion, parsed and verified once; what every reward term looks at.
+    """Hold one sampled completion, parsed and verified once; what every reward term looks at.
 
     Attributes:
         problem: the problem it answers.

@@ -1,4 +1,4 @@
-"""Finds and loads content, the files of `rewards/` and `data/`, and reads specs: `name(param=value, ...)`.
+"""Find and load the files of `rewards/` and `data/`, and read specs: `name(param=value, ...)`.
 
 One grammar serves every place where a recipe names something: reward terms, problem sets, advantage
 transforms. A spec is a built-in name or a path ending in `.py`, an optional `:function`, and optional
@@ -31,7 +31,7 @@ _WHAT = {"rewards": "reward term", "data": "problem set"}
 
 @dataclass(frozen=True)
 class Spec:
-    """A parsed spec: what is named, the function inside it if one was given, and its parameters.
+    """Hold a parsed spec: what is named, the function inside it if one was given, and its parameters.
 
     >>> parse_spec("length(target=64)")
     Spec(name='length', attr=None, params=(('target', 64),))
@@ -43,7 +43,7 @@ class Spec:
 
     @property
     def is_path(self) -> bool:
-        """Whether the spec names a file of the user's rather than something built in."""
+        """Return whether the spec names a file of the user's rather than something built in."""
         return self.name.endswith(".py")
 
     def __str__(self) -> str:

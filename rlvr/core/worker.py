@@ -1,4 +1,4 @@
-"""A process that calls what may hang: every call has a wall-clock limit, and one that outlasts it is killed.
+"""Call functions in another process: every call has a wall-clock limit, and one that outlasts it is killed.
 
 It leads a process group of its own: what a call started in turn is killed with it, and both die with the parent.
 """
@@ -27,13 +27,13 @@ _NAME = "rlvr worker"
 
 
 class ProcessExpired(Exception):
-    """The process ended during a call; `exitcode` is its exit status, minus the number of the signal that killed it."""
+    """Report that the process ended during a call; `exitcode` is its exit status, or minus a signal's number."""
 
     exitcode: int | None = None
 
 
 class Worker:
-    """Calls functions in a process of its own, from any thread (an alarm signal works in the main thread only).
+    """Call functions in a process of its own, from any thread (an alarm signal works in the main thread only).
 
     The process never runs the caller's script, so it starts from a script without a main guard, from a heredoc and in
     a notebook; in return, nothing that such a script defines can travel to it.
@@ -52,7 +52,7 @@ class Worker:
 
     @property
     def running(self) -> bool:
-        """Whether the process was ever needed."""
+        """Return whether the process was ever needed."""
         return self._process is not None
 
     def call(self, function: Callable[..., Any], arguments: Iterable[tuple]) -> Iterator[Future]:
@@ -84,7 +84,7 @@ class Worker:
             self._process = None
 
     def _start(self) -> None:
-        """Make sure that a prepared process is there."""
+        """Start a prepared process where none is there."""
         if self._process is not None and self._process.is_alive():
             return
         self.close()
@@ -130,7 +130,7 @@ class Worker:
 
 
 def is_worker() -> bool:
-    """Whether this is the process of a Worker."""
+    """Return whether this is the process of a Worker."""
     return multiprocessing.current_process().name == _NAME
 
 

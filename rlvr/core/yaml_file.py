@@ -1,4 +1,4 @@
-"""The one reader of YAML files, recipes, ablations and a run's settings alike: plain data, of a bounded size."""
+"""Read YAML files, recipes, ablations and a run's settings alike: plain data, of a bounded size."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""AFTER: which decision? Utility is applied here, to an honest signal; one idea per file."""
+"""Decide after training: utility is applied here, to an honest signal; one idea per file."""
 
 from rlvr.decide.on_eval import Decisions, decide_eval, risk_by_coverage
 from rlvr.decide.prices_file import read_prices

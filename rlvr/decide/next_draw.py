@@ -1,4 +1,4 @@
-"""What one more sample is worth: learned on validation from how the samples of one problem go together."""
+"""Estimate what one more sample is worth, learned on validation from how the samples of one problem go together."""
 
 from typing import Self
 
@@ -11,7 +11,7 @@ from rlvr.decide.utility import Prices, choose
 
 
 class NextDraw(BaseEstimator):
-    """What one more sample earned on validation, given the probability q of the best one so far.
+    """Estimate what one more sample earns, given the probability q of the best one so far, from validation data.
 
     Two traps are avoided. Samples of a hard problem are all unsure, so the next one is not drawn from the pool of
     all problems: `fit` gathers the ordered pairs of different samples of one problem, (q, q') with the verdict y'

@@ -1,4 +1,4 @@
-"""A stored evaluation under a price list: utility, coverage, selective accuracy and risk, with intervals."""
+"""Apply a price list to a stored evaluation: utility, coverage, selective accuracy and risk, with intervals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -22,7 +22,7 @@ COVERAGES = tuple(round(0.1 * i, 1) for i in range(1, 11))
 
 @dataclass(frozen=True)
 class Decisions:
-    """What each policy earns on an evaluation.
+    """Hold what each policy earns on an evaluation.
 
     Attributes:
         prices: as given, before any price of its own for a problem.
@@ -166,7 +166,7 @@ def local_prices(
 
 
 def _verified(eval: Mapping[str, Any], confidence: str) -> tuple[Records, int]:
-    """Return the records without samples that lack a verdict, and how many were left out."""
+    """Return the problems without samples that lack a verdict, and how many samples were left out."""
     records = Records.of(eval, confidence)
     keep = ~np.isnan(records.correct_S)
     columns = {name: getattr(records, name)[keep] for name in ("problem_S", "correct_S", "confidence_S")}

@@ -1,4 +1,4 @@
-"""Policies on stored samples: what acting on the confidence earns, beside answering always and a fixed threshold."""
+"""Play policies on stored samples: acting on the confidence, beside answering always and a fixed threshold."""
 
 from dataclasses import dataclass, replace
 
@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a policy did and earned: one row per stored sample, each the first draw of one decision.
+    """Hold what a policy did and earned: one row per stored sample, each the first draw of one decision.
 
     Attributes:
         action_S: index in `ACTIONS` of the last action (never resample).
@@ -29,7 +29,7 @@ class Outcome:
 
     @property
     def answered_S(self) -> Array:
-        """1 where an answer was given."""
+        """Return 1 where an answer was given, else 0."""
         return (self.action_S == 0).astype(float)
 
 

@@ -1,4 +1,4 @@
-"""Prices that differ between problems, from a JSON file."""
+"""Read prices that differ between problems from a JSON file."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Recalibration: a map from stated to honest probabilities, fitted on validation data that nothing else uses."""
+"""Recalibrate: map stated to honest probabilities, fitted on validation data that nothing else uses."""
 
 from typing import Self
 
@@ -17,7 +17,7 @@ _EDGE = 1e-3  # confidences of exactly 0 and 1 are moved this far in, as in `nll
 
 
 class Temperature(BaseEstimator):
-    """One number that flattens (T > 1) or sharpens (T < 1) all probabilities: softmax(log q / T).
+    """Flatten (T > 1) or sharpen (T < 1) all probabilities by one number: softmax(log q / T).
 
     `fit(q, y)`: q of shape (S,) with y in {0, 1}, or (S, K) with classes y; T minimises the log loss within
     [0.01, 100]. `predict(q)` returns the same shape. The order of the confidences never changes.
@@ -46,7 +46,7 @@ class Temperature(BaseEstimator):
 
 
 class Platt(BaseEstimator):
-    """A logistic curve over the logit: sigmoid(a logit q + b); two numbers, so it also mends a bias.
+    """Fit a logistic curve over the logit: sigmoid(a logit q + b); two numbers, so it also mends a bias.
 
     `fit(q, y)` and `predict(q)` take q of shape (S,). The targets are Platt's, (n+ + 1) / (n+ + 2) for right
     and 1 / (n- + 2) for wrong, so that separable data have a solution. Source: Platt 1999.
@@ -75,7 +75,7 @@ class Platt(BaseEstimator):
 
 
 class Isotonic(BaseEstimator):
-    """The best non-decreasing step function; flexible, so it wants hundreds of pairs.
+    """Fit the best non-decreasing step function; flexible, so it wants hundreds of pairs.
 
     `fit(q, y)` and `predict(q)` take q of shape (S,); scikit-learn's IsotonicRegression, clipped at the ends.
     Source: Zadrozny and Elkan 2002.

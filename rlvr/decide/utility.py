@@ -1,4 +1,4 @@
-"""The action of highest expected utility: answer, abstain, escalate or resample, from a probability and prices."""
+"""Choose the action of highest expected utility: answer, abstain, escalate or resample, from probability and prices."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ ACTIONS = ("answer", "abstain", "escalate", "resample")
 
 @dataclass(frozen=True)
 class Prices:
-    """What each outcome is worth, in one unit of your choice; a number, or one per decision (S,).
+    """Hold what each outcome is worth, in one unit of your choice; a number, or one per decision (S,).
 
     Attributes:
         right, wrong: utility of giving a right or a wrong answer; wrong < right.
@@ -44,16 +44,16 @@ class Prices:
 
     @property
     def otherwise(self) -> float | NDArray[np.float64]:
-        """The best that can be had without answering: max(abstain, escalate)."""
+        """Return the best that can be had without answering: max(abstain, escalate)."""
         return self.abstain if self.escalate is None else np.maximum(self.abstain, self.escalate)
 
     @property
     def threshold(self) -> float | NDArray[np.float64]:
-        """The probability from which answering pays: (max(abstain, escalate) - wrong) / (right - wrong)."""
+        """Return the probability from which answering pays: (max(abstain, escalate) - wrong) / (right - wrong)."""
         return (self.otherwise - self.wrong) / np.subtract(self.right, self.wrong)
 
     def expected(self, q: ArrayLike) -> NDArray[np.float64]:
-        """Return the expected utility of the better of answering and not, shape (S,); NaN answers nothing."""
+        """Return the expected utility of the better of answering and not, shape (S,); NaN means no answer."""
         return np.fmax(self.answering(q), self.otherwise)
 
     def answering(self, q: ArrayLike) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Utility weights after training: honest probabilities shifted to what a weighted loss would have reported."""
+"""Apply utility weights after training: shift honest probabilities to what a weighted loss would have reported."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,7 +36,7 @@ def weigh(q: ArrayLike, weights: ArrayLike) -> NDArray[np.float64]:
 
 
 def unweigh(p: ArrayLike, weights: ArrayLike) -> NDArray[np.float64]:
-    """Return the belief q behind a prediction p of a model trained with these weights: q_k ∝ p_k / w_k.
+    """Return the belief q that led to prediction p of a model trained with these weights: q_k ∝ p_k / w_k.
 
     The inverse of `weigh`, with the same shapes and errors. Source: 2205.04613.
 

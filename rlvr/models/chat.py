@@ -1,4 +1,4 @@
-"""Turns chat messages into the token ids that a model reads, and checks that they fit its context."""
+"""Turn chat messages into the token ids that a model reads, and check that they fit its context."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

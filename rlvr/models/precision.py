@@ -1,4 +1,4 @@
-"""Chooses the device and the precision of a run: the one place that asks what the hardware is.
+"""Choose the device and the precision of a run: the one place that asks what the hardware is.
 
 Every trainer (GRPO, warm-up, calibration, PPO's critic inside GRPO's) takes both from here, so that they agree.
 """
@@ -30,7 +30,7 @@ def instruction_sets() -> list[str]:
 
 
 def native_bf16(device: str | torch.device = "cpu") -> bool:
-    """Tell whether `device` multiplies bfloat16 in hardware, or is taken to (the environment's RLVR_PRECISION).
+    """Return whether `device` multiplies bfloat16 in hardware, or is taken to (the environment's RLVR_PRECISION).
 
     A CPU without it emulates: on an AVX2 machine a bfloat16 product ran ten to a hundred times slower than float32
     (0.8 to 19 against 126 to 179 GFLOP/s), so TRL's default of bfloat16 is not ours there. Asked, not timed: a
@@ -63,7 +63,7 @@ def run_device(use_cpu: bool = False) -> torch.device:
 
 @dataclass(frozen=True)
 class Precision:
-    """The device and the precision of a run.
+    """Hold the device and the precision of a run.
 
     Attributes:
         device: where it trains and samples.

@@ -1,4 +1,4 @@
-"""The preflight: what a config needs, held against this machine, one Finding for each requirement; loads no weights."""
+"""Check what a config needs against this machine before a run, one Finding for each requirement; loads no weights."""
 
 import http.client
 import math
@@ -39,7 +39,7 @@ _SERVE = (  # as the example in trl/generation/vllm_client.py
 
 
 def preflight(recipes: Sequence[str], argv: Sequence[str], launch: str | None = None) -> list[Finding]:
-    """Resolve a config as `rlvr train` does and return what each of its requirements finds on this machine.
+    """Resolve a config as `rlvr train` does and return the Finding of each of its requirements on this machine.
 
     `launch` is the file for `accelerate launch --config_file`; None takes the one that `accelerate config` wrote, if
     there is one. Raises SpecError for settings that no machine would take.
@@ -89,7 +89,7 @@ def _gpu(config: TrainConfig, has_gpu: bool) -> list[Finding]:
 
 
 def _plan(config: TrainConfig) -> Finding:
-    """Everything that `rlvr train --dry_run` checks: terms, safety, chain, problem sets, gold answers."""
+    """Check everything that `rlvr train --dry_run` checks: terms, safety, chain, problem sets, gold answers."""
     try:
         resolved = plan(config)
     except RlvrError as error:
@@ -125,7 +125,7 @@ def _cached(spec: str, name: str) -> bool:
 
 
 def _precision(config: TrainConfig) -> list[Finding]:
-    """16-bit training on a CPU: float16 is refused by accelerate, emulated bfloat16 can be a hundred times slower."""
+    """Check 16-bit training on a CPU: accelerate refuses float16, emulated bfloat16 can be a hundred times slower."""
     on_cpu = config.device.type == "cpu"
     if config.fp16:
         remedy = "float16 needs a GPU: --fp16 false"
@@ -166,7 +166,7 @@ def _server(config: TrainConfig) -> Finding:
 
 
 def _kernels(config: TrainConfig, has_gpu: bool) -> list[Finding]:
-    """Liger's kernels and the attention."""
+    """Check Liger's kernels and the attention."""
     found = []
     if config.use_liger_kernel:
         found.append(_needed("liger_kernel", has_gpu))
@@ -223,7 +223,7 @@ def _launch(path: str | None) -> list[Finding]:
 
 
 def _disk(config: TrainConfig) -> list[Finding]:
-    """Whether the run directory can be written, and a rough bound on what its checkpoints take.
+    """Return whether the run directory can be written, and a rough bound on what its checkpoints take.
 
     bytes = 4 x parameters x (3 x checkpoints kept + 1): weights and two Adam moments in float32 each, and the last
     model; 1 instead of 3 with save_only_model. With LoRA far less: a checkpoint then holds the adapters.
@@ -246,7 +246,7 @@ def _disk(config: TrainConfig) -> list[Finding]:
 
 
 def _checkpoints(config: TrainConfig) -> int | None:
-    """How many checkpoints a run leaves; None where that depends on the length of its epochs."""
+    """Return how many checkpoints a run leaves; None where that depends on the length of its epochs."""
     if config.save_strategy == "no":
         return 0
     if config.save_total_limit:

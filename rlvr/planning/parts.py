@@ -1,4 +1,4 @@
-"""What this machine is and which optional parts it has: facts and probes, one Finding each; nothing is run."""
+"""Find what this machine is and which optional parts it has: facts and probes, one Finding each; nothing is run."""
 
 import importlib.metadata
 import importlib.util
@@ -37,7 +37,7 @@ _GB = 1e9
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's: `what` was looked at, its `state`, and the detail or the remedy.
+    """Hold one line of the doctor's: `what` was looked at, its `state`, and the detail or the remedy.
 
     States: ok and ready (it works), note (good to know), missing and needs a GPU (an optional part that cannot be used
     here), problem (something needed that is not there: the exit status is 1).
@@ -50,7 +50,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Part:
-    """An optional package: its import name, how to install it, what it is for, and the library's own test of it."""
+    """Hold an optional package: its import name, how to install it, what it is for, the library's own test of it."""
 
     module: str
     install: str

@@ -1,7 +1,7 @@
 """The report: run directories -> one self-contained page, the same in Markdown, and a table for the terminal.
 
 `summarise` reads and computes, `to_html` and `to_markdown` only show: nothing here is called from the loop,
-and nothing is asked of a run but the files it left behind. A half-finished run is shown with what it lacks.
+and nothing is asked of a run but the files that it wrote. A half-finished run is shown with what it lacks.
 """
 
 from rlvr.report.html import to_html

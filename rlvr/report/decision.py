@@ -1,4 +1,4 @@
-"""What acting on the confidence earns, as text for the terminal."""
+"""Write what acting on the confidence earns, as text for the terminal."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -37,7 +37,7 @@ def decision_text(found: Decisions, risk: Mapping[float, Interval], record: Mapp
 
 
 def policy_table(found: Decisions) -> Table:
-    """One row for each policy; columns for escalating and drawing again where they have a price."""
+    """Return one row for each policy; columns for escalating and drawing again where they have a price."""
     measures = {"utility": "utility [95%]", "coverage": "coverage", "selective_accuracy": "right among the answered"}
     measures |= {"escalated": "escalated"} if found.prices.escalate is not None else {}
     measures |= {"draws": "draws"} if found.prices.resample is not None else {}

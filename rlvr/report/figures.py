@@ -1,4 +1,4 @@
-"""The figures of a report, drawn from the summary."""
+"""Draw the figures of a report from its summary."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ SIDES = {"before": "base", "after": "trained"}
 
 
 class Drawing(NamedTuple):
-    """One figure: which run and set it belongs to ("" for all), the file it gets, a caption, and the SVG."""
+    """Hold one figure: which run and set it belongs to ("" for all), the file it gets, a caption, and the SVG."""
 
     run: str
     set: str
@@ -31,7 +31,7 @@ class Drawing(NamedTuple):
 
     @property
     def file(self) -> str:
-        """Its name under plots/."""
+        """Return its name under plots/."""
         return "-".join(slug(part) for part in (self.kind, self.run, self.set) if part) + ".svg"
 
 

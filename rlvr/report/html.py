@@ -1,4 +1,4 @@
-"""The report as one page that needs no network: inline style, figures and script, everything else escaped."""
+"""Write the report as one page that needs no network: inline style, figures and script, everything else escaped."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""The report as Markdown: a headline before the first `## `, then the tables and pointers to the figures."""
+"""Write the report as Markdown: a headline before the first `## `, then the tables and pointers to the figures."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -100,5 +100,5 @@ def _image(drawing: Drawing) -> str:
 
 
 def _code(text: str) -> str:
-    """One line that can stand between backticks."""
+    """Return one line that can stand between backticks."""
     return " ".join(visible(text).split()).replace("`", "'")

@@ -1,4 +1,4 @@
-"""The evaluations of a run in numbers: before, after, and the difference paired by problem."""
+"""Compute the numbers of a run's evaluations: before, after, and the difference paired by problem."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the decision panel of the page computes from, and the same decisions at fixed prices as a table."""
+"""Compute what the page's decision panel starts from, and the same decisions at fixed prices as a table."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from rlvr.measure.metrics import Records
 from rlvr.report.show import visible
 
 WRONG = (-1.0, -3.0, -9.0)  # prices of a wrong answer in the table: answering pays from 0.5, 0.75 and 0.9 on
-LISTED = 12  # answers whose fate the panel shows
+LISTED = 12  # answers that the panel shows, with the decision on each
 
 
 def panel(record: Mapping[str, Any]) -> dict[str, Any]:

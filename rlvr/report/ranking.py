@@ -1,4 +1,4 @@
-"""Describes a fitted ranker and its re-ranking, as text."""
+"""Describe a fitted ranker and its re-ranking, as text."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

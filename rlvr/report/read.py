@@ -1,4 +1,4 @@
-"""One run directory, read as far as it goes: what is missing or broken becomes a note, not a failure."""
+"""Read one run directory as far as it goes: what is missing or broken becomes a note, not a failure."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,7 @@ WHEN = ("before", "after")
 
 
 def read_run(path: Path) -> dict[str, Any]:
-    """Return what a run directory holds: and notes on what it lacks.
+    """Return what a run directory holds, and notes on what it lacks.
 
     Keys: config, env, command, diff, metrics, evals, rollouts, difficulty, notes. `evals` maps each set to
     {"before": record, "after": record}, of which either may be absent. `rollouts` are the paths of the

@@ -1,4 +1,4 @@
-"""How numbers and untrusted text are written in a report."""
+"""Write numbers and untrusted text as a report shows them."""
 
 import math
 import unicodedata
@@ -9,7 +9,7 @@ from rlvr.measure.metrics import Interval
 
 
 class Metric(NamedTuple):
-    """How one metric is shown: its key, its label, whether more is better (None: neither), its decimals."""
+    """Hold how one metric is shown: its key, its label, whether more is better (None: neither), its decimals."""
 
     key: str
     label: str
@@ -42,7 +42,7 @@ _ACTING = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, marks without width or tha
 
 
 class _Names(dict[int, str]):
-    """Code point -> what is shown for it, looked up by its Unicode category when it is first met."""
+    """Map a code point to what is shown for it, looked up by its Unicode category when it is first met."""
 
     def __missing__(self, code: int) -> str:
         acts = (unicodedata.category(chr(code)) in _ACTING and code not in (9, 10)) or code & 0xFFFE == 0xFFFE

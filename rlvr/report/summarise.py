@@ -1,4 +1,4 @@
-"""Everything that a report shows, as one dict, from run directories alone."""
+"""Gather everything that a report shows, as one dict, from run directories alone."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Tables that the page, the Markdown and the terminal share: headers, and rows of text."""
+"""Build the tables that page, Markdown and terminal share: headers, and rows of text."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,14 +10,14 @@ from rlvr.report.words import FEW_PROBLEMS
 
 
 class Table(NamedTuple):
-    """A table: its headers, and as many cells in every row."""
+    """Hold a table: its headers, and as many cells in every row."""
 
     headers: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
 
 
 def overview(summary: Mapping[str, Any]) -> Table:
-    """One row for each run and set: how accuracy and calibration moved."""
+    """Return one row for each run and set: how accuracy and calibration moved."""
     headers = (
         "run",
         "set",
@@ -38,7 +38,7 @@ def overview(summary: Mapping[str, Any]) -> Table:
 
 
 def metrics(measured: Mapping[str, Any], keys: Sequence[str] | None = None) -> Table:
-    """One row for each metric of one set of one run (`keys` picks some): before, after, paired difference."""
+    """Return one row for each metric of one set of one run (`keys` picks some): before, after, paired difference."""
     gain = measured["difference"]
     sides = {when: measured[when] for when in ("before", "after") if when in measured}
     names = {name for side in sides.values() for name in side}
@@ -69,7 +69,7 @@ def reading(gain: Interval | None, better: bool | None) -> str:
 
 
 def by_task(measured: Mapping[str, Any]) -> Table:
-    """pass@1 of every task, before and after."""
+    """Return pass@1 of every task, before and after."""
     sides = measured["by_task"]
     tasks = dict.fromkeys(task for found in sides.values() for task in found)
     problems = {task: max(found[task].n for found in sides.values() if task in found) for task in tasks}
@@ -78,7 +78,7 @@ def by_task(measured: Mapping[str, Any]) -> Table:
 
 
 def decisions(measured: Mapping[str, Any]) -> Table:
-    """What acting on the stated confidence earns at three prices of a wrong answer; right 1, no answer 0."""
+    """Return what acting on the stated confidence earns at three prices of a wrong answer; right 1, no answer 0."""
     rows = [
         (
             f"{when}, wrong {wrong:g}",
@@ -96,7 +96,7 @@ def decisions(measured: Mapping[str, Any]) -> Table:
 
 
 def training(run: Mapping[str, Any]) -> Table:
-    """Logged means over the first tenth of the steps, the last tenth, and all."""
+    """Return logged means over the first tenth of the steps, the last tenth, and all."""
     rows = [
         (row["label"], row["key"], *(number(row[part]) for part in ("first", "last", "all"))) for row in run["training"]
     ]
@@ -104,7 +104,7 @@ def training(run: Mapping[str, Any]) -> Table:
 
 
 def groups(run: Mapping[str, Any]) -> Table:
-    """How many groups were of each kind, and how many completions each transform took out of the loss."""
+    """Return how many groups were of each kind, and how many completions each transform took out of the loss."""
     counts = run["counts"]
     total, completions = sum(counts["groups"].values()), counts["completions"]
     kinds = [kind for kind in ("mixed", "all right", "all wrong", "unverified") if kind in counts["groups"]]
@@ -114,7 +114,7 @@ def groups(run: Mapping[str, Any]) -> Table:
 
 
 def between(summary: Mapping[str, Any]) -> Table:
-    """Trained models against that of the first run, paired by problem."""
+    """Compare trained models with that of the first run, paired by problem."""
     keys = ("pass@1", "ece", "brier")
     rows = [
         (
@@ -129,7 +129,7 @@ def between(summary: Mapping[str, Any]) -> Table:
 
 
 def seeds(summary: Mapping[str, Any]) -> Table:
-    """For settings that were run with several seeds: what each gained in pass@1, and the mean."""
+    """Return what each setting that was run with several seeds gained in pass@1, by seed, and the mean."""
     rows = []
     for row in summary["seeds"]:
         for name, gains in row["gains"].items():
@@ -148,7 +148,7 @@ def seeds(summary: Mapping[str, Any]) -> Table:
 
 
 def config_diff(summary: Mapping[str, Any]) -> Table:
-    """Settings that are not the same in all runs."""
+    """Return the settings that are not the same in all runs."""
     headers = ("setting", *(run["name"] for run in summary["runs"]))
     rows = [
         (row["key"], *("(not listed)" if value is None else value for value in row["values"]))

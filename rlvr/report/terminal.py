@@ -1,4 +1,4 @@
-"""Evaluations as tables for the terminal: one, or a steered model at several alphas."""
+"""Show evaluations as tables in the terminal: one, or a steered model at several alphas."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from rlvr.report.words import against_constant
 
 
 def eval_table(record: Mapping[str, Any], against: Mapping[str, Any] | None = None, confidence: str = "stated") -> str:
-    """Return what one evaluation record says, as plain text: metrics and tasks, each with interval and n.
+    """Return what one evaluation says, as plain text: metrics and tasks, each with interval and n.
 
     `against` is an earlier record of the same problems: the tables then show both, and the paired difference.
     `confidence` says whose confidence is judged, one of `CONFIDENCES`.

@@ -1,4 +1,4 @@
-"""What happened while training: logged means at both ends, the fate of every group, the pass-rate record."""
+"""Summarise training: logged means at both ends, what became of every group, the pass rates."""
 
 import math
 from collections import Counter
@@ -105,7 +105,7 @@ def _kind(verdicts: list[bool]) -> str:
 
 
 def difficulty_table(record: Mapping[str, Sequence[int]] | None) -> list[tuple[str, int]]:
-    """Return how many training problems the pass-rate record holds, by the share of attempts that were right.
+    """Return how many training problems have pass rates, by the share of attempts that were right.
 
     >>> difficulty_table({"attempts": [8, 8, 4], "successes": [0, 2, 4]})[:3]
     [('never', 1), ('0% to 5%', 0), ('5% to 25%', 1)]

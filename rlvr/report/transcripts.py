@@ -1,4 +1,4 @@
-"""A bounded choice of completions to read: what the policy wrote, what it earned and what became of it."""
+"""Choose a bounded number of completions to read: what the policy wrote, what it earned and what became of it."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The report's sentences, written from the numbers: no direction is named that its interval does not show."""
+"""Write the report's sentences from the numbers: no direction is named that its interval does not show."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Writes the report: the page, the Markdown and the figures, each file whole or not at all."""
+"""Write the report: the page, the Markdown and the figures, each file whole or not at all."""
 
 from collections.abc import Sequence
 from pathlib import Path

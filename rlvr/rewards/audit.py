@@ -1,4 +1,4 @@
-"""Can a recipe's rewards be gamed? Found out before training, by asking the terms themselves.
+"""Find out before training whether a recipe's rewards can be gamed, by asking the terms themselves.
 
 The whole recipe, terms with weights, is evaluated as a black box on made-up completions over a grid of stated
 confidences q, read by the real parser. Three demands make it safe:
@@ -33,7 +33,7 @@ _TOKENS = 32
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found about a recipe.
+    """Hold the verdict on a recipe.
 
     Attributes:
         safe: whether nothing wrong, left out or garbled can earn more than honest work.
@@ -48,7 +48,7 @@ class Audit:
 
 @dataclass(frozen=True)
 class _Bench:
-    """Evaluates one recipe on made-up completions."""
+    """Evaluate one recipe on made-up completions."""
 
     terms: Mapping[Term, float]
     tags: tuple[str, ...]
@@ -63,7 +63,7 @@ class _Bench:
         return "41" if self.right != "41" else "40"
 
     def worth(self, c: Completion) -> float:
-        """Return the reward of `c`: each term sees the text only if it has nothing else to look at."""
+        """Return the reward of `c`: a term sees the text only if it has nothing else to look at."""
         values = [
             reward({term: weight}, c if term.trl_style else replace(c, text=_STEPS))[1]
             for term, weight in self.terms.items()
@@ -82,13 +82,13 @@ class _Bench:
         return np.array([self.worth(replace(self.completion(answer, q, break_form), **changes)) for q in Q])
 
     def reads_confidence(self) -> bool:
-        """Whether the reward changes with the confidence in the record, asked for or not."""
+        """Return whether the reward changes with the stated confidence, asked for or not."""
         cs = [self.completion(answer, 0.5) for answer in (self.right, self.wrong)]
         return any(np.ptp([self.worth(replace(c, confidence=q)) for q in Q]) > self.tolerance for c in cs)
 
     @property
     def tolerance(self) -> float:
-        """Differences below this are rounding."""
+        """Return the difference below which two rewards differ by rounding alone."""
         return 1e-9 * sum(self.terms.values())
 
 

@@ -1,4 +1,4 @@
-"""Reward terms as the trainer calls them: a term of the user's own that hangs or dies ends the run with its name."""
+"""Call reward terms as the trainer does: a user's term that hangs or dies ends the run with its name."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -14,7 +14,7 @@ from rlvr.rewards.terms import Term
 
 
 def term_function(term: Term, worker: Worker) -> Callable[..., list[float | None]]:
-    """Return the TRL reward function of a term: it reads the records that the trainer made.
+    """Return the TRL reward function of a term: it reads the completions that the trainer made.
 
     A term of the user's own runs in the worker, under its limit; the built-in ones are pure and linear in the text.
     """

@@ -20,7 +20,7 @@ _TRL_ARGUMENTS = ("prompts", "completions", "completion_ids")
 
 @dataclass(frozen=True)
 class Term:
-    """A reward term: a spec, and the function that it stands for, found when first needed.
+    """Hold a reward term: a spec, and the function that it stands for, loaded when first needed.
 
     Calling it on a Completion gives a float in [0, 1], or None where the term does not apply. Two styles of
     function are told apart by their signature: `f(c, ...)` (first parameter `c`, or annotated Completion)
@@ -42,12 +42,12 @@ class Term:
 
     @property
     def name(self) -> str:
-        """The name of the function, under which the term is logged."""
+        """Return the name of the function, under which the term is logged."""
         return self.spec.attr or Path(self.spec.name).stem
 
     @cached_property
     def function(self) -> Callable[..., Any]:
-        """The function behind the term; SpecError when it is missing or does not take the parameters."""
+        """Return the function that the spec names; SpecError when it is missing or does not take the parameters."""
         module = specs.load("rewards", self.spec.name)
         function = getattr(module, self.name, None)
         if not callable(function):
@@ -73,7 +73,7 @@ class Term:
 
     @cached_property
     def trl_style(self) -> bool:
-        """Whether the function takes lists of texts, as TRL's do, rather than a Completion."""
+        """Return whether the function takes lists of texts, as TRL's do, rather than a Completion."""
         return is_trl_style(self.function)
 
     def __call__(self, c: Completion) -> float | None:
@@ -100,7 +100,7 @@ class Term:
 
 
 def is_trl_style(function: Callable[..., Any]) -> bool:
-    """Whether a function takes lists of texts, as TRL's rewards do, not a Completion; TypeError where it takes neither.
+    """Return whether a function takes lists of texts, as TRL's do, not a Completion; TypeError where it takes neither.
 
     >>> is_trl_style(lambda completions, **kwargs: []), is_trl_style(lambda c: 1.0)
     (True, False)
@@ -231,7 +231,7 @@ def completions_of(
     tags: Sequence[str],
     judge: Callable[[str | None, Any], bool | None] = lambda answer, gold: None,
 ) -> list[Completion]:
-    """Return the records of what TRL gives to a reward function, `judge` saying what is right (None: not judged).
+    """Return the completions that TRL gives to a reward function, with verdicts from `judge` (None: not judged).
 
     The columns `id`, `answer` and `task` describe the problem, all others are its meta.
 

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there: written under another name, listed, synced, renamed.
+"""Write checkpoints that are whole or not there: written under another name, listed, synced, renamed.
 
 The list (`files.json`: name -> bytes, sha256) is written last. A folder without it, or whose files have other sizes or
 other contents, is no checkpoint (a torn disk, an interrupted copy, a flipped bit): it is skipped with a message, and
@@ -61,7 +61,7 @@ def step_of(checkpoint: Path) -> int:
 
 
 def newest(folder: Path) -> Path | None:
-    """Return the newest whole checkpoint of a folder, or None; says which ones it had to skip, and why."""
+    """Return the newest whole checkpoint of a folder, or None; log which ones were skipped, and why."""
     for checkpoint in reversed(_all(folder)):
         wrong = flaw(checkpoint)
         if wrong is None:
@@ -71,7 +71,7 @@ def newest(folder: Path) -> Path | None:
 
 
 def set_aside_after(folder: Path, step: int) -> None:
-    """Take the checkpoints after `step` out of the way; they are removed when the next whole one has appeared."""
+    """Move away the checkpoints after `step`; they are removed when the next whole one has appeared."""
     for checkpoint in _all(folder):
         if step_of(checkpoint) > step:
             _set_aside(checkpoint)

@@ -1,9 +1,9 @@
-"""A run directory: created once, described completely, never overwritten silently.
+"""Create a run directory once, describe it completely, never overwrite it silently.
 
 runs/<recipe>-<model>-s<seed>-<time>/
   config.yaml  command.txt  env.json  code.diff   settings (feed back to --config), commands, versions, local changes
   metrics.jsonl                                   one line per optimizer step
-  rollouts/step-00001.parquet                     every completion with its terms, reward, advantage, fate
+  rollouts/step-00001.parquet                     every completion with its terms, reward, advantage, what dropped it
   difficulty.parquet                              problem id -> attempts, successes
   eval/<when>/<set>.json                          counts and (confidence, correct) pairs, no aggregates
   plots/  report.html  report.md  checkpoints/  model/
@@ -39,7 +39,7 @@ PACKAGES = ("rlvr", "torch", "transformers", "trl", "peft", "accelerate", "datas
 
 @dataclass(frozen=True)
 class RunDir:
-    """The paths inside one run directory."""
+    """Hold the paths inside one run directory."""
 
     path: Path
 
@@ -69,7 +69,7 @@ class RunDir:
 
     @property
     def staging(self) -> Path:
-        """Where the model is written before it appears as `model`."""
+        """Return where the model is written before it appears as `model`."""
         return self.path / ".saving"
 
     def evaluation(self, when: str, spec: str) -> Path:
@@ -77,7 +77,7 @@ class RunDir:
         return self.path / "eval" / when / f"{slug(spec)}.json"
 
     def rewind(self, step: int, history: Iterable[Mapping[str, Any]] = ()) -> list[str]:
-        """Take back what was written after optimizer step `step`: a resumed run leaves no gap and no double line.
+        """Remove what was written after optimizer step `step`: a resumed run leaves no gap and no double line.
 
         The model and the evaluations after training go too: they are made again. See `mend_metrics` for the rest.
         """
@@ -93,7 +93,7 @@ class RunDir:
         return notes
 
     def mend_metrics(self, history: Iterable[Mapping[str, Any]], step: float = math.inf) -> list[str]:
-        """Keep the lines of metrics.jsonl up to `step`, put back those that only `history` has; say what was amiss."""
+        """Keep the lines of metrics.jsonl up to `step`, add those that only `history` has; return what was amiss."""
         rows, damaged = _readable_rows(self.metrics)
         kept = [row for row in rows if row["step"] <= step]
         have = {row["step"] for row in kept}

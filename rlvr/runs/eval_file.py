@@ -1,4 +1,4 @@
-"""Evaluation records on disk: light to import, so that the report needs no model library."""
+"""Write and read evaluations on disk; light to import, so that the report needs no model library."""
 
 import json
 from collections.abc import Callable, Collection
@@ -13,7 +13,7 @@ SCHEMA = 1
 
 
 def save_eval(record: dict[str, Any], path: Path) -> None:
-    """Write an evaluation record atomically; a number that is not finite becomes null, as JSON has no NaN."""
+    """Write an evaluation atomically; a number that is not finite becomes null, as JSON has no NaN."""
     with replacing(path) as temporary:
         temporary.write_text(json_text(record), encoding="utf-8")
 
@@ -41,7 +41,7 @@ def _is_number(value: Any) -> bool:
 
 
 def load_eval(path: str | Path, needs: Collection[str] = ALL) -> dict[str, Any]:
-    """Read an evaluation record and check it (see `check_eval`); raises DataError when the file is missing too."""
+    """Read an evaluation and check it (see `check_eval`); raises DataError when the file is missing too."""
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -55,7 +55,7 @@ def load_eval(path: str | Path, needs: Collection[str] = ALL) -> dict[str, Any]:
 
 
 def check_eval(record: Any, where: str, needs: Collection[str] = ALL) -> None:
-    """Raise DataError, naming `where`, problem and value, unless a record is what docs/run-directory.md says.
+    """Raise DataError, naming `where`, problem and value, unless an evaluation is what docs/run-directory.md says.
 
     Args:
         needs: the fields of problems and samples that the reader cannot do without. Those that are there are checked

@@ -1,4 +1,4 @@
-"""The run directory of a launch: made or reopened by one process, known to all, and locked against other launches."""
+"""Make or reopen the run directory of a launch in one process, tell all, and lock out other launches."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -19,7 +19,7 @@ from rlvr.runs.resume import allowed_changes, stored_config, tell, trained
 
 @dataclass(frozen=True)
 class Start:
-    """Where a launch begins: the run, the checkpoint to go on from (None: the start), what came before.
+    """Hold where a launch begins: the run, the checkpoint to go on from (None: the start), what came before.
 
     `trained`: nothing is left to train, the model is saved whole. `seconds`: what earlier processes trained.
     """
@@ -32,7 +32,7 @@ class Start:
 
 @contextmanager
 def open_run(config: TrainConfig, recipes: Sequence[str], argv: Sequence[str], resume: Path | None) -> Iterator[Start]:
-    """Create the run directory, or reopen `resume`, and say where to begin.
+    """Create the run directory, or reopen `resume`, and return where to begin.
 
     A reopened run is rewound to its newest whole checkpoint, so that its metrics and rollouts have no gap and no double
     line. Until the block ends the directory is locked: a second process that would write there stops with a message.
@@ -57,7 +57,7 @@ def open_run(config: TrainConfig, recipes: Sequence[str], argv: Sequence[str], r
 
 
 def _reopened(run: runs.RunDir, config: TrainConfig, argv: Sequence[str]) -> Start:
-    """Find where the run stopped, take back what lies behind that point, and note the command that goes on."""
+    """Find where the run stopped, remove what was written after that, and note the command that goes on."""
     changes = allowed_changes(run, stored_config(run), config)
     done = trained(run, config)
     checkpoint = checkpoints.newest(run.checkpoints)

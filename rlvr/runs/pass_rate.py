@@ -1,4 +1,4 @@
-"""The pass-rate record: attempts and successes per problem, from a profile and from what training saw."""
+"""Pass rates: attempts and successes per problem, from a profile and from what training saw."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ THROWN = "thrown_away"  # what rollouts/*.parquet calls a completion that dynami
 
 
 class PassRate:
-    """Counts per problem id, read as a Beta posterior (own; the prior is Jeffreys' unless given).
+    """Count attempts and successes per problem id, read as a Beta posterior (no paper; Jeffreys' prior unless given).
 
     >>> record = PassRate()
     >>> record.update(["a"], torch.tensor([[True, False, False, False]]))
@@ -51,7 +51,7 @@ class PassRate:
             self.add(problem_id, n, c)
 
     def discount(self, factor: float) -> None:
-        """Let old evidence fade: multiply every count by `factor` in (0, 1].
+        """Multiply every count by `factor` in (0, 1], so that old evidence fades.
 
         The policy changes, so what it did k batches ago counts factor^k; the evidence of a problem that is seen in
         every batch levels off at G / (1 - factor) attempts, and one that is no longer seen returns to the prior. So
@@ -97,7 +97,7 @@ class PassRate:
         return float(low), float(high)
 
     def merge(self, other: "PassRate") -> "PassRate":
-        """Return a new record with the counts of both.
+        """Return new pass rates with the counts of both.
 
         >>> PassRate({"a": (8, 1)}).merge(PassRate({"a": (8, 2), "b": (8, 8)})).counts
         {'a': (16, 3), 'b': (8, 8)}
@@ -109,7 +109,7 @@ class PassRate:
 
     @classmethod
     def from_eval(cls, record: Mapping[str, Any]) -> "PassRate":
-        """Return the record of an evaluation; samples without a verdict do not count."""
+        """Return the pass rates of an evaluation; samples without a verdict do not count."""
         out = cls()
         for problem in record["problems"]:
             verdicts = [s["correct"] for s in problem["samples"] if s["correct"] is not None]
@@ -118,7 +118,7 @@ class PassRate:
 
     @classmethod
     def from_rollouts(cls, folder: Path) -> "PassRate":
-        """Return the record of a run's `rollouts/` folder, with nothing faded.
+        """Return the pass rates of a run's `rollouts/` folder, with nothing faded.
 
         It counts completions with both a verdict and a reward, and those that dynamic sampling threw away.
         """

@@ -1,4 +1,4 @@
-"""What a command asks of a run that exists: which settings differ, which of them may, and whether work is left.
+"""Compare a command with the run that it would go on with: which settings differ, which may, whether work is left.
 
 The rule: what decides which model comes out cannot change under a run; how long it trains, how it is measured, watched
 and saved, and what is the same to rounding, can (docs/reliability.md).
@@ -117,7 +117,7 @@ def allowed_changes(run: RunDir, stored: TrainConfig, asked: TrainConfig) -> dic
 
 
 def tell(changes: Mapping[str, tuple[Any, Any]], asked: TrainConfig) -> None:
-    """Say each change that a run takes, and what a new length does to the learning rate."""
+    """Log each change that a run takes, and what a new length does to the learning rate."""
     for name, (was, now) in changes.items():
         say(f"{name}: {now!r} from here on; the run had {was!r}")
     if changes.keys() & set(LENGTH) and asked.lr_scheduler_type not in _NO_SCHEDULE:
@@ -151,10 +151,10 @@ def _lacks(path: Path, problems: Iterable[Problem], config: TrainConfig) -> str:
 
 
 def trained(run: RunDir, config: TrainConfig) -> bool:
-    """Whether a run has trained as long as `config` says: its model is there, which appears whole or not at all."""
+    """Return whether a run has trained as long as `config` says: its model appears whole or not at all."""
     return run.model.is_dir() and not differences(stored_config(run), config).keys() & set(LENGTH)
 
 
 def finished(run: RunDir, evals: Mapping[str, Sequence[Problem]], config: TrainConfig) -> bool:
-    """Whether nothing is left to do: trained, and measured before and after on these sets."""
+    """Return whether nothing is left to do: trained, and measured before and after on these sets."""
     return trained(run, config) and not any(missing(run, when, evals, config) for when in ("before", "after"))

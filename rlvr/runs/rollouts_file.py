@@ -1,4 +1,4 @@
-"""One parquet file per generation batch: every completion with its terms, reward, advantage and fate."""
+"""Write one parquet file per generation batch: every completion with its terms, reward, advantage, what dropped it."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from rlvr.runs.pass_rate import THROWN
 
 
 def problem_name(row: Mapping[str, Any]) -> str:
-    """Return the id of a row of the training set; without one a name made of its prompt, so that records can grow.
+    """Return the id of a row of the training set; without one, a name made of its prompt.
 
     >>> problem_name({"id": 7, "prompt": "2+2?"}), problem_name({"prompt": "2+2?"})
     ('7', 'prompt-ab8c9f78ab2d')
@@ -28,7 +28,7 @@ def problem_name(row: Mapping[str, Any]) -> str:
 
 
 def unjudged(row: Mapping[str, Any], text: str, ids: Sequence[int]) -> Completion:
-    """Return what is known of a completion that no scorer has looked at: no verdict, no answer, no confidence."""
+    """Return a Completion that no scorer has looked at: no verdict, no answer, no confidence."""
     prompt = row["prompt"] if isinstance(row["prompt"], str) else str(row["prompt"][-1]["content"])
     problem = Problem(problem_name(row), [{"role": "user", "content": prompt}], row.get("answer", ""))
     return Completion(problem, text, format_ok=True, correct=None, n_tokens=len(ids))  # no tags were asked for

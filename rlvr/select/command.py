@@ -1,4 +1,4 @@
-"""`rlvr select`: rows in, kept rows out, and beside them every row's score and the reason it was kept or dropped."""
+"""Run `rlvr select`: rows in, kept rows out, and beside them every row's score and why it was kept or dropped."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ def select_student(
 ) -> Counter[str]:
     """Filter worked rows by what the model would profit from, write both files, and count the reasons.
 
-    Every row is malformed, or scored, or counted as too long. Prompts are scored behind the system message that the
+    Every row is malformed, or scored, or counted as too long. Prompts are scored after the system message that the
     warm-up puts before them. Raises DataError for bad rows before the model is loaded, and when no row was kept.
     """
     rows = read_rows(data)
@@ -167,7 +167,7 @@ def _attempts(path: Path | None) -> PassRate:
 
 
 def _ids(rows: Sequence[Row], record: PassRate, stem: str) -> list[str]:
-    """The ids under which the record knows the rows: their own, or `<file>/<id>` as the set `jsonl` has them."""
+    """Return the ids by which the pass rates know the rows: their own, or `<file>/<id>` as in the set `jsonl`."""
     return [row["id"] if row["id"] in record.counts else f"{stem}/{row['id']}" for row in rows]
 
 

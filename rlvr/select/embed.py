@@ -1,4 +1,4 @@
-"""What a model makes of a text: its last hidden states, averaged over the text's own tokens."""
+"""Embed texts by the model: its last hidden states, averaged over the text's own tokens."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Instruction-following difficulty and its reverse, under the student that will be trained (2308.12032, 2402.10110)."""
+"""Score instruction-following difficulty and its reverse, under the student to be trained (2308.12032, 2402.10110)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ DIRECT = ("empty", "bare")
 
 @dataclass(frozen=True)
 class PairScore:
-    """Both difficulties of one (prompt, reply) pair, ratios of perplexities above 0; at 1 the partner says nothing.
+    """Hold both difficulties of one (prompt, reply) pair, ratios of perplexities above 0; 1 is no help at all.
 
     Attributes:
         ifd: ppl(reply | prompt) / ppl(reply), the `ifd_ppl` of Reflection_Tuning's code. High: hard for this student
@@ -53,7 +53,7 @@ def score_pairs(
         max_length: tokens that fit; None takes the model's own context.
 
     Source: IFD 2308.12032, in the form of Selective Reflection-Tuning 2402.10110. `ifd_loss` is Cherry_LLM's form, but
-    for its bare text behind "### Response:" where ours has `direct`.
+    for its bare text after "### Response:" where ours has `direct`.
     """
     if not pairs:
         return []
@@ -99,5 +99,5 @@ def _columns(rows: list[tuple[tuple[int, ...], tuple[int, ...]]]) -> tuple[list,
 
 
 def _first(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token of beginning, or what stands between texts where there is none."""
+    """Return the token of beginning, or what stands between texts where there is none."""
     return tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id

@@ -1,4 +1,4 @@
-"""The negative log-likelihood of an answer behind a context, for many pairs at once."""
+"""Compute the negative log-likelihood of an answer after a context, for many pairs at once."""
 
 from collections.abc import Sequence
 

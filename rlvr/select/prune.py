@@ -1,4 +1,4 @@
-"""BEFORE: prune by difficulty (2206.14486). Which rows stay, given one difficulty score per row (higher is harder).
+"""Prune by difficulty (2206.14486): which rows stay, given one difficulty score per row (higher is harder).
 
 Keep the hard rows when data are abundant for the model, the easy ones when they are scarce. The hardest tail may be
 wrong labels, so a window leaves it out (2107.07075); below about a third kept, scores alone lose to chance, so a share

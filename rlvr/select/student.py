@@ -1,4 +1,4 @@
-"""BEFORE: does the student profit from it? The selection rule of Selective Reflection-Tuning (2402.10110).
+"""Select the rows that the student profits from, by the rule of Selective Reflection-Tuning (2402.10110).
 
 A row has an original pair and up to three rewrites by some teacher:
 
@@ -31,7 +31,7 @@ ScorePairs = Callable[[Sequence[Pair]], Sequence[PairScore | None]]
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of a row: the candidate that is kept (None: the row is dropped), and why."""
+    """Hold what becomes of a row: the candidate that is kept (None: the row is dropped), and why."""
 
     kept: str | None
     reason: str
@@ -151,7 +151,7 @@ class StudentSelector(BaseEstimator):
         return kept
 
     def report(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Return one record per row: id, kept candidate or None, reason, scores, the candidates that did not fit."""
+        """Return one dict per row: id, kept candidate or None, reason, scores, the candidates that did not fit."""
         return [
             {
                 "id": row["id"],

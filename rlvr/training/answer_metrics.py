@@ -1,4 +1,4 @@
-"""What the final answers of one batch say about collapse: one answer for everything, numbers copied from the prompt."""
+"""Measure collapse in the final answers of one batch: one answer for everything, numbers copied from the prompt."""
 
 import json
 import math
@@ -18,7 +18,7 @@ def repetition(records: Sequence[Completion], group_size: int) -> float:
         mean over pairs of groups p, q with gold_p != gold_q of  sum_a f_p(a) f_q(a),
         f_p(a) = the share of group p that answers a
 
-    In [0, 1] (own): near 0 where answers follow the problem, whatever the size of the answer space; 1 / options for
+    In [0, 1] (no paper): near 0 where answers follow the problem, however many answers there are; 1 / options for
     blind guessing among few options; s^2 where one answer takes the share s of all completions; 1 when nothing else is
     said. Completions without an answer repeat nothing. NaN where all problems have the same gold answer.
 
@@ -51,7 +51,7 @@ def repetition(records: Sequence[Completion], group_size: int) -> float:
 def echo(records: Sequence[Completion]) -> float:
     """Return the share of completions that are wrong and whose final answer is a number of their own prompt.
 
-    In [0, 1] (own). Right answers never count, though a number of the prompt may be one. Only the last message is
+    In [0, 1] (no paper). Right answers never count, though a number of the prompt may be one. Only the last message is
     read: the problem, not the instructions.
 
     >>> from rlvr.core.records import Problem

@@ -1,4 +1,4 @@
-"""What one generation batch says about the signal: groups, accuracy, what was dropped, format and confidence."""
+"""Measure the signal of one generation batch: groups, accuracy, what was dropped, format and confidence."""
 
 import math
 from collections.abc import Collection, Sequence

@@ -1,4 +1,4 @@
-"""Where in a completion's tokens its confidence begins."""
+"""Find where in a completion's tokens its confidence begins."""
 
 from collections.abc import Sequence
 from typing import Any

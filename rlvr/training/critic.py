@@ -29,7 +29,7 @@ _FILE = "critic.safetensors"
 
 
 class Critic(nn.Module):
-    """A value head, on the policy's own body ("shared") or on a copy of it ("separate").
+    """Hold a value head, on the policy's own body ("shared") or on a copy of it ("separate").
 
     V = w . h + b in float32, h the body's last hidden state before a token. It starts at w = 0, b = 0: the first batch
     has the plain return as its credit, and no random state is touched. The copy has the body's first `layers` layers
@@ -150,7 +150,7 @@ def explained_variance(values: Tensor, returns: Tensor) -> float:
 
 
 class CriticStep(TrainerCallback):
-    """Clips the critic's gradient (norm over its own parameters) before an update and zeroes it afterwards.
+    """Clip the critic's gradient (norm over its own parameters) before an update and zero it afterwards.
 
     A gradient that is not finite is left out, and so is the one beside a policy's that was.
     """
@@ -159,7 +159,7 @@ class CriticStep(TrainerCallback):
         self.critic, self.log = critic, log
 
     def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
-        # Behind the Trainer's own clip, which has undone any fp16 scale for the whole optimizer.
+        # After the Trainer's own clip, which has undone any fp16 scale for the whole optimizer.
         norm = nn.utils.clip_grad_norm_(self.critic.trainable(), args.max_grad_norm or math.inf)
         self.log("critic/grad_norm", norm.item())
         left_out = model is not None and all(p.grad is None for p in model.parameters())  # by SkipBadGradients

@@ -1,16 +1,16 @@
-"""The order of the training problems: TRL's, but able to start at any epoch."""
+"""Order the training problems as TRL does, but able to start at any epoch."""
 
 import torch
 from trl.trainer.utils import RepeatSampler
 
 
 class EpochRepeatSampler(RepeatSampler):
-    """TRL's sampler, in TRL's order, that can also start at any epoch (TRL's replays epoch 0 after a resume)."""
+    """Sample rows in TRL's order from any epoch on (TRL's sampler replays epoch 0 after a resume)."""
 
     epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by accelerate at the start of each epoch."""
+        """Set the epoch that comes next; accelerate calls this at the start of each."""
         self.epoch = epoch
 
     def __iter__(self):

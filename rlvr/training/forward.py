@@ -1,4 +1,4 @@
-"""TrainingPass(GRPOTrainer): TRL's loss over a cheaper forward, the same to rounding (tests/test_trl_contract.py).
+"""Compute TRL's loss over a cheaper forward, the same to rounding (tests/test_trl_contract.py).
 
 Thin wraps, never a copied method:
 
@@ -28,7 +28,7 @@ from rlvr.training.critic import Critic, CriticStep, explained_variance, value_l
 
 
 class TrainingPass(GRPOTrainer):
-    """GRPOTrainer whose log-probabilities cost what carries signal: see TrainConfig.pack_prompts, skip_silent_rows."""
+    """Compute GRPOTrainer's loss without padding and rows of no signal (TrainConfig.pack_prompts, skip_silent_rows)."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         self._sampled_logps: list[list[float]] | None = None  # of the rollouts being scored, where they are exact
@@ -62,7 +62,7 @@ class TrainingPass(GRPOTrainer):
             self._silent_B = self._old_logps = None
 
     def _without_signal(self, inputs) -> Tensor | None:
-        """Which rows add exactly zero to loss and gradient, so that they need no forward; None where that is unsure."""
+        """Return which rows add exactly zero to loss and gradient, so need no forward; None where that is unsure."""
         args = self.args
         if (
             not (getattr(args, "skip_silent_rows", False) and self.model.training)
@@ -114,7 +114,7 @@ class TrainingPass(GRPOTrainer):
         return logps, entropies if compute_entropy else None, None
 
     def _score_rows(self, model, input_ids, attention_mask, width: int) -> tuple[Tensor, Tensor]:
-        """Log-probabilities and entropies (rows, width) of the last `width` tokens; 0 where there is no token."""
+        """Return log-probabilities and entropies (rows, width) of the last `width` tokens; 0 where no token is."""
         shape = (len(input_ids), width)
         inputs, labels, where = self._layout(input_ids, attention_mask, width)
         with self.accelerator.autocast():

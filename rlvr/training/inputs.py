@@ -1,4 +1,4 @@
-"""Resolves what RLVRTrainer is given: strings as the command does, rows to a data set, a model by its name."""
+"""Resolve what RLVRTrainer is given: strings as the command does, rows to a data set, a model by its name."""
 
 import copy
 import inspect
@@ -26,7 +26,7 @@ from rlvr.training.verdicts import WANTED, Verdicts
 
 @dataclass
 class Inputs:
-    """What a trainer works with: GRPOTrainer's own arguments by name, and ours as objects."""
+    """Hold what a trainer works with: GRPOTrainer's own arguments by name, and ours as objects."""
 
     trl: dict[str, Any]
     advantage: Transform | None

@@ -1,4 +1,4 @@
-"""ExactResume(TrainingPass): a resumed run has the numbers of an uninterrupted one; checkpoints are whole or not there.
+"""Resume a run to the same numbers as an uninterrupted one; checkpoints are whole or not there.
 
 _get_train_sampler               its own seed, and a position that survives a resume
 _save_checkpoint, _get_output_dir, _load_optimizer_and_scheduler
@@ -23,7 +23,7 @@ _STATE = "rlvr_state_rank{}.pt"
 
 
 class ExactResume(TrainingPass):
-    """TRL alone resumes exactly in 3 of 16 configurations; this class in all (tests/test_trl_contract.py)."""
+    """Resume exactly in all of 16 configurations, of which TRL alone manages 3 (tests/test_trl_contract.py)."""
 
     _tr_loss: torch.Tensor  # transformers', while it trains: the loss since the last logged step
 
@@ -33,11 +33,11 @@ class ExactResume(TrainingPass):
         super().__init__(*args, **kwargs)
 
     def extra_state(self) -> dict[str, Any]:
-        """What else belongs into a checkpoint: plain values and tensors."""
+        """Return what else belongs into a checkpoint: plain values and tensors."""
         return {}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
-        """Take over what `extra_state` returned."""
+        """Restore what `extra_state` returned."""
 
     def _get_train_sampler(self, dataset=None):
         sampler = super()._get_train_sampler(dataset)

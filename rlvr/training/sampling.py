@@ -1,4 +1,4 @@
-"""SamplingPass(ExactResume): the in-process engine samples where it can, exactly as asked.
+"""Sample in training by the in-process engine where it can do exactly what was asked, else by TRL.
 
 _generate_single_turn            the engine, or completions that are known already; vLLM and the rest stay TRL's
 """
@@ -14,7 +14,7 @@ from rlvr.training.resume import ExactResume
 
 
 class SamplingPass(ExactResume):
-    """GRPOTrainer whose completions come from rlvr/generate (TrainConfig.engine)."""
+    """Sample a GRPOTrainer's completions by rlvr/models/sampling (TrainConfig.engine)."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         self._engine: Engine | None = None
@@ -65,11 +65,11 @@ class SamplingPass(ExactResume):
 
     @property
     def sharded(self) -> bool:
-        """Whether no process holds the whole model, so that weights must be gathered first, as TRL does to sample."""
+        """Return whether no process holds the whole model, so that weights must be gathered first, as TRL does."""
         return self.is_deepspeed_enabled or self.is_fsdp_enabled
 
     def _engine_fits(self, images, multimodal_fields) -> bool:
-        """Whether the in-process engine can sample this batch exactly as asked; else TRL does."""
+        """Return whether the in-process engine can sample this batch exactly as asked; else TRL does."""
         args = self.args
         return (
             isinstance(args, TrainConfig)

@@ -1,4 +1,4 @@
-"""RLVRTrainer: what the signal is. With sampling_pass.py, training_pass.py and exact_resume.py the seam into TRL.
+"""Turn rewards into TRL's learning signal: RLVRTrainer, the top of the four files that touch TRL's private names.
 
 Only these four files touch TRL's private names.
 
@@ -48,7 +48,7 @@ VERDICT_METRICS = ("accuracy", "groups/all_right", "groups/all_wrong", "groups/m
 
 
 class RLVRTrainer(SamplingPass):
-    """GRPOTrainer with composable advantages, honest filters and an in-process rollout engine.
+    """Train as GRPOTrainer does, with composable advantages, honest filters and an in-process rollout engine.
 
     Args (all optional, beyond GRPOTrainer's):
         advantage: a transform, chain or spec that makes the signal; None leaves TRL's own advantages.
@@ -204,7 +204,7 @@ class RLVRTrainer(SamplingPass):
 
     @functools.cached_property
     def _row_of(self) -> dict[str, int]:
-        """Problem id -> row of the training set."""
+        """Return problem id -> row of the training set."""
         return {problem_id: row for row, problem_id in enumerate(self.train_dataset["id"])}
 
     def _draw(self, sampler: DifficultySampler, count: int) -> list[dict[str, Any]]:
@@ -327,7 +327,7 @@ class RLVRTrainer(SamplingPass):
             )
 
     def _log_draws(self, rollouts: Rollouts) -> None:
-        """What the draws say of the whole set, beside the naive mean over what was drawn (`accuracy`)."""
+        """Log what the draws say of the whole set, beside the naive mean over what was drawn (`accuracy`)."""
         if self._propensity_P is not None:
             rate_P = rollouts.correct_PG.double().mean(1)
             metrics, size = self._metrics["train"], len(self.train_dataset)
@@ -355,11 +355,11 @@ class RLVRTrainer(SamplingPass):
     # ------------------------------------------------------------------ resume, evaluation
 
     def extra_state(self) -> dict[str, Any]:
-        """What a checkpoint holds of this class, beside the buffered rollouts (rlvr/training/resume.py)."""
+        """Return what a checkpoint holds of this class, beside the buffered rollouts (rlvr/training/resume.py)."""
         return {"record": self.record.state_dict(), "fresh": self._fresh.position if self._fresh else 0}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
-        """Take over what `extra_state` returned."""
+        """Restore what `extra_state` returned."""
         self.record.load_state_dict(state["record"])
         if self._fresh is not None:
             self._fresh.position = state["fresh"]

@@ -1,4 +1,4 @@
-"""Which completions are right, where no verifier says so: `correct=` of RLVRTrainer.
+"""Judge which completions are right, where no verifier says so: `correct=` of RLVRTrainer.
 
 A reward above 0 is no verdict: a partly right completion has one too, and with 0.25 for each a sign rule would call
 all of them right. So sign rules and difficulty filters ask for a source, and this file reads the three kinds of it.
@@ -24,7 +24,7 @@ WANTED = (
 
 
 class Verdicts:
-    """Judges completions by `correct`: True, False, or None where nothing can be said.
+    """Judge completions by `correct`: True, False, or None where nothing can be said.
 
     Args:
         correct: a function, "reward > threshold" (or >=), or the name of a column with the gold answer, which TRL's

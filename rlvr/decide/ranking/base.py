@@ -1,4 +1,4 @@
-"""What all rankers share: the network over candidates, its training, and a serving that never sees how it was shown."""
+"""What all rankers share: a network over candidates, its training, and serving that never sees how rows were shown."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from rlvr.decide.ranking.mmoe import MMoE
 
 @dataclass(kw_only=True, eq=False, repr=False)  # writes the __init__ that scikit-learn reads parameters from
 class Ranker(BaseEstimator):
-    """A pointwise ranker of candidates on several objectives; the subclasses differ in how they read a choice.
+    """Rank candidates one by one on several objectives; the subclasses differ in how they read a choice.
 
     Args:
         weights: objective -> weight of the final score (`combine`); None weighs each probability 1 and cost 0.
@@ -95,7 +95,7 @@ class Ranker(BaseEstimator):
         return self._forward(X)[1].double().numpy()
 
     def position_curve(self) -> dict[Any, float] | None:
-        """Return position -> what it adds to a choice relative to the first one (see the subclass); None: no idea."""
+        """Return position -> what it adds to a choice relative to the first one (see the subclass); None: not known."""
         return None
 
     # How a subclass reads a choice

@@ -1,4 +1,4 @@
-"""One score out of several objectives: a weighted product, taken at the end and by hand."""
+"""Combine several objectives into one score: a weighted product, taken at the end and by hand."""
 
 from collections.abc import Mapping
 

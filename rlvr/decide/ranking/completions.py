@@ -1,4 +1,4 @@
-"""rlvr's own files as candidates: an evaluation or the rollouts of a run become rows that can be shown and ranked."""
+"""Read rlvr's own files as candidates: an evaluation or a run's rollouts become rows that can be shown and ranked."""
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby

@@ -1,4 +1,4 @@
-"""How the gates are used: do objectives share experts, and does any expert go unused?"""
+"""Measure how the gates are used: do objectives share experts, and does any expert go unused?"""
 
 import math
 from typing import NamedTuple
@@ -8,8 +8,11 @@ from numpy.typing import NDArray
 
 
 class GateUse(NamedTuple):
-    """`share_KE`: mean gate of each expert for each objective (rows sum to 1). `entropy_K`: mean over candidates of
-    -sum_e g ln g / ln E, in [0, 1]: 1 is an even mixture, 0 a hard choice; 1 by convention for a single expert."""
+    """Hold how much each objective uses each expert.
+
+    `share_KE`: mean gate of each expert for each objective (rows sum to 1). `entropy_K`: mean over candidates of
+    -sum_e g ln g / ln E, in [0, 1]: 1 is an even mixture, 0 a hard choice; 1 by convention for a single expert.
+    """
 
     share_KE: NDArray[np.float64]
     entropy_K: NDArray[np.float64]

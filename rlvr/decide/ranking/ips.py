@@ -1,4 +1,4 @@
-"""Baseline: choices weighed by the inverse of the chance that their place was looked at."""
+"""Baseline: weigh choices by the inverse of the chance that their place was looked at."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The log of shown candidates (docs/rank.md): read row by row, and a bad row is named."""
+"""Read the log of shown candidates (docs/rank.md) row by row; a bad row is named."""
 
 import json
 import math
@@ -24,7 +24,7 @@ PREFIX = "x/"
 
 @dataclass(frozen=True)
 class Log:
-    """Shown candidates as arrays, one row each: what `Ranker.fit(log.X, log.y, log.bias)` takes.
+    """Hold shown candidates as arrays, one row each: what `Ranker.fit(log.X, log.y, log.bias)` takes.
 
     Attributes:
         lists: which list a candidate was shown in, (N,).
@@ -132,7 +132,7 @@ def list_names(path: str | Path, rows: Sequence[Row]) -> NDArray[np.object_]:
 
 
 class _Checker:
-    """Reads one cell at a time and names the place of a bad one."""
+    """Read one cell at a time and name the place of a bad one."""
 
     def __init__(self, path: str | Path):
         self.path = path

@@ -12,7 +12,7 @@ class MMoE(nn.Module):
     Source: doi 10.1145/3219819.3220007 (MMoE), doi 10.1145/3298689.3346997 (for ranking).
 
     >>> outputs_BK, gates_BKE = MMoE(inputs=3, objectives=2, experts=4, width=8)(torch.zeros(5, 3))
-    >>> outputs_BK.shape, gates_BKE.shape, float(gates_BKE.detach().sum(-1).mean())
+    >>> outputs_BK.shape, gates_BKE.shape, round(float(gates_BKE.detach().sum(-1).mean()), 4)
     (torch.Size([5, 2]), torch.Size([5, 2, 4]), 1.0)
     """
 

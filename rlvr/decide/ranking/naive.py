@@ -1,7 +1,7 @@
-"""Baseline: a choice is believed as it stands."""
+"""Baseline: believe a choice as it stands."""
 
 from rlvr.decide.ranking.base import Ranker
 
 
 class NaiveRanker(Ranker):
-    """P(chosen | x): what was shown first looks good because it was shown first."""
+    """Fit P(chosen | x): what was shown first looks good because it was shown first."""

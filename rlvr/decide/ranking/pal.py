@@ -11,7 +11,7 @@ from rlvr.decide.ranking.shallow_tower import ShallowTower
 
 
 class PALRanker(Ranker):
-    """P(chosen) = P(seen | position, ...) P(chosen | seen, x); served with the second factor alone.
+    """Fit P(chosen) = P(seen | position, ...) P(chosen | seen, x); serve with the second factor alone.
 
     Both factors are fitted together by maximum likelihood; a constant may move between them (as long as both stay
     below 1), so only ratios of P(seen) mean something. Source: doi 10.1145/3298689.3347033 (PAL).

@@ -8,7 +8,7 @@ from rlvr.decide.ranking.base import Ranker
 
 
 class PositionFeatureRanker(Ranker):
-    """P(chosen | x, position), served with every candidate at the first position (other bias: the commonest).
+    """Fit P(chosen | x, position); serve with every candidate at the first position (other bias: the commonest).
 
     The network may mix position with the candidate freely: flexible, but nothing keeps the two apart, and the
     value that is fixed at serving decides part of the order. Source: baseline of doi 10.1145/3298689.3346997.

@@ -1,4 +1,4 @@
-"""Rank candidates without believing our own past: fit on a log of choices, say what was learned, re-rank best-of-n."""
+"""Rank candidates without trusting where the log showed them: fit on choices, say what was learned, re-rank."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The shallow tower: all that it may look at is how the log was shown, never the candidate."""
+"""Learn what being shown adds to a choice: all that it may look at is how the log was shown, never the candidate."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Simulated users, for tests and findings: the truth is known, and the log is biased as real ones are."""
+"""Simulate users, for tests and findings: the truth is known, and the log is biased as real ones are."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class World:
-    """Lists of candidates with 5 standard normal features, an old ranker, and users who favour the first places.
+    """Hold lists of candidates with 5 standard normal features, an old ranker, users who favour the first places.
 
     Relevance is expit(-1 + 1.2 x0 + 0.8 x1 x2). The old ranker scores agreement * (standardised relevance logit)
     + sqrt(1 - agreement^2) * x3: x3 (think of length) is what it likes and nobody needs; x4 is noise. Only such an

@@ -1,4 +1,4 @@
-"""The ranker that does not believe its own past: a shallow tower explains away how the log was shown."""
+"""Rank without position bias: a shallow tower explains away how the log was shown."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from rlvr.decide.ranking.shallow_tower import ShallowTower
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class TowerRanker(Ranker):
-    """logit P(chosen) = logit(x) + tower(position, interface, sampler); served with all of the latter missing.
+    """Fit logit P(chosen) = logit(x) + tower(position, interface, sampler); serve with all of the latter missing.
 
     Args:
         dropout: chance that a training row loses its bias features; at 0 the missing state is never trained, and the

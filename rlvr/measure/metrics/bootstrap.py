@@ -19,7 +19,7 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate, its interval, and how many problems it rests on.
+    """Hold an estimate, its interval, and how many problems it rests on.
 
     `bias` is the mean of the resamples minus the value: large for statistics, such as ECE, that cannot be
     negative.
@@ -43,7 +43,7 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether 0 lies outside the interval; False for NaN, and for a bound that is 0 but for rounding.
+        """Return whether 0 lies outside the interval; False for NaN, and for a bound that is 0 but for rounding.
 
         >>> Interval(-0.031, -0.078, -2.3e-18, n=64).excludes_zero
         False
@@ -108,7 +108,7 @@ def bootstrap_counts(
 
 
 def resampled_interval(value: float, resampled_R: NDArray[np.float64], n: int, level: float, basic: bool) -> Interval:
-    """Return the percentile interval of a value from its resamples, NaN ones left out; basic: turned round."""
+    """Return the percentile interval of a value from its resamples, without NaN; `basic` mirrors it at the value."""
     resampled_R = resampled_R[~np.isnan(resampled_R)]
     if math.isnan(value) or not resampled_R.size:
         return Interval(value, np.nan, np.nan, n)

@@ -10,7 +10,7 @@ from rlvr.measure.metrics.pairs import as_pairs, ratio, sums_by
 
 
 class BrierParts(NamedTuple):
-    """Brier = reliability - resolution + uncertainty."""
+    """Hold the parts of the Brier score: Brier = reliability - resolution + uncertainty."""
 
     reliability: np.ndarray
     resolution: np.ndarray

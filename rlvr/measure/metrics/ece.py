@@ -1,4 +1,4 @@
-"""Expected calibration error, and the table behind a reliability diagram."""
+"""Expected calibration error, and the table that a reliability diagram draws."""
 
 from typing import Literal, NamedTuple
 
@@ -12,7 +12,7 @@ Mode = Literal["width", "mass"]
 
 
 class ReliabilityTable(NamedTuple):
-    """One row per bin, each field of shape (B,); NaN where the bin is empty.
+    """Hold one row per bin, each field of shape (B,); NaN where the bin is empty.
 
     `low` and `high` bound the accuracy (Wilson score interval with the effective sample size of the bin).
     """
@@ -117,7 +117,7 @@ def reliability_table(
 def _bin(
     q_S: NDArray[np.float64], y_S: NDArray[np.float64], problem_S: NDArray
 ) -> tuple[int, float, float, float, float]:
-    """Count, mean confidence, accuracy and its interval for the pairs of one bin."""
+    """Return count, mean confidence, accuracy and its interval for the pairs of one bin."""
     if not q_S.size:
         return 0, np.nan, np.nan, np.nan, np.nan
     accuracy = float(y_S.mean())

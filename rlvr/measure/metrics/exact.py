@@ -1,4 +1,4 @@
-"""Bounds where every problem gave the same value: resampling equal values shows no spread, which is no certainty."""
+"""Bound a mean where every problem gave the same value: resampling equal values shows no spread."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""An evaluation file as flat arrays, and two of them aligned by problem."""
+"""Read an evaluation as flat arrays, and align two of them by problem."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ CONFIDENCES = ("stated", "sequence", "sequence_mean", "vote")
 
 @dataclass(frozen=True)
 class Records:
-    """The samples of an evaluation: S samples of P problems, P named by `problem_S`.
+    """Hold the samples of an evaluation: S samples of P problems, P named by `problem_S`.
 
     Attributes:
         tasks: the task of each problem.
@@ -44,7 +44,7 @@ class Records:
 
     @staticmethod
     def of(eval: Mapping[str, Any], confidence: str = "stated") -> "Records":
-        """Return the records of an evaluation, with confidence from one of `CONFIDENCES`.
+        """Return the samples of an evaluation, with confidence from one of `CONFIDENCES`.
 
         stated: what the completion said. sequence: exp(logp), the probability of the whole sampled sequence.
         sequence_mean: exp(logp / tokens), the geometric mean probability of a token. vote: the share of the
@@ -74,12 +74,12 @@ class Records:
 
     @property
     def n_problems(self) -> int:
-        """P, the number of problems."""
+        """Return P, the number of problems."""
         return len(self.tasks)
 
     @property
     def has_pair_S(self) -> NDArray[np.bool_]:
-        """Which samples have both a verdict and a confidence: the pairs of every calibration metric."""
+        """Return which samples have both a verdict and a confidence: the pairs of every calibration metric."""
         return ~np.isnan(self.correct_S) & ~np.isnan(self.confidence_S)
 
     def pairs(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:

@@ -1,4 +1,4 @@
-"""What `summarise_eval` and `compare_evals` measure, for many bootstrap resamples of problems at once."""
+"""Compute what `summarise_eval` and `compare_evals` report, for many bootstrap resamples of problems at once."""
 
 from collections.abc import Sequence
 from dataclasses import replace

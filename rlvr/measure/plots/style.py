@@ -49,7 +49,7 @@ _RC: Any = {
 
 
 def styled(plot: Callable[Params, Figure]) -> Callable[Params, Figure]:
-    """Run a plot function under the style of the house, leaving matplotlib's own settings alone."""
+    """Run a plot function under rlvr's style, leaving matplotlib's own settings alone."""
 
     @wraps(plot)
     def run(*args: Params.args, **kwargs: Params.kwargs) -> Figure:

@@ -14,7 +14,7 @@ def plot_vote_curve(curves: Mapping[str, Mapping[str, Mapping[int, Interval]]], 
     """Draw accuracy against n on a log2 axis: one panel per label ("base", "trained"), one line per rule.
 
     Takes label -> what `vote_curve` returned. Bars are 95% intervals over problems, moved apart where they
-    would hide each other; the same problems are behind all rules, so look at paired differences to compare.
+    would hide each other; all rules rest on the same problems, so look at paired differences to compare.
 
     >>> from rlvr.measure.metrics import Interval
     >>> figure = plot_vote_curve({"base": {"majority": {1: Interval(0.4, 0.3, 0.5, 9)}}})

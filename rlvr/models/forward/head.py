@@ -1,4 +1,4 @@
-"""The language-model head of the training pass: only where a completion token is scored, in chunks, logits never kept.
+"""Score completion tokens by the language-model head, in chunks: the logits of a batch are never all kept.
 
 Same numbers as TRL's fused head. TRL's is a Triton kernel where there is Triton; elsewhere it scores every position
 of the batch, prompts and padding too. This one scores the labelled positions and holds (CHUNK, vocabulary) logits.
@@ -18,14 +18,14 @@ _SCALED = ("final_logit_softcapping", "logit_scale", "output_multiplier", "lm_he
 
 
 class Scores(NamedTuple):
-    """What the head says of each labelled position, in order: log-probability and entropy, both in nats."""
+    """Hold what the head says of each labelled position, in order: log-probability and entropy, both in nats."""
 
     log_probs: Tensor
     entropy: Tensor
 
 
 class _ChunkedScores(torch.autograd.Function):
-    """log softmax(h W' / temperature) at the targets, and its entropy; the backward computes the logits again.
+    """Compute log softmax(h W' / temperature) at the targets, and its entropy; the backward computes logits again.
 
     d log p(y) / d z_j = [j = y] - p_j,  d H / d z_j = -p_j (log p_j + H),  z = h W' / temperature.
     """
@@ -107,13 +107,13 @@ def score(hidden_NC: Tensor, weight_VC: Tensor, bias_V: Tensor | None, targets_N
 
 
 def can_score(config: PreTrainedConfig) -> bool:
-    """Whether a model of this config reads its logits plainly: no soft cap, no scale."""
+    """Return whether a model of this config reads its logits plainly: no soft cap, no scale."""
     text = config.get_text_config()
     return all(getattr(text, name, None) is None for name in _SCALED)
 
 
 def add_scores(model: PreTrainedModel, temperature: float) -> None:
-    """Let `model(..., labels=labels, scores=True)` return the `Scores` of the positions before each label.
+    """Make `model(..., labels=labels, scores=True)` return the `Scores` of the positions before each label.
 
     Through the model's own forward, so that every wrapper around it (DDP, PEFT, autocast) does its part.
     """

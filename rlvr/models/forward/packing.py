@@ -1,7 +1,7 @@
-"""The training pass computes each prompt once for its whole group, and nothing for padding.
+"""Pack a batch so that the forward computes each prompt once for its whole group, and nothing for padding.
 
 A batch becomes one flat sequence: for every distinct prompt the prompt without its last token, then for each of its
-completions the prompt's last token and the completion. Positions restart behind the prompt and attention
+completions the prompt's last token and the completion. Positions restart after the prompt and attention
 (shared_attention.py) lets a completion see its prompt and itself, so every log-probability is what the plain forward
 gives (tests/test_packing.py, float32).
 
@@ -19,7 +19,7 @@ from rlvr.models.forward.shared_attention import Layout
 
 @dataclass(frozen=True)
 class Packed:
-    """A flat sequence of `L` tokens.
+    """Hold a batch as one flat sequence of `L` tokens.
 
     `row_1L`, `column_1L` say which completion token (row of the batch, column) a position *is*, and -1 elsewhere.
     """
@@ -32,18 +32,18 @@ class Packed:
 
     @property
     def model_inputs(self) -> dict[str, Tensor | Layout]:
-        """What the model's forward takes."""
+        """Return what the model's forward takes."""
         return {"input_ids": self.input_ids_1L, "position_ids": self.position_ids_1L, **self.layout.model_inputs}
 
     @property
     def where(self) -> tuple[Tensor, Tensor]:
-        """Row and column, in the batch, of the completion tokens in the order in which they stand here."""
+        """Return row and column, in the batch, of the completion tokens in the order in which they stand here."""
         taken = self.row_1L >= 0
         return self.row_1L[taken], self.column_1L[taken]
 
     @property
     def labels_1L(self) -> Tensor:
-        """Token ids where a completion token stands, -100 elsewhere (labels in transformers' sense)."""
+        """Return token ids where a completion token stands, -100 elsewhere (labels in transformers' sense)."""
         return self.input_ids_1L.masked_fill(self.row_1L < 0, -100)
 
 

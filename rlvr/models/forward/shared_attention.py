@@ -1,4 +1,4 @@
-"""Attention over a flat sequence in which completions share their prompt: each sees the prompt and itself, no more.
+"""Attend over a flat sequence in which completions share their prompt: each sees the prompt and itself, no more.
 
 A dense mask over the flat sequence would cost (P + G T)^2 per group; here it is two ordinary attentions: the prompts
 causally among themselves (P^2), and each completion over its prompt's keys and its own (T (P + T) each). It is an
@@ -24,7 +24,7 @@ NAME = "shared_prompt"
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the flat positions stand in two tables: U prompts of up to P tokens, R completions of up to T tokens.
+    """Map the flat positions to two tables: U prompts of up to P tokens, R completions of up to T tokens.
 
     A *cell* is a place in a table, numbered through both; `flat_C` is the flat position that a cell holds (0 for
     padding, where `real_C` is False), `cell_L` its inverse. `group_R` is the prompt of each completion, and
@@ -54,7 +54,7 @@ class Layout:
         see_RTK = torch.cat(
             [
                 prompt_real_UP[group_R][:, None].expand(-1, length, -1),
-                earlier_TT.expand(len(completions), -1, -1),  # padding stands behind: no real token sees it
+                earlier_TT.expand(len(completions), -1, -1),  # padding comes after: no real token sees it
             ],
             2,
         )
@@ -70,12 +70,12 @@ class Layout:
 
     @property
     def model_inputs(self) -> dict[str, Any]:
-        """What the model's forward takes beside ids and positions. The mask keeps transformers from making one."""
+        """Return the forward's arguments beside ids and positions; the mask keeps transformers from making one."""
         return {"layout": self, "attention_mask": self.real_C.new_zeros(1, 1, 1, 1)}
 
 
 class _Move(torch.autograd.Function):
-    """x.index_select(0, index) for a partial permutation: its backward is an index_select too, not a scatter."""
+    """Compute x.index_select(0, index) for a partial permutation: its backward is an index_select too, no scatter."""
 
     @staticmethod
     def forward(ctx, x, index, back, real):
@@ -100,7 +100,7 @@ def attention(
     layout: Layout | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attend as `layout` says (heads-first tensors of batch 1); without one, transformers' SDPA."""
+    """Compute attention as `layout` says (heads-first tensors of batch 1); without one, transformers' SDPA."""
     if layout is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
     (prompts, width), (rows, length) = layout.prompts, layout.completions
@@ -130,7 +130,7 @@ AttentionMaskInterface.register(NAME, sdpa_mask)
 
 
 def share_prompts(model: PreTrainedModel | PeftModel) -> bool:
-    """Let a model take a `layout`, if its attention can be replaced exactly; whether it now does.
+    """Make a model take a `layout`, if its attention can be replaced exactly; return whether it now does.
 
     Not for sliding windows, nor for another attention than SDPA, nor for models outside transformers' interface.
     """

@@ -1,11 +1,11 @@
-"""Keys and values of the sequences being decoded: one slot each, live slots first, columns are positions."""
+"""Keep keys and values of the sequences being decoded: one slot each, live slots first, columns are positions."""
 
 import torch
 from torch import Tensor
 
 
 class SlotCache:
-    """A cache whose live rows always are the slots 0..n-1: a row that ends is replaced or the last one moves in.
+    """Hold keys and values of live rows in the slots 0..n-1: a row that ends is replaced or the last one moves in.
 
     Nothing is padded on the left, so a token's column is its position; the columns grow by doubling.
     """

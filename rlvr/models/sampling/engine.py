@@ -1,4 +1,4 @@
-"""The in-process sampler: G completions for each of P prompts, from one policy.
+"""Sample G completions for each of P prompts from one policy, in this process.
 
 Two paths give the same tokens (tests/test_engine.py): the fast one for the Llama family (llama.py, over packed
 weights), and transformers' own forward for every other decoder (general.py); source.py chooses. A steered policy is
@@ -21,7 +21,7 @@ from rlvr.models.sampling.steered import Steered, SteeredSource
 
 @dataclass(frozen=True)
 class Samples:
-    """P x G completions, prompt-major: token ids (end token included) and their log-probabilities in nats."""
+    """Hold P x G completions, prompt-major: token ids (end token included) and their log-probabilities in nats."""
 
     ids: list[list[int]]
     logps: list[list[float]]
@@ -29,12 +29,12 @@ class Samples:
 
     @property
     def tokens(self) -> int:
-        """How many tokens were sampled."""
+        """Return how many tokens were sampled."""
         return sum(map(len, self.ids))
 
 
 class Engine:
-    """An in-process sampler for one policy; call `refresh` after the policy has changed.
+    """Sample from one policy in this process; call `refresh` after the policy has changed.
 
     Args:
         policy: the model to sample from, or three that make a steered one; it may go on being trained between calls.
@@ -61,17 +61,17 @@ class Engine:
         self.max_rows = max_rows
 
     def refresh(self) -> None:
-        """Take over the policy's present weights (the first `generate` does so by itself)."""
+        """Copy the policy's present weights (the first `generate` does so by itself)."""
         self.source.refresh()
 
     @property
     def path(self) -> str:
-        """Which path samples: "fast" or "general"."""
+        """Return which path samples: "fast" or "general"."""
         return self.source.path
 
     @property
     def context(self) -> int | None:
-        """How many tokens a prompt and its completion may have together; None is unlimited."""
+        """Return how many tokens a prompt and its completion may have together; None is unlimited."""
         return self.source.context
 
     @torch.no_grad()
@@ -130,7 +130,7 @@ class Engine:
 
 
 def _fill_holes(live: Tensor) -> Tensor:
-    """Return which slot each of the n live rows moves from: the last ones into the slots of those which have ended.
+    """Return which slot each of the n live rows moves from: the last ones move into the slots of rows that ended.
 
     >>> _fill_holes(torch.tensor([True, False, True, False, True])).tolist()
     [0, 4, 2]

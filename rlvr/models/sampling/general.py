@@ -1,4 +1,4 @@
-"""The general path: transformers' own model and cache, right for any decoder that transformers can load."""
+"""Sample by transformers' own model and cache, right for any decoder that transformers can load."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from transformers import DynamicCache
 
 
 class PaddedReader:
-    """Reads blocks of prompts, padded on the left; a new block starts when the last one has ended (see `Reader`)."""
+    """Read blocks of prompts, padded on the left; a new block starts when the last one has ended (see `Reader`)."""
 
     refills = False
 

@@ -1,4 +1,4 @@
-"""A matrix product with weights laid out once for the machine (oneDNN's own order on a CPU)."""
+"""Multiply by weights laid out once for the machine (oneDNN's own order on a CPU)."""
 
 import torch
 from torch import Tensor
@@ -6,7 +6,7 @@ from torch.nn.functional import linear
 
 
 def can_pack(weight: Tensor) -> bool:
-    """Whether oneDNN can hold `weight` in its own order here."""
+    """Return whether oneDNN can hold `weight` in its own order here."""
     return (
         weight.device.type == "cpu"
         and weight.dtype in (torch.float32, torch.bfloat16)
@@ -17,7 +17,7 @@ def can_pack(weight: Tensor) -> bool:
 
 
 class PackedLinear:
-    """x @ weight' + bias, (…, in) -> (…, out); no gradient.
+    """Compute x @ weight' + bias, (…, in) -> (…, out); no gradient.
 
     A plain product re-orders the weights at every call: with 32 rows that is a third of the time in float32 on an
     AVX2 machine.

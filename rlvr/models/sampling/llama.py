@@ -1,4 +1,4 @@
-"""The fast path: a plain forward for the Llama family, over packed weights and a slot cache.
+"""Compute logits fast for the Llama family: a plain forward over packed weights and a slot cache.
 
 Llama, Mistral, Qwen2 and Qwen3 are one architecture with switches (biases on q, k, v; norms on q and k). Deleted from
 transformers' forward: modules, hooks, masks for padding (prompts stand on the right side of nothing: position = column
@@ -22,7 +22,7 @@ ROPE_TYPES = ("default", "linear", "llama3")  # whose frequencies do not depend 
 
 
 def misfit(model: Any) -> str | None:
-    """Why this forward would not be right for `model`, or None if it is."""
+    """Return why this forward would not be right for `model`, or None if it is."""
     config = model.config
     if config.model_type not in FAMILIES:
         return f"model type {config.model_type!r} is not one of {', '.join(FAMILIES)}"
@@ -39,7 +39,7 @@ def misfit(model: Any) -> str | None:
 
 
 class LlamaForward:
-    """Next-token logits from fused weights in `dtype`; `refresh` loads them from named parameters."""
+    """Compute next-token logits from fused weights in `dtype`; `refresh` loads them from named parameters."""
 
     def __init__(self, model: Any, dtype: torch.dtype):
         config = model.config
@@ -52,7 +52,7 @@ class LlamaForward:
         self.rotary = model.model.rotary_emb
 
     def refresh(self, weights: dict[str, Tensor]) -> None:
-        """Take the policy's present weights (names as in the model, LoRA merged in)."""
+        """Copy the policy's present weights (names as in the model, LoRA merged in)."""
 
         def get(name: str) -> Tensor:
             return weights[name].detach().to(self.dtype)

@@ -1,4 +1,4 @@
-"""Proxy-tuning (2401.08565): steer a large model with what tuning did to a small one, without touching its weights.
+"""Steer a large model with what tuning did to a small one, its weights untouched (proxy-tuning, 2401.08565).
 
     logits = base + alpha (tuned small - untuned small)        then temperature, top-k, top-p
 
@@ -21,7 +21,7 @@ from rlvr.models.sampling.steered import Steered, check_alpha, steer
 
 
 class ProxyTuning(LogitsProcessor):
-    """Adds alpha (expert - antiexpert) to the scores of `generate`, before its temperature, top-k and top-p.
+    """Add alpha (expert - antiexpert) to the scores of `generate`, before its temperature, top-k and top-p.
 
     Use: `model.generate(..., logits_processor=LogitsProcessorList([ProxyTuning(expert, antiexpert, pad_id=0)]))`.
     Its two caches follow the ids: one token is read where they continue what was read, else everything anew (a new

@@ -1,4 +1,4 @@
-"""What the decoding loop needs of a model: logits behind prompts, logits behind one more token, rows that move."""
+"""Read sequences during decoding: return logits after each prompt, then after each new token; move rows that go on."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,7 +11,7 @@ from rlvr.models.sampling.llama import LlamaForward
 
 
 class Reader(Protocol):
-    """One model reading the sequences that are being decoded: live rows are the slots 0..n-1.
+    """Read the sequences that are being decoded with one model: live rows are the slots 0..n-1.
 
     `refills` says whether prompts may move in while other rows are still live.
     """
@@ -19,20 +19,20 @@ class Reader(Protocol):
     refills: bool
 
     def prefill(self, some: range, slots_PG: Tensor) -> Tensor:
-        """Read the prompts `some`, each for all the slots of its group; logits (P, V)."""
+        """Read the prompts `some`, each for all the slots of its group; return logits (P, V)."""
         ...
 
     def step(self, token_B: Tensor) -> Tensor:
-        """Read one more token of each of the B live slots; logits (B, V)."""
+        """Read one more token of each of the B live slots; return logits (B, V)."""
         ...
 
     def keep(self, slot_N: Tensor) -> None:
-        """Go on with N rows: slot i takes over what slot `slot_N[i]` (at least i) held."""
+        """Keep N rows: slot i takes over what slot `slot_N[i]` (at least i) held."""
         ...
 
 
 class SlotReader:
-    """The fast path at work: a forward, its cache, and how far each slot has read."""
+    """Read by the fast path: hold a forward, its cache, and how far each slot has read."""
 
     refills = True
 

@@ -9,7 +9,7 @@ from rlvr.models.sampling.sampler import Sampling, draw, row_uniforms
 
 
 class Rows:
-    """R completions of at most `room_R` tokens each; row r draws its noise from (seed, noise_rows[r]) alone."""
+    """Hold R completions of at most `room_R` tokens each; row r draws its noise from (seed, noise_rows[r]) alone."""
 
     def __init__(self, room_R: Tensor, noise_rows_R: Tensor, eos_ids: Sequence[int], sampling: Sampling, seed: int):
         device, shape = room_R.device, (len(room_R), int(room_R.max()))

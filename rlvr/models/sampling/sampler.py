@@ -1,4 +1,4 @@
-"""From logits to tokens: temperature, top-k, top-p, and noise that belongs to a row, not to a batch."""
+"""Draw tokens from logits: temperature, top-k, top-p, and noise that belongs to a row, not to a batch."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to sample: temperature (0 is greedy), nucleus and top-k truncation, and the length limit in tokens."""
+    """Hold how to sample: temperature (0 is greedy), nucleus and top-k truncation, and the length limit in tokens."""
 
     max_tokens: int
     temperature: float = 1.0

@@ -1,4 +1,4 @@
-"""The model that samples: which path reads it, and its weights, taken over from a policy that may go on changing."""
+"""The model that samples: which path reads it, and its weights, copied from a policy that may go on changing."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -21,36 +21,36 @@ Prompts = Sequence[Sequence[int]]
 
 
 class Source(Protocol):
-    """Where logits come from: one model, or several that are combined (rlvr/models/sampling/steered.py)."""
+    """Give logits: from one model, or several that are combined (rlvr/models/sampling/steered.py)."""
 
     context: int | None  # positions, in tokens; None is unlimited
 
     @property
     def path(self) -> str:
-        """Which path reads: "fast" or "general"."""
+        """Return which path reads: "fast" or "general"."""
         ...
 
     @property
     def device(self) -> torch.device:
-        """Where the logits are."""
+        """Return the device of the logits."""
         ...
 
     def refresh(self) -> None:
-        """Take over the present weights."""
+        """Copy the present weights."""
         ...
 
     def room(self, prompts: Prompts) -> list[int]:
-        """Return how many tokens the context has room for behind each prompt; ModelError where there is none."""
+        """Return how many tokens the context has room for after each prompt; ModelError where there is none."""
         ...
 
     @contextmanager
     def reading(self, prompts: Prompts, pad_id: int, slots: int, room: int) -> Iterator[Reader]:
-        """Open a reader of `prompts` with so many slots, and room for so many tokens behind each prompt."""
+        """Open a reader of `prompts` with so many slots, and room for so many tokens after each prompt."""
         ...
 
 
 class ModelSource:
-    """One policy, read by the fast path if that is proven right for it, else by transformers' own forward.
+    """Give one policy's logits, by the fast path if that is proven right for it, else by transformers' own forward.
 
     A model is taken by the fast path only if `llama.misfit` finds no objection *and* its logits on the first prompts
     are the model's own up to rounding (trust.py); else it says why not.
@@ -72,17 +72,17 @@ class ModelSource:
 
     @property
     def path(self) -> str:
-        """Which path reads: "fast" or "general"."""
+        """Return which path reads: "fast" or "general"."""
         return "general" if self._fast is None else "fast"
 
     @property
     def device(self) -> torch.device:
-        """Where the policy is."""
+        """Return the policy's device."""
         return next(self.policy.parameters()).device
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Take over the policy's present weights (the first reader does so by itself)."""
+        """Copy the policy's present weights (the first reader does so by itself)."""
         self._loaded = True
         if self._fast is not None:
             self._fast.refresh(plain_weights(self.policy))
@@ -90,7 +90,7 @@ class ModelSource:
             self._general.refresh()
 
     def room(self, prompts: Prompts) -> list[int]:
-        """Return how many tokens the context has room for behind each prompt."""
+        """Return how many tokens the context has room for after each prompt."""
         for i, prompt in enumerate(prompts):
             if not prompt:
                 raise ModelError(f"Prompt {i} has no tokens.")

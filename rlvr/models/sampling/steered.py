@@ -1,4 +1,4 @@
-"""Three models that sample as one: a base, moved by what tuning did to a smaller model (proxy-tuning, 2401.08565)."""
+"""Sample from three models as one: a base, moved by what tuning did to a smaller model (proxy-tuning, 2401.08565)."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +30,7 @@ def steer(base_BV: Tensor, expert_BV: Tensor, antiexpert_BV: Tensor, alpha: floa
 
 @dataclass
 class Steered:
-    """A base policy steered by a tuned model (expert) and the same model untuned (antiexpert).
+    """Hold a base policy steered by a tuned model (expert) and the same model untuned (antiexpert).
 
     Args:
         alpha: how far to go: 0 is the base, 1 the paper's value; it may be changed between calls of `generate`.
@@ -50,7 +50,7 @@ class Steered:
 
     @property
     def device(self) -> torch.device:
-        """Where the base is."""
+        """Return the base's device."""
         return self.base.device
 
 
@@ -61,7 +61,7 @@ def check_alpha(alpha: float) -> None:
 
 
 class SteeredSource:
-    """Three sources and three caches; see `Source`."""
+    """Give the steered logits of three sources with three caches; see `Source`."""
 
     def __init__(self, steered: Steered, dtype: torch.dtype | None, fast: bool):
         self.steered = steered
@@ -71,21 +71,21 @@ class SteeredSource:
 
     @property
     def path(self) -> str:
-        """Which path reads: "fast" only if it reads all three."""
+        """Return which path reads: "fast" only if it reads all three."""
         return "fast" if all(part.path == "fast" for part in self._parts) else "general"
 
     @property
     def device(self) -> torch.device:
-        """Where the base is."""
+        """Return the base's device."""
         return self._parts[0].device
 
     def refresh(self) -> None:
-        """Take over the present weights of all three."""
+        """Copy the present weights of all three."""
         for part in self._parts:
             part.refresh()
 
     def room(self, prompts: Prompts) -> list[int]:
-        """Return how many tokens all three have room for behind each prompt."""
+        """Return how many tokens all three have room for after each prompt."""
         rooms = [part.room(own) for part, own in zip(self._parts, self._prompts(prompts), strict=True)]
         return [min(tokens) for tokens in zip(*rooms, strict=True)]
 
@@ -105,18 +105,18 @@ class SteeredSource:
 
 
 class SteeredReader:
-    """Reads the same rows with three models; see `Reader`."""
+    """Read the same rows with three models; see `Reader`."""
 
     def __init__(self, readers: Sequence[Reader], steered: Steered):
         self._readers, self._steered = readers, steered
         self.refills = all(reader.refills for reader in readers)
 
     def prefill(self, some: range, slots_PG: Tensor) -> Tensor:
-        """Combine the logits behind the prompts."""
+        """Combine the logits after the prompts."""
         return self._combine([reader.prefill(some, slots_PG) for reader in self._readers])
 
     def step(self, token_B: Tensor) -> Tensor:
-        """Combine the logits behind one more token."""
+        """Combine the logits after one more token."""
         return self._combine([reader.step(token_B) for reader in self._readers])
 
     def keep(self, slot_N: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Checks the fast path against the model itself, like with like, before anything is sampled from it.
+"""Check the fast path against the model's own forward, in the same precision, before anything is sampled from it.
 
 In float32 both must give the same logits. In a lower precision no two orders of the same sums agree: SmolLM2's logits
 in bfloat16 differ from its float32 ones by 0.1 of their spread at the worst of 49,152 tokens, whoever computes them.
@@ -27,7 +27,7 @@ STEPS = 8  # positions of each prompt that are read one by one, as decoding does
 
 
 class _Plain(nn.Module):
-    """A policy without the autocast that accelerate puts around its forward."""
+    """Hold a policy without the autocast that accelerate puts around its forward."""
 
     def __init__(self, policy: nn.Module):
         super().__init__()

@@ -18,14 +18,14 @@ def plain_weights(policy: nn.Module) -> dict[str, torch.Tensor]:
     for name, module in base.named_modules():
         if isinstance(module, LoraLayer):
             for adapter in module.active_adapters:
-                # The delta is added to a copy: merging into the base and back would leave rounding behind.
+                # The delta is added to a copy: merging into the base and back would leave rounding errors.
                 key = f"{name}.weight"
                 weights[key] = weights[key] + module.get_delta_weight(adapter)
     return weights
 
 
 class SamplingWeights:
-    """Holds the model that samples for `policy`.
+    """Hold the model that samples for `policy`.
 
     With `dtype` None, or equal to the policy's own, that model is the policy itself. Otherwise it is a copy in
     `dtype` which `refresh` overwrites in place (and which always has LoRA adapters merged in).

@@ -1,4 +1,4 @@
-"""From an ablation's YAML file to its runs, checked before anything is trained.
+"""Read an ablation's YAML file into its runs, checked before anything is trained.
 
 base: [tiny]                       recipes that every arm starts from
 set: {eval_size: 64}               settings of every arm
@@ -33,7 +33,7 @@ UNTRAINED = "untrained"  # needs no run: what the baseline's runs measured befor
 
 @dataclass(frozen=True)
 class Run:
-    """One run of an ablation: an arm under a seed, and every setting it has."""
+    """Hold one run of an ablation: an arm under a seed, and every setting it has."""
 
     arm: str
     seed: int
@@ -46,7 +46,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Ablation:
-    """What an ablation file resolves to."""
+    """Hold what an ablation file resolves to."""
 
     runs: tuple[Run, ...]
     arms: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Whether every arm can be trained and compared, found out before the first run starts."""
+"""Find out whether every arm can be trained and compared, before the first run starts."""
 
 from collections.abc import Iterable
 

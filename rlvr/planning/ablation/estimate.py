@@ -1,4 +1,4 @@
-"""What `rlvr ablate --dry_run` says: how the arms differ, and how long all takes by the cost model of `rlvr plan`."""
+"""Estimate an ablation for `rlvr ablate --dry_run`: how the arms differ, and how long all takes."""
 
 from pathlib import Path
 

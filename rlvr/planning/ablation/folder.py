@@ -1,4 +1,4 @@
-"""The folder of an ablation: where its runs are, which have finished, and what of it is ours.
+"""The folder of an ablation: where its runs are, which have finished, and what in it is rlvr's.
 
 ablations/<name>/
   ablation.yaml        the file that it was started with
@@ -48,12 +48,12 @@ def evaluated(path: Path, when: str) -> list[dict[str, Any]] | None:
 
 
 def finished(path: Path) -> bool:
-    """Whether a run directory holds a trained model and *all* the evaluations after training that its settings name."""
+    """Return whether a run directory holds a trained model and *all* evaluations after training that it should."""
     return (path / "model").is_dir() and evaluated(path, "after") is not None
 
 
 def is_ablation(folder: Path) -> bool:
-    """Whether a folder is one of `rlvr ablate`: it holds settings of runs, and is no run itself."""
+    """Return whether a folder was made by `rlvr ablate`: it holds settings of runs, and is no run itself."""
     return any((folder / "settings").glob("*-s*.yaml")) and not RunDir(folder).config.exists()
 
 

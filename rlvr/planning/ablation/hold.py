@@ -1,4 +1,4 @@
-"""Who writes into an ablation's folder: one `rlvr ablate`, and no run that a killed one left behind."""
+"""Lock an ablation's folder: one `rlvr ablate` writes there, and no run that a killed one left."""
 
 import json
 import platform
@@ -48,7 +48,7 @@ def note(folder: Path, name: str, pid: int) -> None:
 
 
 def forget(folder: Path, name: str) -> None:
-    """Take back what `note` wrote: the process has ended."""
+    """Remove what `note` wrote: the process has ended."""
     _file(folder, name).unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""How many runs of an ablation fit into memory at once, by the cost model of `rlvr plan`."""
+"""Count how many runs of an ablation fit into memory at once, by the cost model of `rlvr plan`."""
 
 from collections.abc import Sequence
 from contextlib import suppress

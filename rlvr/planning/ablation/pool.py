@@ -1,4 +1,4 @@
-"""Runs the runs: each once, a few at a time, resumed where they stopped, failures kept apart, signals passed on."""
+"""Start a process for each run of an ablation, a few at a time; resume stopped ones, pass signals on, list failures."""
 
 import os
 import re
@@ -28,7 +28,7 @@ _HEAD = "=="  # begins the line of a log that says when it was started
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: "done", "skipped" (it had finished before), "stopped" or "failed", with the end of its log."""
+    """Hold how a run ended: "done", "skipped" (it had finished before), "stopped" or "failed", and its log's end."""
 
     run: Run
     status: str
@@ -38,7 +38,7 @@ class Outcome:
 
 @dataclass
 class _Child:
-    """A process that trains a run."""
+    """Hold a process that trains a run."""
 
     run: Run
     log: Path
@@ -50,14 +50,14 @@ class _Child:
 
 @dataclass
 class _Caught:
-    """The signals that have arrived, and how many of them the runs have been told of."""
+    """Hold the signals that have arrived, and how many of them the runs have been told of."""
 
     signals: list[int] = field(default_factory=list)
     told: int = 0
 
 
 def run_all(runs: tuple[Run, ...], folder: Path, jobs: int) -> list[Outcome]:
-    """Train what is not finished, `jobs` at a time, and say how it goes; a failure stops no other run.
+    """Train what is not finished, `jobs` at a time, and log progress; a failure stops no other run.
 
     SIGTERM, SIGINT and SIGHUP reach the runs, which save and stop; then Stopped is raised with the status 128 + signal
     (143, 130, 129). A second Ctrl-C makes them stop without saving. The folder must be held (`hold.held`).

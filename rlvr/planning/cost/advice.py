@@ -1,4 +1,4 @@
-"""What to change: the same model asked again, with one setting changed."""
+"""Advise what to change: ask the cost model again, with one setting changed."""
 
 from dataclasses import dataclass, replace
 
@@ -11,7 +11,7 @@ from rlvr.planning.cost.speed import Machine
 
 @dataclass(frozen=True)
 class Change:
-    """One changed setting and what the model says of it: peak in bytes, seconds of a step."""
+    """Hold one changed setting and what the model says of it: peak in bytes, seconds of a step."""
 
     what: str
     job: Job

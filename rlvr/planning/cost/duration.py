@@ -1,4 +1,4 @@
-"""Says a duration in words."""
+"""Say a duration in words."""
 
 
 def duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""From a training config to the job that the cost model counts."""
+"""Turn a training config into the job that the cost model counts."""
 
 import psutil
 from accelerate import PartialState

@@ -17,7 +17,7 @@ MOMENT_BYTES = {
 
 @dataclass(frozen=True)
 class Job:
-    """One process's share of a run. Lengths in tokens, `rows` the completions of one micro-batch.
+    """Hold one process's share of a run: lengths in tokens, `rows` the completions of one micro-batch.
 
     `expected` is the mean length of a completion, `tokens` its limit; `sampling_bytes` and `autocast` are the
     precision that samples and whether training runs under autocast; `critic_layers` counts the layers that a critic
@@ -54,22 +54,22 @@ class Job:
 
     @property
     def sampled(self) -> int:
-        """Completions that one call of the sampler makes: a generation batch."""
+        """Return the completions that one call of the sampler makes: a generation batch."""
         return self.rows * self.generations
 
     @property
     def sampler_calls(self) -> float:
-        """Calls of the sampler per optimizer step (below 1 where a batch serves several steps)."""
+        """Return the calls of the sampler per optimizer step (below 1 where a batch serves several steps)."""
         return self.accumulation / (self.generations * self.iterations)
 
     @property
     def prompts(self) -> int:
-        """Distinct prompts of a generation batch."""
+        """Return the distinct prompts of a generation batch."""
         return max(1, self.sampled // self.group)
 
     @property
     def micro_prompts(self) -> float:
-        """Distinct prompts expected in a micro-batch: TRL shuffles a generation batch before it splits it.
+        """Return the distinct prompts expected in a micro-batch: TRL shuffles a generation batch before it splits it.
 
         U (1 - C(N - G, B) / C(N, B)), U prompts, N = U G completions, B rows; without packing, one for each row.
         """

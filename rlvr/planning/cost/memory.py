@@ -46,7 +46,7 @@ def layer_numbers(shape: Shape, job: Job, tokens: float) -> float:
 def activation_bytes(shape: Shape, job: Job, tokens: float) -> float:
     """Return the bytes that one micro-batch keeps between forward and backward (a critic's layers count too).
 
-    Without checkpointing: layers x layer_numbers; with it: every layer's input, and one layer in full. Behind the
+    Without checkpointing: layers x layer_numbers; with it: every layer's input, and one layer in full. After the
     layers 5 C per position (embedding, last norm, hidden states at the scored tokens).
     """
     one, line = layer_numbers(shape, job, tokens), shape.width * job.positions(tokens)

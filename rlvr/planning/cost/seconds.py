@@ -40,7 +40,7 @@ def training_flops(shape: Shape, job: Job) -> float:
 
 
 def _old_logps(job: Job) -> int:
-    """Forwards for old log-probabilities: one where a batch serves several updates and the sampler's are not exact."""
+    """Return the forwards for old log-probabilities: one where a batch serves several updates, sampler's not exact."""
     serves = job.accumulation % (job.generations * job.iterations) != 0
     return int(serves and (job.autocast or job.sampling_bytes != WORD or not job.engine))
 

@@ -17,7 +17,7 @@ from rlvr.models.sampling.llama import misfit
 
 @dataclass(frozen=True)
 class Shape:
-    """What the cost of a decoder depends on; sizes in numbers, not bytes.
+    """Hold what the cost of a decoder depends on; sizes in numbers, not bytes.
 
     `products_IO` are the (inputs, outputs) of every linear layer of the body: LoRA adapts them, sampling packs them.
     `fast`, `packs` and `own_head` say which of rlvr's cheaper paths takes this model.
@@ -41,12 +41,12 @@ class Shape:
 
     @property
     def head(self) -> int:
-        """Numbers in the language-model head, V x C."""
+        """Return how many numbers the language-model head has, V x C."""
         return self.vocab * self.width
 
     @property
     def body(self) -> int:
-        """Numbers in the linear layers of the body."""
+        """Return how many numbers the linear layers of the body have."""
         return sum(inputs * outputs for inputs, outputs in self.products_IO)
 
     def lora(self, rank: int) -> int:

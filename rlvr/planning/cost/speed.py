@@ -1,4 +1,4 @@
-"""What this machine can do, measured in about two seconds at the sizes of the model."""
+"""Measure what this machine can do, in about two seconds, at the sizes of the model."""
 
 import time
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _COLD = 128 * 2**20  # bytes of weights to go through, so that a cache does not 
 
 @dataclass(frozen=True)
 class Machine:
-    """Speeds of one machine: multiply-adds count as two operations.
+    """Hold the speeds of one machine: multiply-adds count as two operations.
 
     `decode` holds (rows, seconds per number of weights) of products of few rows; `launch` is the time of one small
     operation, in seconds.

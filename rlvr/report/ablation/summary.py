@@ -1,4 +1,4 @@
-"""What the runs of an ablation say: each arm over its seeds, and its difference to the baseline."""
+"""Summarise the runs of an ablation: each arm over its seeds, and its difference to the baseline."""
 
 from collections.abc import Mapping
 from pathlib import Path

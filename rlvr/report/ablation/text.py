@@ -1,4 +1,4 @@
-"""The comparison of an ablation as tables and as Markdown."""
+"""Show the comparison of an ablation as tables and as Markdown."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

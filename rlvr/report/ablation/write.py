@@ -1,4 +1,4 @@
-"""Writes the comparison of an ablation: the Markdown and a forest plot for each metric, whole or not at all."""
+"""Write the comparison of an ablation: the Markdown and a forest plot for each metric, whole or not at all."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a user holds in their hands: a run, an evaluation, a comparison, an ablation. Readers of files, no numbers.
+"""The objects that a user gets: a run, an evaluation, a comparison, an ablation. They read files and compute nothing.
 
 Every number comes from rlvr/metrics, rlvr/ablation/summary and rlvr/report; these classes open what the command wrote.
 """

@@ -38,17 +38,17 @@ class Ablation:
 
     @property
     def baseline(self) -> str:
-        """The arm that the others are compared with."""
+        """Return the arm that the others are compared with."""
         return self._arms.baseline
 
     @property
     def missing(self) -> list[str]:
-        """The names of the runs that have not finished."""
+        """Return the names of the runs that have not finished."""
         return self._summary["missing"]
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row for each arm: its seeds, the mean and the interquartile mean over them of each metric, its cost."""
+        """Return one row for each arm: seeds, mean and interquartile mean over them of each metric, cost."""
         rows = {
             name: {
                 "seeds": arm["seeds"],
@@ -62,7 +62,7 @@ class Ablation:
 
     @property
     def differences(self) -> pd.DataFrame:
-        """One row for each arm and metric: the arm minus the baseline, its 95% interval, p, and p after Holm."""
+        """Return one row for each arm and metric: arm minus baseline, its 95% interval, p, and p after Holm."""
         found = self._summary
         rows = [
             {

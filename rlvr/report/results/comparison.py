@@ -14,7 +14,7 @@ from rlvr.report.terminal import text_table
 
 
 class Comparison(Mapping[str, Interval]):
-    """Maps each metric to its change, `after - before`, paired by problem, with a 95% interval.
+    """Map each metric to its change, `after - before`, paired by problem, with a 95% interval.
 
     Printed, it shows both sides and the change. `notes` say what differs besides the models (another temperature,
     say), which makes the change no effect of training.

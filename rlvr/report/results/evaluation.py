@@ -1,4 +1,4 @@
-"""One evaluation: the stored record of what happened, and the metrics that can be read from it."""
+"""One evaluation: the stored samples, and the metrics that can be computed from them."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -38,16 +38,16 @@ class Evaluation:
 
     @property
     def data(self) -> str:
-        """The spec of the problem set."""
+        """Return the spec of the problem set."""
         return self.record.get("spec") or self.record.get("set", "")
 
     @property
     def n(self) -> int:
-        """Samples per problem."""
+        """Return how many samples each problem has."""
         return self.record["n"]
 
     def __len__(self) -> int:
-        """The number of problems."""
+        """Return the number of problems."""
         return len(self.record["problems"])
 
     def metrics(self, confidence: str = "stated") -> Intervals:
@@ -101,7 +101,7 @@ class Evaluation:
         return frame.astype({name: kind for name, kind in known.items() if name in frame})
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the record, whole or not at all, as `rlvr evaluate` does; return the path."""
+        """Write the evaluation, whole or not at all, as `rlvr evaluate` does; return the path."""
         save_eval(dict(self.record), Path(path))
         return Path(path)
 

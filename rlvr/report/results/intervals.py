@@ -12,7 +12,7 @@ from rlvr.report.terminal import text_table
 
 
 class Intervals(Mapping[str, Interval]):
-    """Maps the name of a metric to its Interval; `intervals[4]` is short for `intervals["pass@4"]`.
+    """Map the name of a metric to its Interval; `intervals[4]` is short for `intervals["pass@4"]`.
 
     >>> found = Intervals({"pass@1": Interval(0.5, 0.4, 0.6, n=10)})
     >>> found[1].value

@@ -1,4 +1,4 @@
-"""A report that was written: open it, or show its link."""
+"""Open a report that was written, or show its link."""
 
 import os
 import webbrowser
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class Page:
-    """A page on disk, usable wherever a path is.
+    """Hold a page on disk, usable wherever a path is.
 
     >>> str(Page(Path("runs/demo/report.html")))
     'runs/demo/report.html'

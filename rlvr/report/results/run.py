@@ -41,27 +41,27 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The settings, as config.yaml holds them; `rlvr.train(config=run.path / "config.yaml")` repeats the run."""
+        """Return the settings in config.yaml; `rlvr.train(config=run.path / "config.yaml")` repeats the run."""
         return self._read()["config"]
 
     @property
     def notes(self) -> list[str]:
-        """What the directory lacks, in words."""
+        """Return what the directory lacks, in words."""
         return self._read()["notes"]
 
     @property
     def model(self) -> Path:
-        """The folder of the trained model, which `rlvr.load_model` and `rlvr.measure.evaluate` take."""
+        """Return the folder of the trained model, which `rlvr.load_model` and `rlvr.measure.evaluate` take."""
         return RunDir(self.path).model
 
     @property
     def before(self) -> Evaluation:
-        """The evaluation before training; see `evaluation` for a run that measured several sets."""
+        """Return the evaluation before training; see `evaluation` for a run that measured several sets."""
         return self.evaluation("before")
 
     @property
     def after(self) -> Evaluation:
-        """The evaluation after training; see `evaluation` for a run that measured several sets."""
+        """Return the evaluation after training; see `evaluation` for a run that measured several sets."""
         return self.evaluation("after")
 
     def evaluation(self, when: str, data: str | None = None) -> Evaluation:
@@ -89,18 +89,18 @@ class Run:
 
     @property
     def metrics(self) -> pd.DataFrame:
-        """What was logged, one row for each optimizer step (docs/metrics.md); null becomes NaN."""
+        """Return what was logged, one row for each optimizer step (docs/metrics.md); null becomes NaN."""
         frame = pd.DataFrame(self._read()["metrics"])
         return frame.set_index("step") if len(frame) else frame
 
     @property
     def rollouts(self) -> pd.DataFrame:
-        """Every completion that was sampled, with its terms, reward, advantage and what dropped it, if anything did."""
+        """Return every completion that was sampled, with its terms, reward, advantage and what dropped it, if so."""
         return _frame(self._read()["rollouts"])
 
     @property
     def difficulty(self) -> pd.DataFrame:
-        """Problem id -> attempts and successes."""
+        """Return a table of problem ids with their attempts and successes."""
         file = RunDir(self.path).difficulty
         return _frame([file] if file.is_file() else [])
 

@@ -1,4 +1,4 @@
-"""Shows tables in a notebook; every cell is escaped, because ids, tasks and notes may hold a model's text."""
+"""Show tables in a notebook; every cell is escaped, because ids, tasks and notes may hold a model's text."""
 
 from collections.abc import Iterable
 from html import escape

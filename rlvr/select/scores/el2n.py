@@ -10,7 +10,7 @@ from rlvr.select.scores.probe import epochs, labelled
 
 
 class El2n(BaseEstimator):
-    """Error L2-norm early in training, averaged over fresh classifiers.
+    """Score a row by the length of its error vector early in training, averaged over fresh classifiers.
 
     score_i = mean over models of || p(. | x_i) - onehot(y_i) ||_2, in [0, sqrt(2)].
 

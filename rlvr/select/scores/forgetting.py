@@ -22,7 +22,7 @@ def count_forgetting(correct_ER: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 class Forgetting(BaseEstimator):
-    """Forgetting events between epochs, averaged over classifiers.
+    """Score a row by its forgetting events between epochs, averaged over classifiers.
 
     score_i = mean over models of #{e: right after epoch e, wrong after e + 1}, in [0, n_epochs / 2]; n_epochs where the
     row was never right. The paper reads a row whenever its minibatch comes; here every row is read after every epoch.

@@ -12,7 +12,7 @@ from rlvr.select.scores.probe import labelled
 
 
 class Memorisation(BaseEstimator):
-    """The leave-out estimate of memorisation over classifiers trained on random subsets.
+    """Score a row by the leave-out estimate of memorisation over classifiers trained on random subsets.
 
     score_i = P[right at x_i | row i in the subset] - P[right at x_i | row i left out], in [-1, 1]; both are shares of
     the same `n_models` classifiers, so the standard error is about 1 / sqrt(n_models).
@@ -37,7 +37,7 @@ class Memorisation(BaseEstimator):
         self.seed = seed
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> "Memorisation":
-        """Train on random subsets and compare each row's fate inside and outside of them."""
+        """Train on random subsets and compare each row's accuracy inside and outside of them."""
         features, labels = labelled(X, y)
         draw, size = np.random.default_rng(self.seed), round(self.subset * len(labels))
         is_in_MR = np.zeros((self.n_models, len(labels)), dtype=bool)

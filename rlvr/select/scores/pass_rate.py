@@ -9,7 +9,7 @@ from rlvr.runs.pass_rate import JEFFREYS, PassRate
 
 
 class PassRateScore(BaseEstimator):
-    """One minus the posterior mean of the pass rate under the policy.
+    """Score a problem by one minus the posterior mean of the pass rate under the policy.
 
     score_i = 1 - (s + a) / (n + a + b) with s successes in n attempts and the prior Beta(a, b), in (0, 1); a problem
     that was never tried has the prior's mean.

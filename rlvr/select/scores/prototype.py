@@ -10,7 +10,7 @@ from rlvr.core.errors import DataError
 
 
 class Prototype(BaseEstimator):
-    """Cosine distance to the nearest of k centres, found without labels.
+    """Score a row by its cosine distance to the nearest of k centres, found without labels.
 
     score_i = 1 - max over centres c of cos(x_i, c), in [0, 2]. Embeddings have their mean taken out (a language model's
     share one large direction) and are scaled to length 1 before k-means.

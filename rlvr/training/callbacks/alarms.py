@@ -1,4 +1,4 @@
-"""When a run is dying or collapsing, judged from its logged rows alone: what is wrong, and what to try.
+"""Judge from logged rows alone when a run is dying or collapsing: what is wrong, and what to try.
 
 Two kinds. A *state* is the mean of the last `window` rows (nothing is right, everything is cut off). A *collapse*
 compares the last half window with the first half window of the run: lengths shrink (the leading sign: before accuracy
@@ -27,7 +27,7 @@ def alarms(rows: Sequence[Mapping[str, Any]], window: int = 8) -> dict[str, str]
 
 
 def _mean(rows: Sequence[Mapping[str, Any]], key: str, above: float = -math.inf) -> float:
-    """The mean of what was logged as `key` and lies above `above`; NaN where nothing does, and NaN raises no alarm."""
+    """Return the mean of what was logged as `key` above `above`; NaN where nothing is, and NaN raises no alarm."""
     values = [v for row in rows if (v := row.get(key)) is not None and math.isfinite(v) and v > above]
     return sum(values) / len(values) if values else math.nan
 

@@ -1,4 +1,4 @@
-"""An update whose gradient is not finite is left out and counted; several in a row end the run."""
+"""Leave out and count updates whose gradient is not finite; several in a row end the run."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from rlvr.core.errors import RunError
 
 
 class SkipBadGradients(TrainerCallback):
-    """Drops the gradient of a step when it holds NaN or infinity, so that neither weights nor optimizer move.
+    """Drop the gradient of a step when it holds NaN or infinity, so that neither weights nor optimizer move.
 
     Must stand before the metrics file among the callbacks: it adds `updates_skipped` (so far) to each line.
 
@@ -28,7 +28,7 @@ class SkipBadGradients(TrainerCallback):
         return self.skipped, self.in_a_row
 
     def load_resume_state(self, state: tuple[int, int]) -> None:
-        """Take over what `resume_state` returned."""
+        """Restore what `resume_state` returned."""
         self.skipped, self.in_a_row = state
 
     def on_pre_optimizer_step(

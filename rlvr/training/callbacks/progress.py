@@ -1,4 +1,4 @@
-"""What watches a run from outside the loop: the metrics file, one line per step, and early warnings."""
+"""Write the metrics file, log one line per step, and warn early."""
 
 import json
 import math
@@ -29,7 +29,7 @@ def _teller(stream: TextIO | None) -> Callable[[str], Any]:
 
 
 class MetricsFile(TrainerCallback):
-    """Appends one JSON object per logged training step to metrics.jsonl, with null for what is not finite.
+    """Append one JSON object per logged training step to metrics.jsonl, with null for what is not finite.
 
     `seconds` counts from `spent`, what the run took in the processes before this one. Each line is in the trainer's log
     history too, from which a lost one comes back (`RunDir.rewind`); the file is synced with every checkpoint.
@@ -68,7 +68,7 @@ class MetricsFile(TrainerCallback):
 
 
 class Progress(TrainerCallback):
-    """Says one line per step: what was right, well formed, how long, what took part, and the time left."""
+    """Log one line per step: what was right, well formed, how long, what took part, and the time left."""
 
     def __init__(self, stream: TextIO | None = None):
         self.tell = _teller(stream)
@@ -103,7 +103,7 @@ class Progress(TrainerCallback):
 
 
 class Watch(TrainerCallback):
-    """Warns, once per cause, when a run is dying or collapsing, and says why and what to try (alarms.py).
+    """Warn, once per cause, when a run is dying or collapsing, and say why and what to try (alarms.py).
 
     It speaks after `window` steps at the earliest; the start that a collapse is measured from is the first half window
     of the run. With `stop`, the first alarm of a collapse ends the training.
@@ -124,7 +124,7 @@ class Watch(TrainerCallback):
         return {"rows": rows, "said": sorted(self.said), "stopped": self.stopped}
 
     def load_resume_state(self, state: dict[str, Any]) -> None:
-        """Take over what `resume_state` returned."""
+        """Restore what `resume_state` returned."""
         self.rows, self.said, self.stopped = list(state["rows"]), set(state["said"]), state["stopped"]
 
     def on_train_begin(self, args, state, control, **kwargs):

@@ -1,4 +1,4 @@
-"""A budget in completions: recipes that throw groups away use more of them for one update."""
+"""End training at a budget in completions: recipes that throw groups away use more of them for one update."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 
 class StopAtRollouts(TrainerCallback):
-    """Ends training when another batch would exceed `limit` sampled completions (thrown-away ones count)."""
+    """End training when another batch would exceed `limit` sampled completions (thrown-away ones count)."""
 
     def __init__(self, limit: int, per_batch: int, used: int = 0):
         self.limit, self.per_batch, self.used = limit, per_batch, used
@@ -16,7 +16,7 @@ class StopAtRollouts(TrainerCallback):
         return self.used
 
     def load_resume_state(self, used: int) -> None:
-        """Take over what `resume_state` returned; the limit may have changed since."""
+        """Restore what `resume_state` returned; the limit may have changed since."""
         self.used = used
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any):

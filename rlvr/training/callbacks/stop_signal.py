@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C finish the step, save, and end the run with exit status 75 (try again later)."""
+"""Finish the step on SIGTERM or Ctrl-C, save, and end the run with exit status 75 (try again later)."""
 
 import signal
 import threading
@@ -12,7 +12,7 @@ from rlvr.core.distributed import any_process
 
 
 class StopOnSignal(TrainerCallback):
-    """Turns the first SIGTERM or SIGINT into "save and stop after this step"; a second Ctrl-C stops at once.
+    """Turn the first SIGTERM or SIGINT into "save and stop after this step"; a second Ctrl-C stops at once.
 
     With several processes, a signal that reaches one of them stops all at the same step.
     """

@@ -31,7 +31,7 @@ def draw_probabilities(rate_N: Tensor, band: tuple[float, float], floor: float) 
 
 @dataclass(frozen=True)
 class DifficultySampler:
-    """Draws problems with replacement by `draw_probabilities`; a draw depends on (seed, step, record) alone.
+    """Draw problems with replacement by `draw_probabilities`; a draw depends on (seed, step, pass rates) alone.
 
     Args:
         band: lowest and highest posterior pass rate that is wanted.

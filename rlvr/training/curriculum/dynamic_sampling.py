@@ -1,4 +1,4 @@
-"""Dynamic sampling: groups that teach nothing are replaced by mixed groups of fresh problems (DAPO, 2503.14476).
+"""Replace groups that teach nothing by mixed groups of fresh problems (DAPO, 2503.14476).
 
 This is the third meaning of "drop": not zero credit, not leaving the loss, but sampling again, so it costs rollouts,
 which are counted. It is settled before TRL sees the batch, whose metrics and tables then hold each completion once.
@@ -15,7 +15,7 @@ from rlvr.core.records import Completion
 
 @dataclass(frozen=True)
 class Sample:
-    """One sampled completion, as every process knows it.
+    """Hold one sampled completion, as every process knows it.
 
     Attributes:
         row: its row of the training set.
@@ -39,7 +39,7 @@ Group = Sequence[Sample]
 
 @dataclass(frozen=True)
 class Filled:
-    """What came of filling one batch.
+    """Hold what came of filling one batch.
 
     Attributes:
         batch: as many groups as there were at first; the last `unfilled` of them are not mixed.
@@ -55,12 +55,12 @@ class Filled:
 
     @property
     def thrown_records(self) -> list[Completion]:
-        """The completions that were thrown away, group by group."""
+        """Return the completions that were thrown away, group by group."""
         return [s.record for group in self.thrown for s in group]
 
     @property
     def thrown_tokens(self) -> int:
-        """Tokens of those completions, each with its prompt."""
+        """Return how many tokens those completions have, each with its prompt."""
         return sum(s.prompt_tokens + len(s.ids) for group in self.thrown for s in group)
 
     def metrics(self) -> dict[str, float]:
@@ -76,7 +76,7 @@ class Filled:
 
 
 def is_mixed(group: Group) -> bool:
-    """Whether a group holds a right and a wrong completion, by the verifier's word and never by the reward.
+    """Return whether a group holds a right and a wrong completion, by the verifier and never by the reward.
 
     A reward with a length or format term has spread in groups that are all wrong; completions without a verdict say
     nothing. Source: 2503.14476, 0 < right completions < G.

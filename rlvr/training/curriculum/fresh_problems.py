@@ -1,4 +1,4 @@
-"""A second, seeded order of the problems, for batches that need more than the training sampler gave them."""
+"""Deal problems in a second, seeded order, for batches that need more than the training sampler gave them."""
 
 from collections.abc import Collection
 
@@ -6,7 +6,7 @@ import torch
 
 
 class FreshProblems:
-    """Deals problems from one shuffled pass over the set after another; `position` is all there is to checkpoint.
+    """Deal problems from one shuffled pass over the set after another; `position` is all there is to checkpoint.
 
     Its order is its own: dealing from it leaves the order of the training problems as it is.
 

@@ -1,4 +1,4 @@
-"""From what was drawn to the whole set: inverse-propensity estimates of a mean over N problems."""
+"""Estimate a mean over N problems from those that were drawn, by inverse propensities."""
 
 from torch import Tensor
 

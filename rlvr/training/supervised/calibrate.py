@@ -1,4 +1,4 @@
-"""Supervised calibration: sample the model on training problems, then train its confidence slot (tokenised_brier.py).
+"""Calibrate by supervision: sample the model on training problems, then train its confidence (tokenised_brier.py).
 
 The cheap baseline that a calibration reward has to beat: one round of sampling, no reward, no group. It moves whatever
 weights train (`--lora_rank 8` moves few), by the confidence tokens only; answers are not taught, but may drift.
@@ -35,7 +35,7 @@ from rlvr.training.supervised.tokenised_brier import Slot, collate, slot, tokeni
 
 @dataclass(frozen=True)
 class Calibrated:
-    """What the training did on `n` held-out samples: the tokenised Brier loss before and after, beside a constant's."""
+    """Hold what training did on `n` held-out samples: tokenised Brier loss before and after, beside a constant's."""
 
     n: int
     accuracy: float
@@ -44,7 +44,7 @@ class Calibrated:
 
     @property
     def constant(self) -> float:
-        """The Brier score of always stating the accuracy: a (1 - a)."""
+        """Return the Brier score of always stating the accuracy: a (1 - a)."""
         return self.accuracy * (1 - self.accuracy)
 
 

@@ -1,7 +1,7 @@
 """The tokenised Brier loss (ConfTuner, 2508.18847): calibration taught by supervision, at the confidence slot alone.
 
 A confidence is written in several tokens, and in others by every tokenizer ("0", ".", "7" for a byte or a digit
-tokenizer). So each *allowed value* v is scored by the probability of its whole token sequence behind the model's own
+tokenizer). So each *allowed value* v is scored by the probability of its whole token sequence after the model's own
 completion up to `<confidence>`, and these are normalised over the allowed values:
 
     p_v = P(tokens of v | prompt, completion up to the tag) / sum over allowed u of P(tokens of u | ...)
@@ -9,7 +9,7 @@ completion up to `<confidence>`, and these are normalised over the allowed value
 
 which is the expected Brier score of a confidence sampled among the allowed values. The allowed values are those of the
 warm-up, 0.0, 0.1, ..., 1.0: written with equally many digits, so that none begins another. A value is scored up to its
-last digit; what stands behind it is left as it is, and so is the probability of writing no allowed value at all.
+last digit; what comes after it is left as it is, and so is the probability of writing no allowed value at all.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _TAG = "<confidence>"
 
 @dataclass(frozen=True)
 class Slot:
-    """One stored sample: the tokens before its stated confidence, the tokens of each allowed value, the verdict."""
+    """Hold one stored sample: the tokens before its stated confidence, those of each allowed value, the verdict."""
 
     context: tuple[int, ...]
     tails: tuple[tuple[int, ...], ...]

@@ -1,4 +1,4 @@
-"""The warm-up: supervised steps on worked solutions, so that a small model knows the tags before RL starts.
+"""Warm a model up: supervised steps on worked solutions, so that a small model knows the tags before RL starts.
 
 The rows are the problem set's own worked solutions, or a file of yours (`sft_data`, see problems/worked.py), such as
 `rlvr select student` writes. The stated confidence is drawn at random, independent of the problem: what the model later
@@ -44,7 +44,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Warmup:
-    """Everything that makes a warmed-up model; two equal ones give the same model."""
+    """Hold everything that makes a warmed-up model; two equal ones give the same model."""
 
     model: str
     data: str
@@ -216,7 +216,7 @@ def train(settings: Warmup, target: Path) -> None:
 
 
 def _train_apart(settings: Warmup, target: Path) -> None:
-    """The same in a process of its own: under a distributed launch, a trainer here would wait for all the others."""
+    """Train in a process of its own: under a distributed launch, a trainer here would wait for all the others."""
     launch = (
         "RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_",
         "TORCHELASTIC_", "ACCELERATE_", "FSDP_",
