@@ -1,6 +1,7 @@
 """Shared by all tests: no network, a cache of their own, one deterministic thread count."""
 
 import os
+import tomllib
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 REPO = Path(__file__).parents[1]
+PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
 @pytest.fixture(autouse=True)

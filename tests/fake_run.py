@@ -4,6 +4,7 @@ import json
 import random
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -176,3 +177,29 @@ def full_run(run: Path, gain: float = 0.12, honesty: float = 0.8, **options) -> 
     options = {"steps": 60, "rollouts": (1, 58, 59, 60), "hostile": True, **options}
     before, after = drawn_evaluation(1, 0.0, 0.1), drawn_evaluation(2, gain, honesty)
     return write_run(run, before=before, after=after, **options)
+
+
+def make_eval(problems=20, n=8, seed=0, easier=0.0, missing=0.1, unverified=0.0):
+    """An evaluation of problems whose difficulty is fixed by their index; `easier` shifts it."""
+    rng, rows = np.random.default_rng(seed), []
+    for i in range(problems):
+        rate = 1 / (1 + np.exp(-(2 - i % 5 + np.sin(i) + easier)))
+        samples = []
+        for _ in range(n):
+            right = bool(rng.random() < rate)
+            samples.append(
+                {
+                    "correct": None if rng.random() < unverified else right,
+                    "confidence": None
+                    if rng.random() < missing
+                    else round(float(np.clip(rate + rng.normal(0, 0.2), 0, 1)), 1),
+                    "answer": "7" if right else rng.choice(["8", "9", None]),
+                    "tokens": int(rng.integers(10, 50)),
+                    "logp": -float(rng.exponential(3)),
+                    "format_ok": bool(rng.random() < 0.9),
+                    "truncated": bool(rng.random() < 0.1),
+                }
+            )
+        c = sum(s["correct"] is True for s in samples)
+        rows.append({"id": f"p{i}", "task": f"t/L{i % 5}", "gold": "7", "n": n, "c": c, "samples": samples})
+    return {"schema": 1, "set": "t", "set_version": 1, "n": n, "problems": rows}

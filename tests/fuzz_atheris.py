@@ -11,7 +11,7 @@ import atheris
 
 from rlvr.core import parse as parser
 from rlvr.core import specs
-from tests.test_untrusted import verifiers
+from tests.hostile_text import verifiers
 
 SETS = ("arithmetic", "countdown", "gsm8k", "jsonl")
 

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import yaml
 
 from rlvr.commands.main import main
 from rlvr.config.recipe_files import RECIPES
@@ -14,16 +13,7 @@ from rlvr.planning import cost
 from rlvr.planning.ablation.arms import read_ablation
 from rlvr.planning.ablation.parallel_jobs import jobs_that_fit
 from rlvr.planning.ablation.pool import finished
-
-QUICK = {
-    "sft_steps": 0, "eval_size": 6, "eval_n": 2, "max_completion_length": 8, "train_size": 8, "log_rollouts": False,
-    "per_device_train_batch_size": 8, "num_generations": 4,
-}  # fmt: skip
-
-
-def write(path, **keys):
-    path.write_text(yaml.safe_dump({"base": ["tiny"], "set": QUICK, "arms": {"a": {"recipes": ["grpo"]}}, **keys}))
-    return path
+from tests.commands import QUICK, write
 
 
 def test_every_built_in_ablation_resolves():

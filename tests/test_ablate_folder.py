@@ -16,7 +16,7 @@ from rlvr.core.errors import RunError
 from rlvr.planning.ablation.folder import remove_checkpoints
 from rlvr.planning.ablation.hold import forget, held, note, orphans
 from rlvr.planning.ablation.pool import last_line
-from tests.test_ablate import write
+from tests.commands import write
 
 
 def ablate(tmp_path, **keys):

@@ -21,11 +21,7 @@ from rlvr.problems.sets import load_problems
 from rlvr.report.read import read_run
 from rlvr.rewards.terms import load_terms
 from rlvr.runs.directory import read_metrics
-
-TINY = [
-    "--sft_steps", "0", "--max_steps", "3", "--eval_size", "0", "--train_size", "16", "--no_report",
-    "--per_device_train_batch_size", "16", "--num_generations", "4",
-]  # fmt: skip
+from tests.commands import TINY
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from rlvr.runs import checkpoints
 from rlvr.runs.directory import RunDir, read_metrics
-from tests.test_kill import assert_same
+from tests.run_outcome import assert_same
 
 COMMAND = [
     sys.executable, "-m", "rlvr", "train", "--config", "rlcr", "tiny", "--advantage", "dr_grpo, drop_near_impossible",

@@ -8,9 +8,7 @@ import yaml
 from rlvr.config.recipe_files import RECIPES, read_recipes
 from rlvr.config.settings import EvalConfig, TrainConfig, parse_config, to_yaml
 from rlvr.core.errors import SpecError
-
-SCALES = ("tiny", "smollm2", "qwen_gpu")
-ADDONS = ("vllm_colocate", "vllm_server", "liger", "flash_attention", "lora")  # engines and kernels: neither
+from tests.commands import ADDONS, SCALES
 
 
 def test_flags_win_over_recipes_and_later_recipes_over_earlier(tmp_path):

@@ -12,7 +12,7 @@ from rlvr.advantages.rollouts import Rollouts
 from rlvr.config.settings import TrainConfig
 from rlvr.training.batch_metrics import signal_metrics
 from rlvr.training.trainer import RLVRTrainer
-from tests.test_trl_contract import make, weights
+from tests.trainers import make, weights
 
 COMPARING = [
     "grpo", "grpo(eps=1.0e-9, ddof=0)", "dr_grpo", "rloo", "maxrl", "lite_ppo", "gdpo", "pkpo(k=2)", "pass_at_k(k=2)",

@@ -22,7 +22,7 @@ from rlvr.runs.directory import RunDir, read_metrics
 from rlvr.training.critic import Critic, body_of, check_critic, explained_variance, first_layers, value_loss
 from rlvr.training.trainer import RLVRTrainer
 from tests.conftest import REPO
-from tests.test_trl_contract import StopAt, make, one_batch, weights
+from tests.trainers import StopAt, make, one_batch, weights
 
 KINDS = ("shared", "separate")
 GAE = build("gae(lam=0.9)")

@@ -13,9 +13,9 @@ from rlvr.models.load import build_tiny
 from rlvr.models.sampling import Engine, Sampling, Steered
 from rlvr.runs.directory import RunDir, read_metrics
 from rlvr.training.trainer import RLVRTrainer
-from tests.test_engine import PROMPTS, reference
-from tests.test_packing import assert_same, batch
-from tests.test_trl_contract import StopAt, loss_and_gradient, make, one_batch, weights
+from tests.greedy import PROMPTS, reference
+from tests.packed_rows import assert_same, batch
+from tests.trainers import StopAt, loss_and_gradient, make, one_batch, weights
 
 
 def small(device, seed=0):

@@ -139,7 +139,7 @@ def test_the_naive_loop_locks_in_and_the_corrected_one_does_not():
 
 
 def test_resume_draws_what_an_uninterrupted_run_draws(tmp_path):
-    from tests.test_dynamic_sampling import trainer
+    from tests.parity_problems import trainer
 
     common = {"difficulty_band": [0.2, 0.8], "record_discount": 0.9, "save_strategy": "steps", "save_steps": 2}
     whole = trainer(tmp_path / "whole", 0, steps=4, **common)

@@ -20,7 +20,7 @@ from rlvr.planning.doctor import preflight, problems
 from rlvr.planning.parts import PARTS, Finding, Part, packages, probe
 from rlvr.training.trainer import RLVRTrainer
 from tests.conftest import REPO
-from tests.test_trl_contract import make
+from tests.trainers import make
 
 CARD = "H100, 80 GB, compute capability 9.0, native bfloat16"
 ON_CPU = ["--use_cpu", "true", "--bf16", "false"]

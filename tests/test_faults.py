@@ -11,7 +11,7 @@ import pytest
 
 from rlvr.commands.main import main
 from rlvr.runs.directory import read_metrics
-from tests.test_bad_input import TINY
+from tests.commands import TINY
 
 HANGS = '''
 """Right away for made-up completions, never for the run's own after the first update."""

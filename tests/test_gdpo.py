@@ -7,7 +7,7 @@ from rlvr.advantages import build
 from rlvr.advantages.rollouts import Rollouts
 from rlvr.core.errors import SpecError
 from rlvr.training.trainer import RLVRTrainer
-from tests.test_trl_contract import make, one_batch
+from tests.trainers import make, one_batch
 
 TERMS = [[[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 0.0]]]
 REWARD = [[1.0, 1.0, 1.0, 0.0]]

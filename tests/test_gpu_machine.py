@@ -8,7 +8,7 @@ from rlvr.config.settings import TrainConfig
 from rlvr.models.precision import Precision
 from rlvr.training.supervised.warmup import Warmup, train
 from rlvr.training.trainer import RLVRTrainer
-from tests.test_trl_contract import StopAt, make, weights
+from tests.trainers import StopAt, make, weights
 
 
 @pytest.fixture

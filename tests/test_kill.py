@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from rlvr.runs import checkpoints
 from rlvr.runs.directory import read_metrics
 from tests.conftest import REPO
+from tests.run_outcome import assert_same
 
 # It learns: five dense terms in no sorted order, losses that are not 0 (two updates a batch), checkpoints between logged
 # steps and at the last one, which is no epoch's end.
@@ -87,31 +88,6 @@ def whole(forks, tmp_path_factory):
     status, log = forks.run([*COMMAND, "--output_dir", str(root / "run")], root / "cache")
     assert status == 0, log
     return root / "run", root / "cache", forks.events
-
-
-def outcome(run: Path) -> dict[str, object]:
-    """What a run left, without what the clock says and where it lies: contents, not names."""
-    timed = ("seconds", "step_time", "sampling/tokens_per_second")
-    found: dict[str, object] = {
-        "metrics": [{k: v for k, v in row.items() if k not in timed} for row in read_metrics(run / "metrics.jsonl")]
-    }
-    for path in (*run.glob("rollouts/*"), *run.glob("difficulty.parquet")):
-        found[path.name] = path.read_bytes()
-    for path in run.glob("eval/*/*.json"):
-        record = json.loads(path.read_text())
-        found[f"{path.parent.name}/{path.name}"] = {k: v for k, v in record.items() if k not in ("seconds", "model")}
-    for path in (*run.glob("model/*.safetensors"), *run.glob("checkpoints/*/*.safetensors")):
-        for name, weight in load_file(path).items():
-            found[f"{path.parent.name}/{name}"] = weight
-    return found
-
-
-def assert_same(left: Path, right: Path) -> None:
-    one, other = outcome(left), outcome(right)
-    assert one.keys() == other.keys()
-    for name, value in one.items():
-        same = torch.equal(value, other[name]) if isinstance(value, torch.Tensor) else value == other[name]
-        assert same, name
 
 
 def contents(run: Path) -> dict[str, tuple[int, bytes]]:

@@ -8,8 +8,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from scripts.lock import LOCK, lines
-from tests.conftest import REPO
-from tests.test_packaging import PROJECT
+from tests.conftest import PROJECT, REPO
 
 STALE = "run make lock"
 

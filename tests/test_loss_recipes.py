@@ -7,7 +7,7 @@ from rlvr.advantages import build
 from rlvr.config.recipe_files import read_recipes
 from rlvr.config.settings import TrainConfig
 from rlvr.training.trainer import RLVRTrainer
-from tests.test_trl_contract import loss_and_gradient, make, one_batch
+from tests.trainers import loss_and_gradient, make, one_batch
 
 ADV = torch.tensor([1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 0.3, -0.3])
 

@@ -29,8 +29,8 @@ from rlvr.training.critic import Critic, explained_variance, value_loss
 from rlvr.training.supervised.tokenised_brier import collate, slot, tokenised_brier, value_logps
 from rlvr.training.trainer import RLVRTrainer
 from tests.made_up_device import CUDA, OnCuda, made_up_cuda, on_cuda
-from tests.test_packing import batch, packed_logps, plain_logps
-from tests.test_trl_contract import make
+from tests.packed_rows import batch, packed_logps, plain_logps
+from tests.trainers import make
 
 PROMPTS = [[5, 6, 7], [8], [9, 10, 11, 12]]
 MIXED = (FakeTensorDeviceMismatchError, RuntimeError)

@@ -20,32 +20,7 @@ from rlvr.measure.metrics import (
     pass_at_k,
     summarise_eval,
 )
-
-
-def make_eval(problems=20, n=8, seed=0, easier=0.0, missing=0.1, unverified=0.0):
-    """An evaluation of problems whose difficulty is fixed by their index; `easier` shifts it."""
-    rng, rows = np.random.default_rng(seed), []
-    for i in range(problems):
-        rate = 1 / (1 + np.exp(-(2 - i % 5 + np.sin(i) + easier)))
-        samples = []
-        for _ in range(n):
-            right = bool(rng.random() < rate)
-            samples.append(
-                {
-                    "correct": None if rng.random() < unverified else right,
-                    "confidence": None
-                    if rng.random() < missing
-                    else round(float(np.clip(rate + rng.normal(0, 0.2), 0, 1)), 1),
-                    "answer": "7" if right else rng.choice(["8", "9", None]),
-                    "tokens": int(rng.integers(10, 50)),
-                    "logp": -float(rng.exponential(3)),
-                    "format_ok": bool(rng.random() < 0.9),
-                    "truncated": bool(rng.random() < 0.1),
-                }
-            )
-        c = sum(s["correct"] is True for s in samples)
-        rows.append({"id": f"p{i}", "task": f"t/L{i % 5}", "gold": "7", "n": n, "c": c, "samples": samples})
-    return {"schema": 1, "set": "t", "set_version": 1, "n": n, "problems": rows}
+from tests.fake_run import make_eval
 
 
 def column(record, key, pairs_only=False):

@@ -16,7 +16,7 @@ from rlvr.measure.metrics import (
     vote_curve,
 )
 from rlvr.measure.metrics.vote_curve import BEST, MAJORITY, WEIGHTED, subsets
-from tests.test_metrics_summary import make_eval
+from tests.fake_run import make_eval
 
 
 def most_confident(samples):

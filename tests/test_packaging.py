@@ -4,16 +4,14 @@ import ast
 import subprocess
 import sys
 import tarfile
-import tomllib
 import zipfile
 from importlib.metadata import packages_distributions
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.conftest import REPO
+from tests.conftest import PROJECT, REPO
 
-PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 READ_BY_OTHERS = {"gguf": "transformers opens the packaged model with it"}
 COME_WITH = {"safetensors": "transformers", "tokenizers": "transformers", "markupsafe": "jinja2"}
 RUN_AS_COMMANDS = {"pytest-xdist", "ruff", "mypy", "build", "types-pyyaml", "scipy-stubs"}

@@ -8,8 +8,8 @@ import yaml
 from rlvr.commands.main import main
 from rlvr.config.recipe_files import RECIPES, read_recipes
 from rlvr.runs.directory import RunDir, read_metrics
+from tests.commands import ADDONS, SCALES
 from tests.conftest import REPO
-from tests.test_config import ADDONS, SCALES
 
 SIGNALS = sorted(p.stem for p in RECIPES.glob("*.yaml") if p.stem not in (*SCALES, *ADDONS, "demo"))
 SMALL = [

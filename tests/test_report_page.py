@@ -19,7 +19,7 @@ from rlvr.report.tables import Table
 from rlvr.report.transcripts import ROWS, TEXT, transcripts
 from rlvr.runs.eval_file import save_eval
 from tests.fake_run import HOSTILE, counted_evaluation, drawn_evaluation, evaluation, full_run, sample, write_run
-from tests.test_untrusted import MANY, hostile
+from tests.hostile_text import MANY, hostile
 
 
 @pytest.fixture(scope="module")

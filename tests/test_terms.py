@@ -292,7 +292,7 @@ def test_the_weighted_sum_does_not_depend_on_the_order_of_the_terms(tmp_path):
     from rlvr.problems.scorer import Scorer
     from rlvr.problems.verifier import Verifier
     from rlvr.training.trainer import RLVRTrainer
-    from tests.test_trl_contract import make
+    from tests.trainers import make
 
     weights = {"repetition": 0.1, "random_control": 0.37, "format": 0.11, "correct": 0.7, "brier": 0.13}
     c = Completion(Problem("1", [], "4"), "a b a b c", answer="4", confidence=0.3, format_ok=True, correct=True)

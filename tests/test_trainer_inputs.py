@@ -8,7 +8,7 @@ from trl import GRPOConfig
 import rlvr
 from rlvr.advantages import build
 from rlvr.core.errors import DataError, ModelError, SpecError
-from tests.test_trl_contract import one_batch
+from tests.trainers import one_batch
 
 ROWS = [{"prompt": f"{i}+{i}=", "answer": str(2 * i), "id": f"row {i}"} for i in range(8)]
 

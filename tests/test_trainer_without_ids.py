@@ -7,7 +7,7 @@ from rlvr.advantages import build, drop_near_impossible
 from rlvr.runs.pass_rate import PassRate
 from rlvr.runs.rollouts_file import problem_name
 from rlvr.training.trainer import RLVRTrainer
-from tests.test_trl_contract import make, one_batch
+from tests.trainers import make, one_batch
 
 
 def test_without_ids_a_problem_is_named_by_its_prompt_and_the_near_impossible_one_is_dropped(tmp_path):

@@ -5,17 +5,15 @@ import io
 
 import pytest
 import torch
-from datasets import Dataset
-from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from rlvr.advantages import build
 from rlvr.config.settings import TrainConfig
-from rlvr.models.load import build_tiny
 from rlvr.training.callbacks.progress import Watch
 from rlvr.training.callbacks.rollout_budget import StopAtRollouts
 from rlvr.training.epoch_sampler import EpochRepeatSampler
 from rlvr.training.trainer import RLVRTrainer
+from tests.trainers import StopAt, loss_and_gradient, make, one_batch, weights
 
 SIGNATURES = {
     "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],
@@ -69,36 +67,6 @@ def test_log_prob_hook_begins_with_the_arguments_we_pass_on():
     ]  # fmt: skip
 
 
-def reward_even(completion_ids, **kwargs):
-    return [float(sum(ids) % 3) for ids in completion_ids]
-
-
-def make(cls, tmp_path, config=GRPOConfig, *, rows=8, **kwargs):
-    model, tokenizer = build_tiny(seed=3, hidden=64, layers=2)
-    names = {
-        k: kwargs.pop(k) for k in list(kwargs) if k in {"advantage", "record", "rollouts", "reward_funcs", "correct"}
-    }
-    settings = {
-        "output_dir": str(tmp_path), "per_device_train_batch_size": 8, "num_generations": 4, "max_completion_length": 6,
-        "max_steps": 2, "learning_rate": 1e-3, "report_to": "none", "bf16": False, "gradient_checkpointing": False,
-        "disable_tqdm": True, "logging_steps": 1, "save_strategy": "no", "use_cpu": True, **kwargs,
-    }  # fmt: skip
-    names.setdefault("reward_funcs", reward_even)
-    data = Dataset.from_dict({"prompt": [f"{i}+{i}=" for i in range(rows)]})
-    return cls(
-        model,
-        args=config(**settings),
-        train_dataset=data,
-        eval_dataset=data,
-        processing_class=tokenizer,
-        **names,
-    )
-
-
-def weights(trainer):
-    return torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
-
-
 @pytest.mark.parametrize("loss_type", ["dapo", "grpo", "dr_grpo", "bnpo", "cispo"])
 def test_without_rlvr_options_it_is_grpo_trainer(tmp_path, loss_type):
     """Same rollouts, losses, gradients and final weights as TRL's own class, to the bit."""
@@ -110,15 +78,6 @@ def test_without_rlvr_options_it_is_grpo_trainer(tmp_path, loss_type):
     for mine, his in zip(ours.state.log_history, theirs.state.log_history, strict=True):
         for key in ("loss", "grad_norm", "reward", "entropy"):
             assert mine.get(key) == his.get(key)
-
-
-def one_batch(trainer):
-    """Generate and score one batch and return what the loss would get."""
-    torch.manual_seed(9)
-    trainer.model.train()
-    trainer.current_gradient_accumulation_steps = 1
-    batch = next(iter(trainer.get_train_dataloader()))
-    return trainer._generate_and_score_completions(batch)
 
 
 @pytest.mark.parametrize("loss_type", ["dapo", "grpo", "dr_grpo", "bnpo"])
@@ -189,13 +148,6 @@ def test_packed_training_pass_equals_trls(tmp_path):
     (plain, g), (packed, h) = results
     torch.testing.assert_close(packed, plain, rtol=1e-5, atol=1e-7)
     assert torch.cosine_similarity(g, h, 0) > 0.9999
-
-
-def loss_and_gradient(trainer, out):
-    trainer.model.zero_grad()
-    loss = trainer._compute_loss(trainer.model, out)
-    loss.backward()
-    return loss.detach(), torch.cat([p.grad.flatten() for p in trainer.model.parameters()])
 
 
 @pytest.mark.parametrize("loss_type", ["dapo", "grpo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vespo"])
@@ -302,15 +254,6 @@ class CollapseAt(Watch):
         if logs and "reward" in logs:
             found = logs | {"groups/all_wrong": 1.0, "format_rate": 1.0, "entropy": 1.0 + 9 * (state.global_step == 3)}
             super().on_log(args, state, control, logs=found, **kwargs)
-
-
-class StopAt(TrainerCallback):
-    def __init__(self, step):
-        self.step = step
-
-    def on_step_end(self, args, state, control, **kwargs):
-        control.should_training_stop = state.global_step >= self.step
-        return control
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """One process against two (gloo, CPU), replicated and sharded: the same batch gives the same numbers and weights."""
 
 import os
-import socket
 import subprocess
 import sys
 
@@ -13,17 +12,12 @@ from safetensors.torch import load_file
 from rlvr.models.load import load_model
 from rlvr.runs.directory import RunDir, read_metrics
 from rlvr.runs.eval_file import load_eval
+from tests.commands import free_port
 
 FLAGS = [
     "--config", "rlcr", "tiny", "--sft_steps", "80", "--max_steps", "3", "--eval_size", "5", "--eval_n", "2",
     "--train_size", "32", "--num_generations", "4", "--learning_rate", "1e-3", "--no_report",
 ]  # fmt: skip
-
-
-def free_port() -> str:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return str(s.getsockname()[1])
 
 
 def launched(module: str) -> list[str]:
