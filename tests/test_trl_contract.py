@@ -1,7 +1,10 @@
 """One test per hook that RLVRTrainer wraps: TRL's signature, and one step of behaviour."""
 
+import ast
+import importlib
 import inspect
 import io
+import re
 
 import pytest
 import torch
@@ -13,6 +16,7 @@ from rlvr.training.callbacks.progress import Watch
 from rlvr.training.callbacks.rollout_budget import StopAtRollouts
 from rlvr.training.epoch_sampler import EpochRepeatSampler
 from rlvr.training.trainer import RLVRTrainer
+from tests.conftest import REPO
 from tests.trainers import StopAt, loss_and_gradient, make, one_batch, weights
 
 SIGNATURES = {
@@ -52,7 +56,77 @@ SIGNATURES = {
         "epochs_trained",
         "steps_trained_in_current_epoch",
     ],
+    "_compute_loss": ["self", "model", "inputs"],
+    "_get_output_dir": ["self", "trial"],
+    "create_optimizer": ["self", "model"],
 }
+# What rlvr reads or sets on TRL's trainer and on transformers', that has no signature.
+ATTRIBUTES = {
+    "_buffered_inputs", "_entropy_bonus_enabled", "_globalstep_last_logged", "_logs", "_metrics", "_step", "_tokenizer", "_tr_loss", "_is_vlm",
+}  # fmt: skip
+FUNCTIONS = {"trl.kernels.chunked_logprob._use_triton"}
+LONG = {"_get_per_token_logps_and_entropies"}  # only the beginning of its signature: see below
+TRAINER = [cls for cls in GRPOTrainer.__mro__ if cls.__module__.startswith(("trl.", "transformers."))]
+
+
+def is_private(name):
+    return name.startswith("_") and not name.startswith("__")
+
+
+def private_names_of(classes):
+    """Return the private methods and attributes that the classes define, and those that they set on `self`."""
+    names = {name for cls in classes for name in vars(cls)}
+    for cls in classes:
+        names |= set(re.findall(r"\bself\.(_\w+)", inspect.getsource(cls)))
+    return set(filter(is_private, names))
+
+
+def private_names_in(source):
+    """Return the private names that a file touches (attributes, strings as for getattr, methods) or imports."""
+    touched, imported = set(), set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute):
+            touched.add(node.attr)
+        elif isinstance(node, ast.FunctionDef):
+            touched.add(node.name)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            touched.add(node.value)
+        elif isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] in {
+            "trl",
+            "transformers",
+            "accelerate",
+        }:
+            imported |= {f"{node.module}.{name.name}" for name in node.names if is_private(name.name)}
+    return set(filter(is_private, touched)), imported
+
+
+def test_every_private_name_of_the_trainer_that_we_touch_is_listed_and_no_other():
+    touched, imported = set(), set()
+    for path in (REPO / "rlvr" / "training").rglob("*.py"):
+        names, functions = private_names_in(path.read_text(encoding="utf-8"))
+        touched, imported = touched | names, imported | functions
+    assert touched & private_names_of(TRAINER) == set(filter(is_private, SIGNATURES)) | ATTRIBUTES | LONG
+    assert imported == FUNCTIONS
+
+
+def test_no_other_room_touches_a_private_name_of_the_trainer():
+    rooms = [p for p in (REPO / "rlvr").rglob("*.py") if "training" not in p.parts]
+    found = {p: private_names_in(p.read_text(encoding="utf-8")) for p in rooms}
+    theirs = private_names_of(TRAINER)
+    defined = {p: {n.name for n in ast.walk(ast.parse(p.read_text())) if isinstance(n, ast.FunctionDef)} for p in rooms}
+    assert {p.name: names & theirs - defined[p] for p, (names, _) in found.items() if names & theirs - defined[p]} == {}
+
+
+def test_attributes_are_those_of_a_trainer_that_has_trained(tmp_path):
+    trainer = make(GRPOTrainer, tmp_path, max_steps=1)
+    trainer.train()
+    assert {name for name in ATTRIBUTES if not hasattr(trainer, name)} == set()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_are_where_we_import_them(name):
+    module, _, function = name.rpartition(".")
+    assert callable(getattr(importlib.import_module(module), function))
 
 
 @pytest.mark.parametrize("hook", SIGNATURES)
