@@ -95,7 +95,7 @@ def redraw() -> None:
 
 **Claim** (2507.16806). A Brier term beside the correctness reward repairs the stated confidence and costs no accuracy.
 
-**Design.** `rlvr train --config rlcr smollm2` ([recipe](../../rlvr/recipes/smollm2.yaml)): a warm-up of 40 x 16
+**Design.** `rlvr train --config rlcr smollm2` ([recipe](../../rlvr/config/recipes/smollm2.yaml)): a warm-up of 40 x 16
 worked solutions whose stated confidence is random, then 30 steps of 16 problems x 8 completions, full fine-tuning,
 one seed (42), levels 0, 1, 2 of the arithmetic ladder. No setting was chosen by looking at the test problems.
 
