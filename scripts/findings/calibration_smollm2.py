@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from parts.verdict import verdict_lines
+
 from rlvr.measure.metrics import compare_evals, pass_at_1_by_task, summarise_eval
 from rlvr.measure.metrics.records import Records
 from rlvr.measure.plots.reliability import plot_reliability
@@ -90,8 +92,17 @@ def redraw() -> None:
 
     figure = plot_reliability({when: reliability_table(*pairs) for when, pairs in tables.items()})
     (STORE / "reliability.svg").write_text(figure_svg(figure), encoding="utf-8")
+    names_of = ("higher pass@1", "lower ECE", "lower Brier score", "skill above the best constant")
+    line = verdict_lines(
+        {name: bool(ok) for name, (*_, ok) in zip(names_of, points, strict=True)},
+        f"""One seed, and no arm with a binary reward beside it: before and after are compared, not the Brier term and
+        its absence. A later run on other problems (below) has higher pass@1 held and skill not held. By the criterion:
+        {verdict}, {held} of 4 points.""",
+    )
     PAGE.write_text(
-        f"""# RLCR on SmolLM2-135M: {verdict}
+        f"""# RLCR on SmolLM2-135M
+
+{line}
 
 **Claim** (2507.16806). A Brier term beside the correctness reward repairs the stated confidence and costs no accuracy.
 

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from parts.difficulty_cells import CELLS, MIXED, measured
 from parts.difficulty_page import PAGE_TEXT
+from parts.verdict import verdict_lines
 
 from rlvr.measure.metrics import Interval, bootstrap_mean
 from rlvr.measure.metrics.seeds import seed_difference
@@ -265,6 +266,19 @@ def figure(results: Results) -> Figure:
     return fig
 
 
+def wrong(results: Results, verdict: str, held: int) -> str:
+    """Return what was wrong with this design, and what the criterion says all the same."""
+    best = max(
+        (results.gap(arm, f"base/{'large' if arm.startswith('large') else 'small'}") for arm in results.rows
+         if not arm.startswith("base/")), key=lambda gap: gap.value,
+    )  # fmt: skip
+    updates = len(results.rows["small/M/grpo"][0]["train"]["accuracy"])
+    return f"""What was wrong with the design: no run learned. In {updates} updates of 64 ({64 * updates} completions)
+        no arm rose above the base on the held-out problems (the best of them, {_signed(best)}), medium problems
+        included: where nothing gains, harm is not told from the noise of the updates, and there is nothing to restore.
+        No arm with a random reward was run beside them. By the criterion below: {verdict}, {held} of 5 points."""
+
+
 def redraw() -> None:
     """Write the page and its figure from the stored results."""
     if not (ROWS.is_file() and PROFILE.is_file()):
@@ -291,7 +305,11 @@ def redraw() -> None:
         for split, counts in splits.items()
     )
     text = PAGE_TEXT.format(
-        verdict=verdict, held=main.count("yes"), criterion=CRITERION, cells=cells, table=table(results),
+        verdict=verdict_lines({"harm": "not testable here"}, wrong(results, verdict, main.count("yes"))),
+        m_base=_signed(results.gap("small/M/grpo", "base/small", True)),
+        h0_m=_signed(results.gap("small/H0/grpo", "small/M/grpo", True)),
+        hlow_m=_signed(results.gap("small/Hlow/grpo", "small/M/grpo", True)),
+        criterion=CRITERION, cells=cells, table=table(results),
         rows="\n".join(f"| {claim} | {numbers} | {held} |" for claim, numbers, held in found),
         minutes=results.seconds / 60, runs=sum(len(r) for a, r in results.rows.items() if not a.startswith("base/")),
     )  # fmt: skip

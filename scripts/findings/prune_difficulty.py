@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from parts.verdict import verdict_lines
 from scipy.optimize import nnls
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
@@ -343,8 +344,20 @@ def redraw() -> None:
         for rule in ("hard", "easy")
         for a in (ALPHAS[0], ALPHAS[-1])
     )
+    ok = [bool(point[-1]) for point in points]
+    claims = {
+        "hard rows when abundant and not when scarce": all(ok[i] for i in (0, 1, 3)),
+        "easy rows when scarce and not when abundant": ok[2],
+        "a good probe and right labels are needed": all(ok[4:7]),
+        "hard rows of digits likewise": all(ok[7:9]),
+        "easy rows of digits when scarce": ok[9],
+    }
+    text = f"By the criterion below: {verdict}, {held} of {len(points)} points (1, 2, 4; 3; 5 to 7; 8, 9; 10)."
+    line = verdict_lines(claims, text)
     PAGE.write_text(
-        f"""# Prune by difficulty: {verdict} ({held} of {len(points)} points)
+        f"""# Prune by difficulty
+
+{line}
 
 **Claim** (2206.14486). Keep the hard rows when data are abundant for the model and the easy ones when they are scarce;
 the gain needs a good probe and right labels.

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from parts.rank_arms import AGREEMENTS, LISTS, ROUND_LISTS, ROUNDS, conflict, loop, one_log
+from parts.verdict import verdict_lines
 from scipy.stats import ttest_1samp
 
 from rlvr.core.files import replacing
@@ -121,9 +122,17 @@ def redraw() -> None:
     from rlvr.measure.plots.style import figure_svg
 
     (STORE / "rank_bias.svg").write_text(figure_svg(draw(found)), encoding="utf-8")
+    names = (
+        "tower above no correction", "tower no worse than a position feature", "the curve", "calibration by dropout",
+        "the feedback loop", "the mixture of experts",
+    )  # fmt: skip
+    line = verdict_lines(
+        {name: bool(ok) for name, (*_, ok) in zip(names, points, strict=True)},
+        f"By the criterion below: {verdict}, {held} of {len(points)} points, in this order.",
+    )
     PAGE.write_text(
         PAGE_TEXT.format(
-            verdict=verdict, criterion=CRITERION, results=results, arms=arm_table(found), loops=loop_table(found),
+            verdict=line, criterion=CRITERION, results=results, arms=arm_table(found), loops=loop_table(found),
             conflicts=conflict_table(found), gates=gate_text(found), lists=LISTS, rounds=ROUNDS,
             round_lists=ROUND_LISTS, seconds=found["cpu_seconds"],
         ),
@@ -228,7 +237,9 @@ def draw(found: dict[str, Any]) -> Any:
 
 
 PAGE_TEXT = """\
-# Ranking without believing our own past: {verdict}
+# Ranking without believing our own past
+
+{verdict}
 
 **Claim** (Zhao et al., doi 10.1145/3298689.3346997; section 6 of the notes). A log of choices is biased by where things
 were shown. A shallow tower that sees only that, with 10% feature dropout and "missing" at serving, removes the bias

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from parts import signs_arms
 from parts.signs_arms import ARMS, FIRST, KS, SEEDS
+from parts.verdict import verdict_lines
 
 from rlvr.measure.metrics import Interval, bootstrap_mean, pass_at_k
 from rlvr.measure.metrics.seeds import seed_difference
@@ -209,6 +210,19 @@ def nsr_by_k(main: Runs) -> str:
     return "\n".join(lines)
 
 
+def wrong(main: Runs, verdict: str, held: int) -> str:
+    """Return what was wrong with this design, and what the criterion says all the same."""
+    base_P = np.array(next(iter(main.by_arm["base"].values()))["c"])
+    first = {arm: main.trained(arm, "accuracy", slice(10)) for arm in ("grpo", "nsr")}
+    return f"""What was wrong with the design: no run learned enough, and the base was at the ceiling. In
+        {signs_arms.UPDATES * 128:,} completions GRPO moved pass@1 by {_signed(main.gap("grpo", "base", 1))}, where a
+        test of the claim should see 0.3 first; the base solves {np.mean(base_P > 0):.0%} of the problems in 128 samples
+        (pass@128 {main.mean("base", 128):.3f}, {base_P.min()} right samples or more for each), so that no arm can rise
+        above it there and a little narrowing does not show; the learning rate was chosen on GRPO alone and had no
+        warm-up (the first ten updates: {first["grpo"]:.3f} right for GRPO and {first["nsr"]:.3f} for NSR, the base
+        {main.mean("base", 1):.3f}). By the criterion below: {verdict}, {held} of 4 points."""
+
+
 def redraw() -> None:
     """Write the page and its figure from the stored runs; say so where there are too few."""
     rows = signs_arms.load(STORE)
@@ -225,7 +239,7 @@ def redraw() -> None:
     (STORE / "curves.svg").write_text(figure_svg(figure(main, cool)), encoding="utf-8")
     PAGE.write_text(
         PAGE_TEXT.format(
-            verdict=verdict,
+            verdict=verdict_lines({"signs": "not testable here"}, wrong(main, verdict, sum(held))),
             criterion=CRITERION,
             rows="\n".join(f"| {claim} | {numbers} | {'yes' if ok else 'no'} |" for claim, numbers, ok in found),
             table=table(main),
@@ -247,7 +261,9 @@ def redraw() -> None:
 
 
 PAGE_TEXT = """\
-# Signs of credit: does negative-only keep pass@k and positive-only narrow it? {verdict}
+# Signs of credit: does negative-only keep pass@k and positive-only narrow it?
+
+{verdict}
 
 **Claim** (2506.01347). Training on wrong samples only (NSR) raises pass@1 and keeps pass@k at every k; training on
 right samples only (PSR) raises pass@1 but falls below the untrained model at large k; right samples weighted by 0.1

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from parts.verdict import verdict_lines
 from sklearn.metrics import roc_auc_score
 
 from rlvr.core.parse import parse, render
@@ -383,10 +384,20 @@ def redraw() -> None:
         ) + " |"
         for kind in (*GOOD, *BAD)
     )  # fmt: skip
+    names = (
+        "as good as all rewrites with fewer rows", "better than shuffled pairs", "finds irrelevant rewrites",
+        "finds wordy wrong rewrites", "shuffled pairs score an IFD of 1", "the choice belongs to the student",
+    )  # fmt: skip
+    line = verdict_lines(
+        {name: bool(ok) for name, (*_, ok) in zip(names, points, strict=True)},
+        f"By the criterion below: {verdict}, {held} of {len(points)} points.",
+    )
     before = bootstrap_mean([s["before"]["exact"] for s in results["seeds"]])
     original = bootstrap_mean([s["original_ifd"] for s in results["seeds"]])
     PAGE.write_text(
-        f"""# Student-selected rewrites: {verdict} ({held} of {len(points)} points)
+        f"""# Student-selected rewrites
+
+{line}
 
 {HEAD}
 

@@ -1,7 +1,9 @@
 """The words of docs/findings/calibration.md."""
 
 PAGE_TEXT = """\
-# A Brier term against loud guessing: {verdict} ({held} of 6 points)
+# A Brier term against loud guessing
+
+{verdict}
 
 **In short.** The Brier term repairs the *level* of the stated confidence (ECE and Brier fall, in and out of
 distribution, accuracy stays), and nothing else: with this budget the model learns to say nearly the same to every
@@ -32,6 +34,11 @@ after the others, as a term of its own; nothing had been read by then.
 **Criterion, committed before the run** (5abd051).
 
 {criterion}
+
+**Not the sets that ran.** The criterion names 2, 3, 4 and 6 terms, and 5 and 7 terms out of distribution. Every run was
+measured on the sets of [calibration.yaml](../../scripts/findings/parts/calibration.yaml) instead: 2 to 5 terms, and 2,
+3 and 6 terms with digits up to 7 (the task names in [samples.npz](calibration/samples.npz) say the same). The points
+below are judged on these.
 
 **Result.**
 
@@ -68,11 +75,13 @@ any training for it (AUROC 0.61 for *rlcr*; 0.54 for *rlvr*, whose interval hold
 the best Brier scores in distribution. *split* alone made the stated confidence tell easy from hard (AUROC and
 resolution), because every group, also an all-right one, teaches its confidence token by itself; its target mixes the
 group's accuracy with the own outcome under an absolute distance, whose best answer is a median and not a mean, which
-probably is why it claims far too much. Of the hackable rewards *brier_only* lost accuracy, as it should; *log_1* lost
-too, but not so that its interval excludes 0: at an accuracy of two thirds most problems lie above the threshold of
-0.648 below which giving up pays. *format_only* lost 0.27 of 0.67: a drift this large needs no reward for it. In this
-set-up *rlvr*'s confidence is the warm-up's random one and not a constant 1, so its ECE is not 1 - accuracy as in the
-paper.
+probably is why it claims far too much. Of the hackable rewards *brier_only* lost accuracy against *rlvr*
+({brier_lost}), but this does not show that a Brier term alone costs accuracy: *format_only*, which pays for
+neither, lost three times as much ({format_lost}), so that a fall this large needs no reward for it;
+*brier_only* lies {brier_above} above it.
+*log_1* lost too, but not so that its interval excludes 0: at an accuracy of two thirds most problems lie above the
+threshold of 0.648 below which giving up pays. In this set-up *rlvr*'s confidence is the warm-up's random one and not
+a constant 1, so its ECE is not 1 - accuracy as in the paper.
 
 **What would change it.** More updates (the confidence is one token of thirty, and learns slowly); a larger model,
 which can look its chances up in its own working; another seed for the warm-up (all arms share one, so the intervals

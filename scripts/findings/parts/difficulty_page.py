@@ -1,11 +1,14 @@
 """The page of near_impossible.py; what stands in braces is filled in from the stored results."""
 
 PAGE_TEXT = """\
-# Near-impossible problems: {verdict} ({held} of 5 points)
+# Near-impossible problems
 
-**In short.** Training on near-impossible problems lowers what the model could do, and the harder the cell the more.
-But it does so as much where luck is next to nothing, so lucky shortcuts are not shown to be the cause; medium
-problems were not best, and there was no gap for a filter or rewrites to restore.
+{verdict}
+
+**In short.** Training cost easy problems in every cell but the easy one, and the harder the cell the more: medium
+problems cost them too, so that the loss is not one of near-impossible problems alone. It is as large where luck is next
+to nothing, so lucky shortcuts are not shown to be the cause; medium problems were not best, and there was no gap for a
+filter or rewrites to restore.
 
 **Claim** (2605.28388; section 3 of the notes). With group-relative advantages, problems that the model almost never
 solves harm: what gets rewarded is the lucky shortcut, which shows in repeated answers and skipped steps before accuracy
@@ -60,7 +63,8 @@ Changes are against the base of the same space.
 
 1. Not held. M beats H0 in both spaces, is not told apart from Hlow, and lies below E in the mean. Nothing improved on
    the base: training on E leaves it where it was, and every other cell lies below it.
-2. Held, and for both cells: the harder the cell, the more is lost.
+2. Held as it was written, for both cells, and unspecific: medium problems change by {m_base}
+   and would meet the same test. Against M, H0 loses more ({h0_m}); Hlow is not told apart from M ({hlow_m}).
 3. Not held for H0, the worse cell: easy problems and unfaithful success both cross their thresholds at the first
    measured update, 3. For Hlow, which the criterion does not judge, unfaithful success crosses at update 3 and the easy
    problems at 6. Repetition and skipping never crossed; lengths did not change. What the paper saw (answers without
@@ -73,13 +77,14 @@ Changes are against the base of the same space.
    training completions were right: 0 of 16 is not impossible), and those few cost the easy problems as much as H0
    cost them in the small space.
 
-**How to read it.** The harm of point 2 is real, but the claim's cause is not shown. In the large space luck is next
-to nothing (*lucky* stays below 1%), and the fall is of the same size. So lucky shortcuts are not needed for it. A
-likely cause, tested only in part below: with few successes the gradient comes from one or two completions, and Adam
-makes steps of about the learning rate of whatever it is given, and goes on by momentum through updates without any
-gradient. Seen that way, the cells differ in how noisy their gradient is. Unfaithful success does rise in the small
-space (right answers with a false step from 23% to 45% after H0), but mostly because the faithful ones vanish: as a
-share of all completions, lucky ones go from 7.7% to 10.9%, faithful ones from 25.7% to 14.1%.
+**How to read it.** The fall of point 2 is there, but it needs no near-impossible problem (M falls too), and the claim's
+cause is not shown. In the large space luck is next to nothing (*lucky* stays below 1%), and the fall is of the same
+size. So lucky shortcuts are not needed for it. A likely cause, tested only in part below: with few successes the
+gradient comes from one or two completions, and Adam makes steps of about the learning rate of whatever it is given, and
+goes on by momentum through updates without any gradient. Seen that way, the cells differ in how noisy their gradient
+is. Unfaithful success does rise in the small space (right answers with a false step from 23% to 45% after H0), but
+mostly because the faithful ones vanish: as a share of all completions, lucky ones go from 7.7% to 10.9%, faithful ones
+from 25.7% to 14.1%.
 
 **Not in the criterion, run after the results were seen.** H0 in the large space again with Adam's momentum off
 (`adam_beta1` 0, so that an update without a gradient changes nothing; row `large/H0/no_momentum`): the easy problems
