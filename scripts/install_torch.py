@@ -40,8 +40,11 @@ def ask(index: str, seconds: float) -> str:
             with urllib.request.urlopen(f"{index}/torch/", timeout=seconds) as page:
                 found = "torch-" in page.read().decode(errors="replace")
                 answer[0] = "" if found else "its page lists no torch"
+        except TimeoutError:
+            pass  # the answer stands
         except (OSError, ValueError) as error:
-            answer[0] = str(error)
+            if not isinstance(getattr(error, "reason", None), TimeoutError):
+                answer[0] = str(error)
 
     thread = threading.Thread(target=request, daemon=True)
     thread.start()
