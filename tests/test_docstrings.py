@@ -34,7 +34,7 @@ def docstrings(tree: ast.Module) -> list[tuple[ast.AST, str, str]]:
 def begins_with_a_verb(line: str) -> bool:
     """Return whether a line begins with a capital word that may be an imperative, and goes on after it."""
     word = re.match(r"[A-Z][a-z]+(?=,? )", line)
-    return bool(word) and not NO_VERB.match(line) and not re.search(r"[^s]s$", word[0])
+    return word is not None and not NO_VERB.match(line) and not re.search(r"[^s]s$", word[0])
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def test_importing_rlvr_is_light():
 
 
 def test_nothing_in_the_engine_imports_content_by_name():
-    """Rule 1 of the house: rewards/ and data/ are found by name or path, never imported."""
+    """Rule 1 of docs/design.md: rewards/ and data/ are found by name or path, never imported."""
     from tests.conftest import REPO
 
     for path in (REPO / "rlvr").rglob("*.py"):

@@ -253,7 +253,7 @@ def _near(name: str, fields: set[str]) -> list[str]:
 
 
 def _argument(value: Any, kind: type, name: str) -> Any:
-    """Make a YAML value what argparse would have produced (YAML reads 1e-5 as text, 1 as an integer), and check it."""
+    """Turn a YAML value into what argparse would produce (YAML reads 1e-5 as text, 1 as an integer), and check it."""
     wanted = typing.get_type_hints(kind).get(name)
     numeric = {wanted, *typing.get_args(wanted)} & {float, int}
     if numeric and isinstance(value, str):

@@ -48,7 +48,7 @@ def term_worker(terms: Iterable[Term], timeout: float) -> Worker:
 
 
 def audit_within(terms: Mapping[Term, float], tags: Sequence[str], allow_hackable: bool, timeout: float) -> Audit:
-    """Return `assert_safe` of the terms; where some are the user's own, in a process that is killed after `timeout`."""
+    """Audit the terms (`assert_safe`); where some are the user's own, in a process that is killed after `timeout`."""
     if not any(term.spec.is_path for term in terms):
         return assert_safe(terms, tags, allow_hackable)
     with closing(term_worker(terms, timeout)) as worker:

@@ -208,7 +208,7 @@ class RLVRTrainer(SamplingPass):
         return {problem_id: row for row, problem_id in enumerate(self.train_dataset["id"])}
 
     def _draw(self, sampler: DifficultySampler, count: int) -> list[dict[str, Any]]:
-        """Draw this batch's problems by the record, the same on every process; return this process's rows."""
+        """Draw this batch's problems by pass rate, the same on every process; return this process's rows."""
         whole = count * self.accelerator.num_processes
         rate_N = self.record.posterior_means(self.train_dataset["id"])
         index_P, self._propensity_P = sampler.draw(rate_N, whole, self._step)

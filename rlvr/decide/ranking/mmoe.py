@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class MMoE(nn.Module):
-    """Return one output per objective, h_k(sum_i g_ki(z) f_i(z)), with gates g_k(z) = softmax(W_k z).
+    """Map features to one output per objective, h_k(sum_i g_ki(z) f_i(z)), with gates g_k(z) = softmax(W_k z).
 
     z is a shared ReLU layer of the features; the experts f_i are ReLU layers of z; h_k has one hidden layer of half the
     width. Gates are dense (no top-k) and have no bias. With one expert every gate is 1: that *is* the shared bottom.

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class ShallowTower(nn.Module):
-    """Return the logit that being shown like this adds: sum over bias features of one learned number per value.
+    """Map how a row was shown to a logit: the sum over bias features of one learned number per value.
 
     Code 0 of a feature means missing, and is what serving passes. In training a row loses all its bias features with
     chance `dropout`, so that the state of serving is learned too. Numbers start at 0 and only their differences mean

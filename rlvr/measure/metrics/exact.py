@@ -35,7 +35,7 @@ def exact_bounds(
 
 
 def never_certain(found: Interval, within: tuple[float, float] = (0.0, 1.0), level: float = 0.95) -> Interval:
-    """Return the interval of a mean over problems, with exact bounds in place of a width of nothing.
+    """Return the interval of a mean over problems, with exact bounds in place of an interval of width 0.
 
     >>> str(never_certain(Interval(1.0, 1.0, 1.0, n=120)))
     '1.000 [0.970, 1.000]'

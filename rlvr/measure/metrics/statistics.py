@@ -89,7 +89,7 @@ def calibration(records: Records, counts_RP: NDArray[np.float64]) -> Values:
 
 
 def intervals(records: Records, ks: Sequence[int], minus: Records | None = None, **options) -> dict[str, Interval]:
-    """Return an interval for every metric of `records`, or its difference from `minus`.
+    """Return an interval for every metric of an evaluation, or of its difference from `minus`.
 
     `options` go to `bootstrap_counts`. Each `Interval.n` counts the problems that took part in that metric. Where
     all of them gave the same value the bounds of a mean are `exact_bounds`; a difference of nothing stays one.

@@ -15,7 +15,7 @@ from rlvr.runs.directory import LOCK
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold the folder of an ablation, which is made if it is not there.
+    """Lock the folder of an ablation, which is made if it is not there.
 
     Raises RunError when another `rlvr ablate` holds it, or while a run that a killed one started still trains in it.
     """

@@ -62,7 +62,7 @@ def summarise_ablation(ablation: Ablation, folder: Path) -> dict[str, Any]:
 
 
 def _measured(evals: list[dict[str, Any]] | None) -> dict[str, Any] | None:
-    """Return what the evaluations of a run hold together: problem ids, records, and values; None without any."""
+    """Return the evaluations of a run together: problem ids, samples as arrays, and values; None without any."""
     if not evals:
         return None
     for record in evals:

@@ -24,7 +24,7 @@ NOT_METRICS = {
 
 
 def _teller(stream: TextIO | None) -> Callable[[str], Any]:
-    """Return `say`, or where there is a stream what writes lines to it."""
+    """Return a function that logs a line, or writes it to `stream` where one is given."""
     return say if stream is None else lambda message: stream.write(message + "\n")
 
 
