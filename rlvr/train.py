@@ -87,7 +87,7 @@ def _train(plan: Plan, start: Start) -> None:
             problems = plan.eval_problems[spec]
             again = f" again, because {why}" if run.evaluation(when, spec).exists() else ""
             say(f"evaluating {when} training{again}: {len(problems)} problems of {spec}, {config.eval_n} samples each")
-            with closing(Verifier(spec, config.verify_timeout)) as verifier:
+            with closing(Verifier(plan.sets[spec], config.verify_timeout)) as verifier:
                 record = evaluate(
                     engine,
                     tokenizer,
@@ -99,7 +99,7 @@ def _train(plan: Plan, start: Start) -> None:
                     system_prompt=config.system_prompt,
                     template=config.chat_template_kwargs,
                 )
-            record |= describe(spec, "test", source if when == "before" else str(run.model))
+            record |= describe(plan.sets[spec], "test", source if when == "before" else str(run.model))
             if state.is_main_process:
                 save_eval(record, run.evaluation(when, spec))
         state.wait_for_everyone()
@@ -125,7 +125,7 @@ def _fit(
 ) -> None:
     """Train from the start or from its checkpoint to the end, and let the model appear whole in the run directory."""
     config, run, checkpoint, state = plan.config, start.run, start.checkpoint, PartialState()
-    scorer = Scorer(config.tags, Verifier(config.data, config.verify_timeout))
+    scorer = Scorer(config.tags, Verifier(plan.sets[config.data], config.verify_timeout))
 
     # The pass-rate record that difficulty filters read: an offline profile, then what training sees.
     record = PassRate()

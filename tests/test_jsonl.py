@@ -8,7 +8,7 @@ from rlvr.config.settings import TrainConfig, parse_config
 from rlvr.core import specs
 from rlvr.core.errors import DataError
 from rlvr.planning.resolve import plan
-from rlvr.problems.sets import load_problems, measured_warnings, overlap_warning, split_of
+from rlvr.problems.sets import ProblemSet, load_problems, measured_warnings, overlap_warning
 from rlvr.problems.verifier import Verifier
 
 jsonl = specs.load("data", "jsonl")
@@ -117,7 +117,7 @@ def test_every_row_of_a_file_can_be_measured(held_out):
     assert len(load_problems(spec, "all", None, 0)) == 40
     assert load_problems(whole, "test", None, 0) == load_problems(spec, "all", None, 0)
     assert len(load_problems(whole, "test", 7, 0)) == 7
-    assert split_of(whole, "test") == "all"
+    assert ProblemSet.of(whole).split("test") == "all"
 
 
 @pytest.mark.parametrize("size", [None, 20, 120])

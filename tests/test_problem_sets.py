@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from rlvr.core import specs
 from rlvr.core.errors import DataError, SpecError
 from rlvr.problems.check import check
-from rlvr.problems.sets import load_problems, problem_set
+from rlvr.problems.sets import ProblemSet, load_problems, problem_set
 
 GENERATED = [
     "arithmetic", "arithmetic(levels=[6, 7, 8, 9])", "arithmetic(mode='mod')", "arithmetic(mode='choice')", "countdown",
@@ -296,3 +296,40 @@ def test_a_users_set_is_checked(tmp_path):
     lacking.mkdir()
     with pytest.raises(SpecError, match="defines no 'verify'"):
         load_problems(user_set(lacking, "def load(split, size, seed): return []\n"), "train", 1, 0)
+
+
+@pytest.mark.parametrize("evals", [[], ["countdown"]])
+def test_a_spec_is_read_once_and_handed_on(evals, monkeypatch):
+    """plan() checks, loads and measures one value: the spec of a set is not parsed again at each of these."""
+    from rlvr.config.settings import TrainConfig, build_config
+    from rlvr.planning.resolve import plan
+
+    asked = {"model": "tiny", "data": "arithmetic(levels=[0])", "eval_data": evals, "bf16": False, "use_cpu": True}
+    config, read, parse = build_config(TrainConfig, asked), [], specs.parse_spec
+    monkeypatch.setattr(specs, "parse_spec", lambda text: (read.append(text), parse(text))[1])
+    resolved = plan(config)
+    sets = [config.data, *evals]
+    assert [text for text in read if text in sets] == sets  # it was 16 times for one set
+    assert list(resolved.sets) == sets
+
+
+def test_one_value_has_what_the_file_and_the_spec_say(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from rlvr import Problem\nVERSION = '7b'\n"
+        "def load(split, size, seed, top=3):\n"
+        "    return [Problem(f'{split}{i}', [{'role': 'user', 'content': f'{i}?'}], i) for i in range(top)]\n"
+        "def verify(answer, gold): return answer == f'<{gold}>'\n"
+        "def gold_answer(problem): return f'<{problem.answer}>'\n"
+    )
+    mine = ProblemSet.of(f"{path}(top=2, split='all')")
+    assert ProblemSet.of(mine) is mine
+    problems = mine.load("test", None, 0)
+    assert [p.id for p in problems] == ["all0", "all1"]
+    assert problems == load_problems(mine.spec, "test", None, 0)
+    assert (mine.version, mine.inline, mine.solution, mine.split("test")) == ("7b", False, None, "all")
+    assert (mine.file, mine.module) == (str(path.resolve()), problem_set(mine.spec))
+    assert check(mine, ("train",), 2, 0) == []
+    [problem] = ProblemSet.of("arithmetic").load("train", 1, 0)
+    assert ProblemSet.of("arithmetic").solution(problem) == arithmetic.solution(problem)
+    assert ProblemSet.of("arithmetic").inline

@@ -17,7 +17,7 @@ from rlvr.core.malloc_settings import keep_freed_memory
 from rlvr.measure.evaluate import evaluate_config, evaluate_policy
 from rlvr.models.load import evaluating
 from rlvr.planning.resolve import plan
-from rlvr.problems.sets import load_problems
+from rlvr.problems.sets import ProblemSet
 from rlvr.report.results import Evaluation, Run
 from rlvr.rewards.terms import Term
 from rlvr.runs.directory import RunDir
@@ -104,9 +104,10 @@ def evaluate(
     if measurement.expert or measurement.antiexpert:
         raise SpecError("expert and antiexpert steer a model that is given by its spec or folder.")
     name = getattr(model.config, "_name_or_path", "") or type(model).__name__
-    problems = load_problems(measurement.set, measurement.split, measurement.size, measurement.data_seed)
+    problem_set = ProblemSet.of(measurement.set)
+    problems = problem_set.load(measurement.split, measurement.size, measurement.data_seed)
     with evaluating(model):
-        (record,) = evaluate_policy(model, tokenizer, problems, name, measurement)
+        (record,) = evaluate_policy(model, tokenizer, problem_set, problems, name, measurement)
     return Evaluation(record)
 
 

@@ -92,6 +92,15 @@ def parse_specs(text: str) -> list[Spec]:
     return [parse_spec(part) for part in parts]
 
 
+def slug(text: str) -> str:
+    """Turn a spec, or any text, into a file name.
+
+    >>> slug("arithmetic(levels=[0, 1], mode='mod')")
+    'arithmetic-levels-0-1-mode-mod'
+    """
+    return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.") or "unnamed"
+
+
 def _freeze(value: Any) -> Any:
     """Turn lists into tuples so that a spec is hashable and comparable."""
     return tuple(_freeze(v) for v in value) if isinstance(value, list | tuple) else value

@@ -27,9 +27,8 @@ from rlvr.models.sampling import Engine, Samples, Sampling, Steered
 from rlvr.models.sampling.proxy import load_policy
 from rlvr.problems.prompts import messages
 from rlvr.problems.scorer import Scorer
-from rlvr.problems.sets import load_problems, measured_warnings, problem_set, split_of
+from rlvr.problems.sets import ProblemSet, measured_warnings
 from rlvr.problems.verifier import Verifier
-from rlvr.runs.directory import slug
 from rlvr.runs.eval_file import SCHEMA
 
 
@@ -149,25 +148,27 @@ def sample_and_judge(
 
 def evaluate_config(model_spec: str, config: EvalConfig) -> Iterator[dict[str, Any]]:
     """Load what `config` names, evaluate it, and yield the evaluation; a steered model has one per alpha."""
-    problems = load_problems(config.set, config.split, config.size, config.data_seed)
+    data = ProblemSet.of(config.set)
+    problems = data.load(config.split, config.size, config.data_seed)
     policy, tokenizer = load_policy(model_spec, config.expert, config.antiexpert, config.alpha, device=run_device())
-    yield from evaluate_policy(policy, tokenizer, problems, model_spec, config)
+    yield from evaluate_policy(policy, tokenizer, data, problems, model_spec, config)
 
 
 def evaluate_policy(
     policy: PreTrainedModel | Steered,
     tokenizer: PreTrainedTokenizerBase,
+    data: ProblemSet,
     problems: Sequence[Problem],
     name: str,
     config: EvalConfig,
 ) -> Iterator[dict[str, Any]]:
-    """Evaluate a loaded model on the problem set that `config` names; the evaluation calls the model `name`."""
+    """Evaluate a loaded model on `problems` of a set, as `config` says; the evaluation calls the model `name`."""
     fast = config.dtype == "bfloat16" or (config.dtype == "auto" and native_bf16(policy.device))
     say(f"sampling in {'bfloat16' if fast else 'float32'} on {describe_device(policy.device)}")
-    for warning in measured_warnings(config.set, config.split, config.size, problems):
+    for warning in measured_warnings(data, config.split, config.size, problems):
         say(f"WARNING: {warning}")
     engine = make_engine(policy, tokenizer, torch.bfloat16 if fast else torch.float32)
-    with closing(Verifier(config.set, config.verify_timeout)) as verifier:
+    with closing(Verifier(data, config.verify_timeout)) as verifier:
         steered = policy if isinstance(policy, Steered) else None
         for alpha in config.alpha if steered else config.alpha[:1]:
             if steered:
@@ -183,17 +184,22 @@ def evaluate_policy(
                 system_prompt=config.system_prompt,
                 template=config.chat_template_kwargs,  # type: ignore[arg-type]  # a mapping since it was checked
             )
-            record |= describe(config.set, config.split, name)
+            record |= describe(data, config.split, name)
             if steered:
                 record["model"] = f"{name} + {alpha:g} ({config.expert} - {config.antiexpert})"
                 record["proxy"] = {"expert": config.expert, "antiexpert": config.antiexpert, "alpha": alpha}
             yield record
 
 
-def describe(spec: str, split: str, model: str) -> dict[str, Any]:
+def describe(data: ProblemSet, split: str, model: str) -> dict[str, Any]:
     """Return the part of an evaluation that says what was measured."""
-    version = problem_set(spec).VERSION
-    return {"set": slug(spec), "spec": spec, "set_version": version, "split": split_of(spec, split), "model": model}
+    return {
+        "set": data.slug,
+        "spec": data.spec,
+        "set_version": data.version,
+        "split": data.split(split),
+        "model": model,
+    }
 
 
 def make_engine(model: PreTrainedModel | Steered, tokenizer: PreTrainedTokenizerBase, dtype: Any = None) -> Engine:

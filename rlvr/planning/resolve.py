@@ -9,7 +9,7 @@ from rlvr.core.errors import RlvrError, SpecError
 from rlvr.core.records import Problem
 from rlvr.models.load import resolve
 from rlvr.problems.check import check
-from rlvr.problems.sets import load_problems, measured_warnings, overlap_warning
+from rlvr.problems.sets import ProblemSet, measured_warnings, overlap_warning
 from rlvr.problems.worked import lessons, read_rows
 from rlvr.rewards.limits import audit_within
 from rlvr.rewards.terms import Term, load_terms
@@ -18,11 +18,12 @@ from rlvr.training.critic import check_critic
 
 @dataclass(frozen=True)
 class Plan:
-    """Hold what a config resolves to, checked, before any model is loaded."""
+    """Hold what a config resolves to, checked, before any model is loaded; `sets` has every problem set by its spec."""
 
     config: TrainConfig
     terms: dict[Term, float]
     advantage: advantages.Transform
+    sets: dict[str, ProblemSet]
     problems: list[Problem]
     eval_problems: dict[str, list[Problem]]
 
@@ -48,19 +49,23 @@ def plan(config: TrainConfig) -> Plan:
     audit_within(terms, config.tags, config.allow_hackable, config.reward_timeout)
     advantage = advantages.build(config.advantage)
     check_critic(config, advantage)
-    for spec in {config.data, *config.eval_specs}:
-        if failures := check(spec, ("train", "test"), size=50, seed=config.data_size_seed):
+    sets = {spec: ProblemSet.of(spec) for spec in dict.fromkeys([config.data, *config.eval_specs])}
+    for spec, data in sets.items():
+        if failures := check(data, ("train", "test"), size=50, seed=config.data_size_seed):
             raise RlvrError(f"The problem set {spec!r} fails its own verifier: {failures[0]}")
-    problems = load_problems(config.data, "train", config.train_size, config.data_size_seed)
+    problems = sets[config.data].load("train", config.train_size, config.data_size_seed)
     needed = config.generation_batch_size // config.num_generations
     if len(problems) < needed:
         raise SpecError(f"One batch takes {needed} problems, but {config.data!r} gives {len(problems)}.")
     evals: dict[str, list[Problem]] = {
-        spec: load_problems(spec, "test", config.eval_size, config.data_size_seed)
+        spec: sets[spec].load("test", config.eval_size, config.data_size_seed)
         for spec in (config.eval_specs if config.eval_size else [])
     }
     for spec, measured in evals.items():
         overlap = overlap_warning(spec, measured, problems)
-        for warning in [*measured_warnings(spec, "test", config.eval_size, measured), *([overlap] if overlap else [])]:
+        for warning in [
+            *measured_warnings(sets[spec], "test", config.eval_size, measured),
+            *([overlap] if overlap else []),
+        ]:
             say(f"WARNING: {warning}")
-    return Plan(config, terms, advantage, problems, evals)
+    return Plan(config, terms, advantage, sets, problems, evals)

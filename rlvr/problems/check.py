@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from rlvr.problems.sets import gold_text, load_problems, problem_set, split_of
+from rlvr.problems.sets import ProblemSet
+from rlvr.problems.verifier import Verifier
 
 
-def check(spec: str, splits: Sequence[str], size: int, seed: int) -> list[str]:
+def check(data: str | ProblemSet, splits: Sequence[str], size: int, seed: int) -> list[str]:
     """Return what is wrong with a set: gold answers that its verifier refuses, empty or absurd answers that it accepts.
 
     Answers are judged as they are during training, under the time limit: a verifier that hangs is a finding.
@@ -13,13 +14,12 @@ def check(spec: str, splits: Sequence[str], size: int, seed: int) -> list[str]:
     >>> check("arithmetic", ("train", "test"), 20, 0)
     []
     """
-    from rlvr.problems.verifier import Verifier  # it needs problem_set
-
-    module, verifier, failures = problem_set(spec), Verifier(spec, patience=0), []
+    data = ProblemSet.of(data)
+    verifier, failures = Verifier(data, patience=0), []
     try:
-        for split in dict.fromkeys(split_of(spec, split) for split in splits):
-            for problem in load_problems(spec, split, size, seed):
-                for text, wanted in ((gold_text(module, problem), True), ("", False), ("certainly not this", False)):
+        for split in dict.fromkeys(data.split(split) for split in splits):
+            for problem in data.load(split, size, seed):
+                for text, wanted in ((data.gold(problem), True), ("", False), ("certainly not this", False)):
                     verifier.errors.clear()
                     verdict = verifier.verify_many([(text, problem.answer)])[0]
                     if verdict is not wanted:

@@ -2,17 +2,16 @@
 
 import re
 from collections.abc import Sequence
-from types import ModuleType
 
 from rlvr.core.records import Problem
-from rlvr.problems.sets import gold_text, load_problems, problem_set, split_of
+from rlvr.problems.sets import ProblemSet
 from rlvr.problems.verifier import Verifier
 
 # Arithmetic that a prompt asks for, such as 6 * 7; a fraction or a number may be its own answer.
 _EXPRESSION = re.compile(r"[0-9(][0-9+*×÷/^().\s-]*[+*×^-][0-9+*×÷/^().\s-]*[0-9)]")
 
 
-def paid_copies(spec: str, splits: Sequence[str], size: int, seed: int) -> list[str]:
+def paid_copies(data: str | ProblemSet, splits: Sequence[str], size: int, seed: int) -> list[str]:
     """Return which answers were accepted although they solve nothing, one line for each kind and split; none is best.
 
     Tried for each of up to `size` problems per split: the prompt, the arithmetic in it, the worked solution's whole
@@ -21,14 +20,15 @@ def paid_copies(spec: str, splits: Sequence[str], size: int, seed: int) -> list[
     >>> paid_copies("arithmetic", ("train",), 20, 0)
     []
     """
-    module, verifier, found = problem_set(spec), Verifier(spec, patience=0), []
+    data = ProblemSet.of(data)
+    verifier, found = Verifier(data, patience=0), []
     try:
-        for split in dict.fromkeys(split_of(spec, split) for split in splits):
-            problems = load_problems(spec, split, size, seed)
-            golds = list(dict.fromkeys(gold_text(module, problem) for problem in problems))
+        for split in dict.fromkeys(data.split(split) for split in splits):
+            problems = data.load(split, size, seed)
+            golds = list(dict.fromkeys(data.gold(problem) for problem in problems))
             paid: dict[str, list[tuple[str, str]]] = {}
             for problem in problems:
-                tries = copies(problem, module, golds)
+                tries = copies(problem, data, golds)
                 verdicts = verifier.verify_many([(text, problem.answer) for _, text in tries])
                 for (kind, text), verdict in zip(tries, verdicts, strict=True):
                     if verdict is True:
@@ -43,14 +43,14 @@ def paid_copies(spec: str, splits: Sequence[str], size: int, seed: int) -> list[
     return found
 
 
-def copies(problem: Problem, module: ModuleType, golds: Sequence[str]) -> list[tuple[str, str]]:
+def copies(problem: Problem, data: ProblemSet, golds: Sequence[str]) -> list[tuple[str, str]]:
     """Return (kind, answer) for each answer that solves nothing; `golds` are what other problems of the set want."""
-    gold, prompt = gold_text(module, problem), problem.prompt[-1]["content"]
+    gold, prompt = data.gold(problem), problem.prompt[-1]["content"]
     others = [other for other in golds if other.strip().casefold() != gold.strip().casefold()][:4]
     tries = [("the prompt", prompt)]
     tries += [("the arithmetic in the prompt", match[0]) for match in _EXPRESSION.finditer(prompt)]
-    if hasattr(module, "solution"):
-        tries.append(("the worked solution's whole text", module.solution(problem)))
+    if data.solution:
+        tries.append(("the worked solution's whole text", data.solution(problem)))
     for other in others[:1]:
         tries += [
             ("two answers, the right one first", f"{gold} or {other}"),

@@ -1,8 +1,9 @@
-"""Load problem sets by spec, and check that every gold answer passes the set's own verifier."""
+"""Load problem sets by spec: the file is found, read and checked once, and handed on as one value."""
 
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
@@ -11,53 +12,121 @@ from rlvr.core.errors import DataError, SpecError, did_you_mean
 from rlvr.core.records import Problem
 
 
+@dataclass(frozen=True)
+class ProblemSet:
+    """Hold what one spec names: a file of problems with its verifier, and the parameters that it is loaded with.
+
+    >>> data = ProblemSet.of("arithmetic(levels=[0])")
+    >>> [problem] = data.load("test", 1, 0)
+    >>> data.slug, problem.task, data.gold(problem) == problem.answer
+    ('arithmetic-levels-0', 'arithmetic/L0', True)
+    """
+
+    spec: str
+    parsed: specs.Spec = field(repr=False, compare=False)
+    module: ModuleType = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, spec: "str | ProblemSet") -> "ProblemSet":
+        """Read a spec, import its file and check what every set must define; a ProblemSet is returned as it is.
+
+        Raises SpecError for a name that nothing has ("did you mean"), a file that cannot be imported or lacks a part.
+        """
+        if isinstance(spec, ProblemSet):
+            return spec
+        parsed = specs.parse_spec(spec)
+        if parsed.attr:
+            raise SpecError(f"A problem set is a whole file: write {parsed.name!r}, without ':{parsed.attr}'.")
+        module = specs.load("data", parsed.name)
+        missing = [name for name in ("VERSION", "load", "verify") if not hasattr(module, name)]
+        if missing:
+            raise SpecError(f"The problem set {parsed.name!r} defines no {missing[0]!r}. See docs/adding.md.")
+        return cls(spec, parsed, module)
+
+    @property
+    def version(self) -> Any:
+        """The file's VERSION, which changes where its problems or its verifier do."""
+        return self.module.VERSION
+
+    @property
+    def slug(self) -> str:
+        """The spec as a file name."""
+        return specs.slug(self.spec)
+
+    @property
+    def file(self) -> str:
+        """The path of the file, to be imported in another process."""
+        return str(specs.find("data", self.parsed.name))
+
+    @property
+    def inline(self) -> bool:
+        """Whether the file declares that its verifier may run in this process: INLINE, pure and of linear time."""
+        return getattr(self.module, "INLINE", False)
+
+    def split(self, split: str) -> str:
+        """Return the split that is loaded where `split` is asked for: the spec's own, if it names one.
+
+        >>> ProblemSet.of("jsonl(path='test.jsonl', split='all')").split("test")
+        'all'
+        """
+        return str(dict(self.parsed.params).get("split", split))
+
+    def load(self, split: str, size: int | None, seed: int) -> list[Problem]:
+        """Load `size` problems of `split` (see `split`); None is all of them.
+
+        Raises SpecError for unknown parameters ("did you mean"); DataError for anything but Problems, for duplicate
+        ids, empty prompts, and answers that JSON cannot hold (they are written to the evaluation file).
+        """
+        parameters = inspect.signature(self.module.load).parameters
+        known = [name for name in parameters if name not in ("split", "size", "seed")]
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        params = dict(self.parsed.params)
+        split = params.pop("split", split)
+        for name in params:
+            if name not in known and not takes_any:
+                raise SpecError(did_you_mean(f"parameter of {self.parsed.name!r}", name, known))
+        try:
+            problems = self.module.load(split, size, seed, **params)
+        except (TypeError, SystemExit) as error:  # sys.exit(0) would end the run as if all were done
+            reason = f"it calls sys.exit({error})" if isinstance(error, SystemExit) else error
+            raise SpecError(f"Cannot load {self.spec!r}: {reason}") from error
+        if not problems:
+            raise DataError(f"{self.spec!r} has no problems in its {split} split.")
+        seen: set[str] = set()
+        for problem in problems:
+            if not isinstance(problem, Problem):
+                raise DataError(f"load() of {self.spec!r} must return rlvr.Problem records, found {problem!r:.80}.")
+            if problem.id in seen:
+                raise DataError(f"{self.spec!r} gives the id {problem.id!r} twice; ids must be unique.")
+            seen.add(problem.id)
+            _check_content(problem, self.spec)
+        return problems
+
+    def gold(self, problem: Problem) -> str:
+        """Return an answer text that the verifier must accept: the file's `gold_answer(problem)`, or the answer."""
+        return self.module.gold_answer(problem) if hasattr(self.module, "gold_answer") else str(problem.answer)
+
+    @property
+    def solution(self) -> Callable[[Problem], str] | None:
+        """The file's `solution(problem)`, which writes a worked solution; None where it has no such function."""
+        return getattr(self.module, "solution", None)
+
+
 def problem_set(spec: str) -> ModuleType:
-    """Return the module of a problem set, checked for what every set must define."""
-    parsed = specs.parse_spec(spec)
-    if parsed.attr:
-        raise SpecError(f"A problem set is a whole file: write {parsed.name!r}, without ':{parsed.attr}'.")
-    module = specs.load("data", parsed.name)
-    missing = [name for name in ("VERSION", "load", "verify") if not hasattr(module, name)]
-    if missing:
-        raise SpecError(f"The problem set {parsed.name!r} defines no {missing[0]!r}. See docs/adding.md.")
-    return module
+    """Return the file that a problem set's spec names, as a module: its functions, and what else stands in it."""
+    return ProblemSet.of(spec).module
 
 
 def load_problems(spec: str, split: str, size: int | None, seed: int) -> list[Problem]:
     """Load `size` problems of `split` from the set that `spec` names, e.g. `arithmetic(levels=[0, 1])`.
 
     A spec may name a split of its own, which counts: `jsonl(path='test.jsonl', split='all')`.
-    Raises SpecError for unknown parameters ("did you mean"); DataError for anything but Problems, for duplicate ids,
-    empty prompts, and answers that JSON cannot hold (they are written to the evaluation file).
+    Raises SpecError and DataError as `ProblemSet.of` and `ProblemSet.load` do.
 
     >>> load_problems("arithmetic(levels=[0])", "test", 1, 0)[0].task
     'arithmetic/L0'
     """
-    parsed, module = specs.parse_spec(spec), problem_set(spec)
-    parameters = inspect.signature(module.load).parameters
-    known = [name for name in parameters if name not in ("split", "size", "seed")]
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    params = dict(parsed.params)
-    split = params.pop("split", split)
-    for name in params:
-        if name not in known and not takes_any:
-            raise SpecError(did_you_mean(f"parameter of {parsed.name!r}", name, known))
-    try:
-        problems = module.load(split, size, seed, **params)
-    except (TypeError, SystemExit) as error:  # sys.exit(0) would end the run as if all were done
-        reason = f"it calls sys.exit({error})" if isinstance(error, SystemExit) else error
-        raise SpecError(f"Cannot load {spec!r}: {reason}") from error
-    if not problems:
-        raise DataError(f"{spec!r} has no problems in its {split} split.")
-    seen: set[str] = set()
-    for problem in problems:
-        if not isinstance(problem, Problem):
-            raise DataError(f"load() of {spec!r} must return rlvr.Problem records, found {problem!r:.80}.")
-        if problem.id in seen:
-            raise DataError(f"{spec!r} gives the id {problem.id!r} twice; ids must be unique.")
-        seen.add(problem.id)
-        _check_content(problem, spec)
-    return problems
+    return ProblemSet.of(spec).load(split, size, seed)
 
 
 def _check_content(problem: Problem, spec: str) -> None:
@@ -86,20 +155,12 @@ def _check_content(problem: Problem, spec: str) -> None:
             ) from None
 
 
-def split_of(spec: str, split: str) -> str:
-    """Return the split that is loaded where `split` is asked for: the spec's own, if it names one.
-
-    >>> split_of("jsonl(path='test.jsonl', split='all')", "test"), split_of("arithmetic", "test")
-    ('all', 'test')
-    """
-    return str(dict(specs.parse_spec(spec).params).get("split", split))
-
-
-def measured_warnings(spec: str, split: str, size: int | None, problems: Sequence[Problem]) -> list[str]:
+def measured_warnings(data: str | ProblemSet, split: str, size: int | None, problems: Sequence[Problem]) -> list[str]:
     """Return warnings about measuring on these problems: a small part of a file, or all of it."""
-    module, split = problem_set(spec), split_of(spec, split)
-    params = {name: value for name, value in specs.parse_spec(spec).params if name != "split"}
-    rows = module.rows(**params) if hasattr(module, "rows") else None
+    data = ProblemSet.of(data)
+    spec, split = data.spec, data.split(split)
+    params = {name: value for name, value in data.parsed.params if name != "split"}
+    rows = data.module.rows(**params) if hasattr(data.module, "rows") else None
     if split == "all":
         return [f"{spec}: every row is measured, so nothing may have been trained on this file."]
     possible = min(n for n in (rows, size) if n is not None) if (rows, size) != (None, None) else 0
@@ -111,12 +172,11 @@ def measured_warnings(spec: str, split: str, size: int | None, problems: Sequenc
     return [
         f"{spec}: {len(problems)} problems{asked} are measured. The file has {rows} rows, and a hash of the prompt "
         "puts each in one split (80% train, 10% validation, 10% test). To measure all of a file that nothing is "
-        f"trained on, write split='all' into the spec: {_with_split_all(spec)}"
+        f"trained on, write split='all' into the spec: {_with_split_all(data.parsed)}"
     ]
 
 
-def _with_split_all(spec: str) -> str:
-    parsed = specs.parse_spec(spec)
+def _with_split_all(parsed: specs.Spec) -> str:
     return str(specs.Spec(parsed.name, parsed.attr, (*(p for p in parsed.params if p[0] != "split"), ("split", "all"))))
 
 
@@ -130,8 +190,3 @@ def overlap_warning(spec: str, measured: Sequence[Problem], trained: Sequence[Pr
         f"{both} of the {len(measured)} problems of {spec} that are measured are trained on as well: their numbers "
         "will say what was learned by heart. Name other rows: --eval_data \"jsonl(path='test.jsonl', split='all')\"."
     )
-
-
-def gold_text(module: ModuleType, problem: Problem) -> str:
-    """Return an answer text that the verifier must accept: the set's `gold_answer(problem)`, or the answer itself."""
-    return module.gold_answer(problem) if hasattr(module, "gold_answer") else str(problem.answer)

@@ -11,7 +11,7 @@ from rlvr.core import specs
 from rlvr.core.console import LOG
 from rlvr.core.errors import DataError, SpecError
 from rlvr.core.worker import Worker
-from rlvr.problems.sets import problem_set
+from rlvr.problems.sets import ProblemSet
 
 PATIENCE = 32  # judged answers without one verdict, after which a run stops
 
@@ -38,7 +38,7 @@ def _judge(file: str, answer: str, gold: Any) -> bool | str:
 
 
 class Verifier:
-    """Judge answers of one problem set within a time limit.
+    """Judge answers of one problem set, given by its spec or as a ProblemSet, within a time limit.
 
     Sets that declare `INLINE = True` (pure, linear time) are judged in this process. All others run in a worker
     process which is killed, with whatever it started, when a verification outlasts `timeout` seconds, from any thread
@@ -48,10 +48,10 @@ class Verifier:
     a single verdict: nothing could be learned or measured. 0: neither.
     """
 
-    def __init__(self, spec: str, timeout: float = 2.0, patience: int = PATIENCE):
-        self.spec, self.timeout, self.patience = spec, timeout, patience
-        self.file = str(specs.find("data", specs.parse_spec(spec).name))
-        self.inline = getattr(problem_set(spec), "INLINE", False)
+    def __init__(self, data: str | ProblemSet, timeout: float = 2.0, patience: int = PATIENCE):
+        data = ProblemSet.of(data)
+        self.spec, self.file, self.inline = data.spec, data.file, data.inline
+        self.timeout, self.patience = timeout, patience
         self.errors: Counter[str] = Counter()
         self._verdicts = self._failures = 0
         self.memory = memory_limit()

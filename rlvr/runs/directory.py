@@ -17,7 +17,6 @@ import json
 import math
 import os
 import platform
-import re
 import shlex
 import shutil
 import subprocess
@@ -32,6 +31,7 @@ from filelock import FileLock, Timeout
 
 from rlvr.core.errors import RunError
 from rlvr.core.files import sweep, write_whole
+from rlvr.core.specs import slug
 from rlvr.models.precision import instruction_sets
 
 PACKAGES = ("rlvr", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "numpy")
@@ -121,15 +121,6 @@ class RunDir:
         """Remove temporary files of a process that was killed; the run must be locked."""
         for folder in ("", "rollouts", "eval/before", "eval/after", "plots"):
             sweep(self.path / folder)
-
-
-def slug(text: str) -> str:
-    """Turn a spec into a file name.
-
-    >>> slug("arithmetic(levels=[0, 1], mode='mod')")
-    'arithmetic-levels-0-1-mode-mod'
-    """
-    return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.") or "unnamed"
 
 
 def run_name(recipes: Sequence[str], model: str, seed: int) -> str:

@@ -17,7 +17,7 @@ from rlvr.core.records import Problem
 from rlvr.models.load import PACKAGED, TINY, load_model, lora_config
 from rlvr.problems.prompts import messages
 from rlvr.problems.scorer import Scorer
-from rlvr.problems.sets import load_problems
+from rlvr.problems.sets import ProblemSet
 from rlvr.problems.verifier import Verifier
 from rlvr.rewards.limits import audit_within
 from rlvr.rewards.terms import Term, load_terms
@@ -113,16 +113,17 @@ def _check_verdicts(inputs: Inputs, config: GRPOConfig | None) -> None:
 def _judged(trl: dict[str, Any], config: GRPOConfig | None, data: str | None) -> tuple[dict[str, Problem], Scorer]:
     """Return the problems and their scorer, by a problem set; it gives the rows too, where there are none."""
     own = config if isinstance(config, TrainConfig) else TrainConfig()
-    spec, rows = data or own.data, trl.get("train_dataset")
-    if rows is None:
-        problems = load_problems(spec, "train", own.train_size, own.data_size_seed)
-        trl["train_dataset"] = Dataset.from_list(
-            [{"prompt": messages(p, own.tags, own.system_prompt), "id": p.id} for p in problems]
-        )
-    elif data is None:
+    rows = trl.get("train_dataset")
+    if rows is not None and data is None:
         raise SpecError(
             "Reward terms read a verdict on each completion, and nothing says who gives it on these rows. Give data=, "
             "a problem set whose verifier judges the column 'answer'; or scorer= and problems=; or no train_dataset."
+        )
+    chosen = ProblemSet.of(data or own.data)
+    if rows is None:
+        problems = chosen.load("train", own.train_size, own.data_size_seed)
+        trl["train_dataset"] = Dataset.from_list(
+            [{"prompt": messages(p, own.tags, own.system_prompt), "id": p.id} for p in problems]
         )
     elif "answer" not in rows.column_names:
         raise DataError(f"The verifier of {data!r} judges the column 'answer'; found {', '.join(rows.column_names)}.")
@@ -130,7 +131,7 @@ def _judged(trl: dict[str, Any], config: GRPOConfig | None, data: str | None) ->
         if "id" not in rows.column_names:
             rows = trl["train_dataset"] = rows.add_column("id", [str(i) for i in range(len(rows))])
         problems = [_problem(row) for row in rows]
-    return {p.id: p for p in problems}, Scorer(own.tags, Verifier(spec, own.verify_timeout))
+    return {p.id: p for p in problems}, Scorer(own.tags, Verifier(chosen, own.verify_timeout))
 
 
 def _problem(row: Mapping[str, Any]) -> Problem:

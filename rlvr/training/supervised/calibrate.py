@@ -27,7 +27,7 @@ from rlvr.models.load import load_model, lora_config
 from rlvr.models.sampling import Sampling
 from rlvr.problems.prompts import messages
 from rlvr.problems.scorer import Scorer
-from rlvr.problems.sets import load_problems
+from rlvr.problems.sets import ProblemSet
 from rlvr.problems.verifier import Verifier
 from rlvr.training.callbacks.progress import Progress
 from rlvr.training.supervised.tokenised_brier import Slot, collate, slot, tokenised_brier, value_logps
@@ -69,7 +69,8 @@ def calibrate(model_spec: str, config: TrainConfig, out: Path) -> Calibrated:
         raise RunError(f"{out} exists already. Give another folder: --out DIR.")
     say(str(config.precision))
     splits = {"train": config.train_size, "test": config.eval_size}
-    problems = {s: load_problems(config.data, s, size, config.data_size_seed) for s, size in splits.items()}
+    data = ProblemSet.of(config.data)
+    problems = {s: data.load(s, size, config.data_size_seed) for s, size in splits.items()}
     set_seed(config.seed)
     model, tokenizer = load_model(
         model_spec,

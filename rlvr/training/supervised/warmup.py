@@ -35,7 +35,7 @@ from rlvr.core.records import Problem
 from rlvr.models.load import cached, load_model
 from rlvr.models.precision import Precision
 from rlvr.problems.prompts import messages
-from rlvr.problems.sets import gold_text, load_problems, problem_set
+from rlvr.problems.sets import ProblemSet
 from rlvr.problems.worked import Chat, lessons, read_rows
 from rlvr.training.callbacks.progress import Progress
 
@@ -70,7 +70,7 @@ class Warmup:
             parts["rows"] = _digest(Path(self.rows).expanduser())  # the content, wherever it lies
         parts |= {
             "version": VERSION,
-            "set_version": problem_set(self.data).VERSION,
+            "set_version": ProblemSet.of(self.data).version,
             "weights": _fingerprint(self.model),
             "libraries": {p: importlib.metadata.version(p) for p in ("torch", "transformers", "trl")},
         }
@@ -127,20 +127,20 @@ def examples(settings: Warmup) -> Dataset:
 
 def _worked(settings: Warmup) -> list[tuple[Chat, str]]:
     """Return problems of the set with their worked solutions; not the problems that RL will see."""
-    content = problem_set(settings.data)
-    if not hasattr(content, "solution"):
+    data = ProblemSet.of(settings.data)
+    if data.solution is None:
         raise DataError(
             f"The problem set {settings.data!r} has no worked solutions (no `solution(problem)` function), so it "
             "cannot be used for a warm-up. Choose another set, or train without one (--sft_steps 0)."
         )
     count = settings.steps * settings.batch_size
-    problems = load_problems(settings.data, "train", count, settings.data_seed + 7919)
+    problems = data.load("train", count, settings.data_seed + 7919)
     draw = random.Random(settings.seed)
     pairs = []
     for problem in problems:
         text = render(
-            content.solution(problem),
-            gold_text(content, problem),
+            data.solution(problem),
+            data.gold(problem),
             confidence=draw.randint(0, 10) / 10,
             tags=settings.tags,
         )
