@@ -4,6 +4,8 @@ import socket
 
 import yaml
 
+from tests.conftest import REPO
+
 SCALES = ("tiny", "smollm2", "qwen_gpu")
 ADDONS = ("vllm_colocate", "vllm_server", "liger", "flash_attention", "lora")  # engines and kernels: neither
 TINY = [
@@ -25,3 +27,15 @@ def free_port() -> str:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return str(s.getsockname()[1])
+
+
+def undocumented(rows) -> set[str]:
+    """Return the logged names that have no row of their own in docs/metrics.md; terms and transforms share one each."""
+    text = (REPO / "docs" / "metrics.md").read_text(encoding="utf-8")
+    shared = {"rewards": r"`rewards/<term>/{}`", "dropped": r"`dropped/<transform>`"}
+
+    def name(key):
+        room, _, rest = key.partition("/")
+        return shared[room].format(rest.rpartition("/")[2]) if room in shared else f"`{key}`"
+
+    return {key for row in rows for key in row if name(key) not in text}

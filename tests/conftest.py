@@ -39,17 +39,36 @@ def device(request):
     return torch.device(torch.accelerator.current_accelerator().type, 0)
 
 
-@pytest.fixture(scope="session")
-def gsm8k_rows() -> Path:
-    """The file of 400 real GSM8K rows, or a loud skip: it stands beside the repository, or where RLVR_GSM8K says."""
+def gsm8k_form(count: int) -> list[dict[str, str]]:
+    """Return rows of GSM8K's form: a question, working with <<sums>>, and "#### final", some finals over 1,000."""
+    rows = []
+    for i in range(count):
+        each, boxes, more = 3 + i % 17, 2 + i * 7 % 90, 5 + i * i % 1500
+        eggs, total = each * boxes, each * boxes + more
+        question = f"Shop {i} has {boxes} boxes of {each} eggs and buys {more} eggs more. How many eggs does it have?"
+        working = (
+            f"The boxes hold {boxes}*{each} = <<{boxes}*{each}={eggs}>>{eggs} eggs.\n"
+            f"Shop {i} then has {eggs}+{more} = <<{eggs}+{more}={total}>>{total:,} eggs."
+        )
+        rows.append({"question": question, "answer": f"{working}\n#### {total:,}"})
+    return rows
+
+
+@pytest.fixture(scope="session", params=["made up", "real"])
+def gsm8k_rows(request, tmp_path_factory) -> Path:
+    """A file of 400 rows of GSM8K's form; then the real ones that RLVR_GSM8K names, or a loud skip."""
+    import json
     import warnings
 
-    path = Path(os.environ.get("RLVR_GSM8K") or REPO.parent / "shared" / "data" / "gsm8k_train_400.jsonl")
-    if not path.is_file():
-        reason = f"no real GSM8K rows at {path}: name such a file in RLVR_GSM8K to try the tests that read them"
+    if request.param == "made up":
+        path = tmp_path_factory.mktemp("gsm8k") / "rows.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in gsm8k_form(400)), encoding="utf-8")
+        return path
+    if not os.environ.get("RLVR_GSM8K"):
+        reason = "no real GSM8K rows: name a file of 400 of them in RLVR_GSM8K to try the tests that read them"
         warnings.warn(reason, stacklevel=2)  # pytest lists warnings, but no reasons of skipped tests
         pytest.skip(f"SKIPPED: {reason}")
-    return path
+    return Path(os.environ["RLVR_GSM8K"])
 
 
 @pytest.fixture(scope="session")

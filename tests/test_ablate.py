@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import yaml
 
 from rlvr.commands.main import main
 from rlvr.config.recipe_files import RECIPES
@@ -15,10 +16,21 @@ from rlvr.planning.ablation.parallel_jobs import jobs_that_fit
 from rlvr.planning.ablation.pool import finished
 from tests.commands import QUICK, write
 
+BUILT_IN = sorted((RECIPES / "ablations").glob("*.yaml"))
 
-def test_every_built_in_ablation_resolves():
-    for path in (RECIPES / "ablations").glob("*.yaml"):
-        assert read_ablation(path).runs
+
+def test_there_are_built_in_ablations():
+    assert BUILT_IN
+
+
+@pytest.mark.parametrize("path", BUILT_IN, ids=lambda path: path.stem)
+def test_every_built_in_ablation_resolves(path):
+    """Every arm under every seed, each run under a name of its own."""
+    ablation, written = read_ablation(path), yaml.safe_load(path.read_text())
+    names = [run.name for run in ablation.runs]
+    assert len(set(names)) == len(names)
+    for arm in written["arms"]:
+        assert {f"{arm}-s{seed}" for seed in written.get("seeds", [0])} <= set(names)
 
 
 def test_arms_seeds_controls_and_budgets(tmp_path):

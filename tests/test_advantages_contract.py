@@ -12,6 +12,7 @@ import torch
 from rlvr import advantages
 from rlvr.advantages import RECIPES, TRANSFORMS, Transform, chain
 from rlvr.advantages.rollouts import Rollouts, Signal
+from tests.conftest import REPO
 
 ALL = {**TRANSFORMS, **RECIPES, "chain": chain}
 NAMES = {name: thing for name, thing in vars(advantages).items() if name in ALL}
@@ -100,7 +101,11 @@ def test_is_frozen(thing):
 
 
 def test_docstring_has_a_source_and_a_doctest(thing):
-    assert re.search(r"\b\d{4}\.\d{5}\b|\(no paper\b", thing.__doc__), "neither an arXiv id nor '(no paper'"
+    """A paper that docs/papers.md lists, or "(no paper; after ...)"."""
+    papers = re.findall(r"\b\d{4}\.\d{5}\b", thing.__doc__)
+    assert papers or re.search(r"\(no paper; after \w[^)]+\)", thing.__doc__), "no source"
+    listed = (REPO / "docs" / "papers.md").read_text(encoding="utf-8")
+    assert [paper for paper in papers if paper not in listed] == []
     assert doctest.DocTestParser().get_examples(thing.__doc__)
 
 
