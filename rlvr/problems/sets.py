@@ -45,22 +45,22 @@ class ProblemSet:
 
     @property
     def version(self) -> Any:
-        """The file's VERSION, which changes where its problems or its verifier do."""
+        """Return the file's VERSION, which changes where its problems or its verifier do."""
         return self.module.VERSION
 
     @property
     def slug(self) -> str:
-        """The spec as a file name."""
+        """Return the spec as a file name."""
         return specs.slug(self.spec)
 
     @property
     def file(self) -> str:
-        """The path of the file, to be imported in another process."""
+        """Return the path of the file, to be imported in another process."""
         return str(specs.find("data", self.parsed.name))
 
     @property
     def inline(self) -> bool:
-        """Whether the file declares that its verifier may run in this process: INLINE, pure and of linear time."""
+        """Return whether the file declares INLINE: its verifier is pure, of linear time, and may run in this process."""
         return getattr(self.module, "INLINE", False)
 
     def split(self, split: str) -> str:
@@ -108,7 +108,7 @@ class ProblemSet:
 
     @property
     def solution(self) -> Callable[[Problem], str] | None:
-        """The file's `solution(problem)`, which writes a worked solution; None where it has no such function."""
+        """Return the file's `solution(problem)`, which writes a worked solution; None where it has no such function."""
         return getattr(self.module, "solution", None)
 
 
