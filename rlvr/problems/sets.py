@@ -60,7 +60,7 @@ class ProblemSet:
 
     @property
     def inline(self) -> bool:
-        """Return whether the file declares INLINE: its verifier is pure, of linear time, and may run in this process."""
+        """Return whether the file declares INLINE: its verifier is pure, linear in time, and runs in this process."""
         return getattr(self.module, "INLINE", False)
 
     def split(self, split: str) -> str:
