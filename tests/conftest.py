@@ -71,6 +71,17 @@ def gsm8k_rows(request, tmp_path_factory) -> Path:
     return Path(os.environ["RLVR_GSM8K"])
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """The one cache of this test run, as RLVR_CACHE: what one test has warmed up, in whichever process, all others find."""
+    base = tmp_path_factory.getbasetemp()
+    path = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    path.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RLVR_CACHE", str(path))
+        yield path
+
+
 @pytest.fixture(scope="session")
 def tiny():
     """The `tiny` model and tokenizer, random weights."""

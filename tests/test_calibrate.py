@@ -11,14 +11,12 @@ TINY = ["--config", "tiny", "--sft_steps", "80"]
 
 
 @pytest.fixture(scope="module")
-def warm(tmp_path_factory):
+def warm(cache):
     """A warmed-up tiny: it knows the tags, and states random confidences."""
     from rlvr.config.settings import TrainConfig, parse_config
     from rlvr.training.supervised.warmup import warmup, warmup_settings
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RLVR_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield str(warmup(warmup_settings(parse_config(TrainConfig, ["tiny"], TINY[2:]))))
+    return str(warmup(warmup_settings(parse_config(TrainConfig, ["tiny"], TINY[2:]))))
 
 
 def test_the_held_out_loss_falls(warm, tmp_path, capsys):

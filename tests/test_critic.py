@@ -306,8 +306,7 @@ def test_evaluation_uses_the_critic_and_changes_nothing(tmp_path):
 # ---------------------------------------------------------------------- the command
 
 
-def test_the_recipe_runs_and_logs_how_much_the_critic_explains(tmp_path, monkeypatch):
-    monkeypatch.setenv("RLVR_CACHE", str(tmp_path / "cache"))
+def test_the_recipe_runs_and_logs_how_much_the_critic_explains(tmp_path, cache):
     term = tmp_path / "commas.py"  # a random model answers nothing, but it differs in this
     term.write_text("def commas(c):\n    return min(1.0, c.text.count(',') + c.text.count('a') / 2)\n")
     argv = [

@@ -133,8 +133,7 @@ def test_a_resumed_run_has_the_weights_of_an_uninterrupted_one(device, tmp_path)
     assert (weights(second) - weights(whole)).abs().max() <= 10 * noise
 
 
-def test_the_command_warms_up_trains_and_evaluates(device, tmp_path, monkeypatch):
-    monkeypatch.setenv("RLVR_CACHE", str(tmp_path / "cache"))
+def test_the_command_warms_up_trains_and_evaluates(device, tmp_path, cache):
     flags = ["--use_cpu", "true"] if device.type == "cpu" else []
     assert main([
         "train", "--config", "nsr", "tiny", "--sft_steps", "3", "--sft_batch_size", "8", "--max_steps", "2",

@@ -152,9 +152,8 @@ def test_resume_draws_what_an_uninterrupted_run_draws(tmp_path):
         assert torch.equal(a, b)
 
 
-def test_the_recipe_logs_propensities_and_what_they_say(tmp_path, monkeypatch):
+def test_the_recipe_logs_propensities_and_what_they_say(tmp_path, cache):
     """Through the command: each estimate recomputed from the rollouts file, by hand."""
-    monkeypatch.setenv("RLVR_CACHE", str(tmp_path / "cache"))
     run, size = RunDir(tmp_path / "run"), 24
     flags = ["--sft_steps", "20", "--max_steps", "2", "--eval_size", "0", "--train_size", str(size), "--no_report"]
     flags += ["--per_device_train_batch_size", "32", "--num_generations", "4", "--profile_n", "2"]

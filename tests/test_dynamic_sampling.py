@@ -199,21 +199,16 @@ def test_resume_is_exact_inside_a_generation_window(tmp_path):
 # ------------------------------------------------------------------ through the command
 
 FLAGS = [
-    "dapo", "tiny", "--sft_steps", "60", "--max_steps", "3", "--eval_size", "0", "--num_generations", "4", "--no_report", "--use_cpu", "true",
+    "dapo", "tiny", "--sft_steps", "80", "--max_steps", "3", "--eval_size", "0", "--num_generations", "4", "--no_report", "--use_cpu", "true",
     "--per_device_train_batch_size", "16", "--train_size", "48", "--learning_rate", "1e-3",
 ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, cache):
     folder = tmp_path_factory.mktemp("dapo")
-    old = os.environ.get("RLVR_CACHE")
-    os.environ["RLVR_CACHE"] = str(folder / "cache")
     assert main(["train", "--config", *FLAGS, "--output_dir", str(folder / "one")]) == 0
-    yield RunDir(folder / "one")
-    os.environ.pop("RLVR_CACHE")
-    if old:
-        os.environ["RLVR_CACHE"] = old
+    return RunDir(folder / "one")
 
 
 def test_the_recipe_trains_on_mixed_groups(run):

@@ -97,11 +97,10 @@ def test_the_warm_up_trains_in_either_precision(tmp_path, bf16):
 
 @pytest.mark.parametrize("bf16", ["false", "true"])
 @pytest.mark.parametrize("recipe", ["grpo", "ppo"])
-def test_a_run_in_either_precision(tmp_path, monkeypatch, capsys, bf16, recipe):
+def test_a_run_in_either_precision(tmp_path, cache, capsys, bf16, recipe):
     """Warm-up, both evaluations and training (PPO: with its critic) take the precision that the run names."""
     from rlvr.commands.main import main
 
-    monkeypatch.setenv("RLVR_CACHE", str(tmp_path / "cache"))
     argv = ["train", "--config", recipe, "tiny", "--bf16", bf16, "--sft_steps", "2", "--max_steps", "2"]
     argv += ["--num_generations", "4", "--train_size", "16", "--per_device_train_batch_size", "8"]
     argv += ["--gradient_accumulation_steps", "1", "--eval_size", "4", "--eval_n", "2", "--max_completion_length", "8"]

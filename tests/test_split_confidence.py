@@ -84,10 +84,9 @@ def test_where_the_confidence_begins(text):
     assert tokenizer.decode(ids[expected:]).startswith("<confidence>") == (at >= 0)
 
 
-def test_it_trains_and_both_signals_reach_the_rollouts(tmp_path, monkeypatch):
-    monkeypatch.setenv("RLVR_CACHE", str(tmp_path / "cache"))
+def test_it_trains_and_both_signals_reach_the_rollouts(tmp_path, cache):
     argv = [
-        "train", "--config", "dcpo", "tiny", "--sft_steps", "60", "--max_steps", "3", "--eval_size", "0", "--train_size", "16",
+        "train", "--config", "dcpo", "tiny", "--sft_steps", "80", "--max_steps", "3", "--eval_size", "0", "--train_size", "16",
         "--per_device_train_batch_size", "16", "--num_generations", "4", "--no_report", "--output_dir", str(tmp_path / "run"),
     ]  # fmt: skip
     assert main(argv) == 0

@@ -1,7 +1,6 @@
 """The loop, for real, on `tiny`: every feature once, the run directory as documented, bad input, Ctrl-C, resume."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -25,18 +24,11 @@ FAST = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory):
-    old = os.environ.get("RLVR_CACHE")
-    os.environ["RLVR_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    yield
-    os.environ.pop("RLVR_CACHE")
-    if old:
-        os.environ["RLVR_CACHE"] = old
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, cache):
     """One run of the rlcr recipe on tiny, with its report."""
     folder = tmp_path_factory.mktemp("runs") / "rlcr"
     assert main(["train", "--config", "rlcr", "tiny", *FAST, "--output_dir", str(folder)]) == 0
