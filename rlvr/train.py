@@ -18,11 +18,13 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.trainer_callback import PrinterCallback
 
+from rlvr.config.settings import TrainConfig
 from rlvr.core.callable_module import CallableModule
 from rlvr.core.console import say
 from rlvr.core.errors import ModelError, Stopped
 from rlvr.core.files import appear
-from rlvr.measure.evaluate import describe, evaluate, make_engine
+from rlvr.measure.evaluate import describe, evaluate
+from rlvr.measure.sample import Policy, make_engine
 from rlvr.models.chat import check_lengths, encode
 from rlvr.models.load import load_model, lora_config, trainable_parameters
 from rlvr.models.sampling import Sampling
@@ -82,22 +84,19 @@ def _train(plan: Plan, start: Start) -> None:
 
     def measure(policy: PreTrainedModel | PeftModel, when: str, sets: Mapping[str, str]) -> None:
         """Evaluate on some sets, all processes together; nothing here touches the random states of training."""
-        engine = make_engine(policy, tokenizer, config.sampling_precision)
+        asked = _asked(policy, tokenizer, config)
         for spec, why in sets.items():
             problems = plan.eval_problems[spec]
             again = f" again, because {why}" if run.evaluation(when, spec).exists() else ""
             say(f"evaluating {when} training{again}: {len(problems)} problems of {spec}, {config.eval_n} samples each")
             with closing(Verifier(plan.sets[spec], config.verify_timeout)) as verifier:
                 record = evaluate(
-                    engine,
-                    tokenizer,
+                    asked,
                     problems,
                     Scorer(config.tags, verifier),
                     n=config.eval_n,
                     sampling=Sampling(config.max_completion_length or 0, config.eval_temperature),
                     seed=config.eval_seed,
-                    system_prompt=config.system_prompt,
-                    template=config.chat_template_kwargs,
                 )
             record |= describe(plan.sets[spec], "test", source if when == "before" else str(run.model))
             if state.is_main_process:
@@ -132,15 +131,12 @@ def _fit(
     if config.profile_n and not checkpoint:
         say(f"profiling {len(plan.problems)} training problems with {config.profile_n} samples each")
         profile = evaluate(
-            make_engine(model, tokenizer, config.sampling_precision),
-            tokenizer,
+            _asked(model, tokenizer, config),
             plan.problems,
             scorer,
             n=config.profile_n,
             sampling=Sampling(config.max_completion_length or 0),
             seed=config.eval_seed + 1,
-            system_prompt=config.system_prompt,
-            template=config.chat_template_kwargs,
         )
         record = PassRate.from_eval(profile)
 
@@ -192,6 +188,12 @@ def _fit(
     if state.is_main_process:
         appear(run.staging, run.model)
     state.wait_for_everyone()
+
+
+def _asked(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, config: TrainConfig) -> Policy:
+    """Return a model as what answers problems, asked as this config's training asks."""
+    engine = make_engine(model, tokenizer, config.sampling_precision)
+    return Policy(engine, tokenizer, config.system_prompt, config.chat_template_kwargs)
 
 
 sys.modules[__name__].__class__ = CallableModule  # rlvr.train(...) is rlvr.commands.api.train

@@ -3,9 +3,8 @@
 Aggregation belongs to `rlvr/measure/metrics/`, so that a stored evaluation can be read again with other metrics.
 """
 
-import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -18,14 +17,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from rlvr.config.settings import EvalConfig
 from rlvr.core.callable_module import CallableModule
 from rlvr.core.console import say
-from rlvr.core.errors import ModelError
-from rlvr.core.records import Completion, Problem
-from rlvr.models.chat import check_lengths, encode
-from rlvr.models.load import eos_ids
+from rlvr.core.records import Problem
+from rlvr.measure.sample import Policy, make_engine, sample
 from rlvr.models.precision import describe_device, native_bf16, run_device
-from rlvr.models.sampling import Engine, Samples, Sampling, Steered
+from rlvr.models.sampling import Sampling, Steered
 from rlvr.models.sampling.proxy import load_policy
-from rlvr.problems.prompts import messages
 from rlvr.problems.scorer import Scorer
 from rlvr.problems.sets import ProblemSet, measured_warnings
 from rlvr.problems.verifier import Verifier
@@ -33,31 +29,24 @@ from rlvr.runs.eval_file import SCHEMA
 
 
 def evaluate(
-    engine: Engine,
-    tokenizer: PreTrainedTokenizerBase,
+    policy: Policy,
     problems: Sequence[Problem],
     scorer: Scorer,
     *,
     n: int,
     sampling: Sampling,
     seed: int,
-    system_prompt: str | None = None,
-    template: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Sample `n` completions for every problem and return the evaluation (see docs/run-directory.md).
 
     The same seed draws the same noise for problem i and sample j whatever the model, so two models are
     compared under common random numbers. The training state and every global RNG stay as they were.
-    `template` is what the chat template reads beside the messages (see `encode`).
     Every process of a launch must call this: each samples its share of the problems, all get the whole record.
     """
-    prompts = encode(tokenizer, [messages(p, scorer.tags, system_prompt) for p in problems], template)
-    check_lengths(prompts, [p.id for p in problems], 1, engine.context)
     mine = share(len(problems))
     errors_before = sum(scorer.verifier.errors.values())
-    samples, records = sample_and_judge(
-        engine, tokenizer, problems[mine], prompts[mine], scorer, n, sampling, seed, mine.start * n
-    )
+    own_share = sample(policy, problems, scorer, n=n, sampling=sampling, seed=seed, part=mine)
+    samples, records = own_share.samples, own_share.completions
     rows = []
     for i, problem in enumerate(problems[mine]):
         own = range(i * n, (i + 1) * n)
@@ -98,7 +87,7 @@ def evaluate(
         "max_completion_length": sampling.max_tokens,
         "seed": seed,
         "tags": list(scorer.tags),
-        **({"chat_template_kwargs": dict(template)} if template else {}),
+        **({"chat_template_kwargs": dict(policy.template)} if policy.template else {}),
         "seconds": max(part["seconds"] for part in parts),
         "sampled_tokens": sum(part["sampled_tokens"] for part in parts),
         "verifier_errors": sum(part["verifier_errors"] for part in parts),
@@ -115,35 +104,6 @@ def share(total: int) -> slice:
     state = PartialState()
     bounds = np.linspace(0, total, state.num_processes + 1).round().astype(int).tolist()
     return slice(bounds[state.process_index], bounds[state.process_index + 1])
-
-
-def sample_and_judge(
-    engine: Engine,
-    tokenizer: PreTrainedTokenizerBase,
-    problems: Sequence[Problem],
-    prompts: Sequence[Sequence[int]],
-    scorer: Scorer,
-    n: int,
-    sampling: Sampling,
-    seed: int,
-    first_row: int = 0,
-) -> tuple[Samples, list[Completion]]:
-    """Sample `n` completions of each problem's prompt (token ids) and judge them; return both problem by problem."""
-    engine.refresh()
-    samples = engine.generate(prompts, n, sampling, seed, first_row=first_row)
-    if not all(math.isfinite(logp) for logps in samples.logps for logp in logps):
-        raise ModelError(
-            "The model gives probabilities that are not finite, so nothing was measured: its weights are broken "
-            "(training diverged), or overflow in this precision. Try an earlier checkpoint, or float32."
-        )
-    ends = set(engine.eos_ids)
-    records = scorer(
-        [p for p in problems for _ in range(n)],
-        [tokenizer.decode(ids, skip_special_tokens=True) for ids in samples.ids],  # batch_decode makes a text of none
-        [len(ids) for ids in samples.ids],
-        [ids[-1] not in ends for ids in samples.ids],
-    )
-    return samples, records
 
 
 def evaluate_config(model_spec: str, config: EvalConfig) -> Iterator[dict[str, Any]]:
@@ -168,21 +128,20 @@ def evaluate_policy(
     for warning in measured_warnings(data, config.split, config.size, problems):
         say(f"WARNING: {warning}")
     engine = make_engine(policy, tokenizer, torch.bfloat16 if fast else torch.float32)
+    template: Any = config.chat_template_kwargs  # a mapping since it was checked
+    asked = Policy(engine, tokenizer, config.system_prompt, template)
     with closing(Verifier(data, config.verify_timeout)) as verifier:
         steered = policy if isinstance(policy, Steered) else None
         for alpha in config.alpha if steered else config.alpha[:1]:
             if steered:
                 steered.alpha = alpha
             record = evaluate(
-                engine,
-                tokenizer,
+                asked,
                 problems,
                 Scorer(config.tags, verifier),
                 n=config.n,
                 sampling=Sampling(config.max_completion_length, config.temperature, config.top_p, config.top_k),
                 seed=config.seed,
-                system_prompt=config.system_prompt,
-                template=config.chat_template_kwargs,  # type: ignore[arg-type]  # a mapping since it was checked
             )
             record |= describe(data, config.split, name)
             if steered:
@@ -200,13 +159,6 @@ def describe(data: ProblemSet, split: str, model: str) -> dict[str, Any]:
         "split": data.split(split),
         "model": model,
     }
-
-
-def make_engine(model: PreTrainedModel | Steered, tokenizer: PreTrainedTokenizerBase, dtype: Any = None) -> Engine:
-    """Return an engine that ends completions at the end tokens of the model (or its expert) and its tokenizer."""
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    models = (model.base, model.expert) if isinstance(model, Steered) else (model,)
-    return Engine(model, sorted({id for m in models for id in eos_ids(m, tokenizer)}), pad, dtype)
 
 
 sys.modules[__name__].__class__ = CallableModule  # rlvr.evaluate(...) is rlvr.commands.api.evaluate

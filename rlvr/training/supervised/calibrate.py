@@ -21,11 +21,9 @@ from rlvr.core.console import say
 from rlvr.core.errors import DataError, RunError, SpecError
 from rlvr.core.json_rows import json_text
 from rlvr.core.records import Problem
-from rlvr.measure.evaluate import make_engine, sample_and_judge
-from rlvr.models.chat import encode
+from rlvr.measure.sample import Policy, make_engine, sample
 from rlvr.models.load import load_model, lora_config
 from rlvr.models.sampling import Sampling
-from rlvr.problems.prompts import messages
 from rlvr.problems.scorer import Scorer
 from rlvr.problems.sets import ProblemSet
 from rlvr.problems.verifier import Verifier
@@ -109,24 +107,21 @@ def sample_slots(
 ) -> list[Slot]:
     """Return the confidence slots of the model's own completions that state one and could be judged."""
     n = config.num_generations or 0
-    prompts = encode(
-        tokenizer, [messages(p, config.tags, config.system_prompt) for p in problems], config.chat_template_kwargs
-    )
     engine = make_engine(model, tokenizer, config.sampling_precision)
     sampling = Sampling(config.max_completion_length or 0, config.temperature, config.top_p, config.top_k or 0)
     seed = config.seed if config.sampling_seed is None else config.sampling_seed
     with closing(Verifier(config.data, config.verify_timeout)) as verifier:
-        scorer = Scorer(config.tags, verifier)
-        _, records = sample_and_judge(engine, tokenizer, problems, prompts, scorer, n, sampling, seed)
+        policy = Policy(engine, tokenizer, config.system_prompt, config.chat_template_kwargs)
+        sampled = sample(policy, problems, Scorer(config.tags, verifier), n=n, sampling=sampling, seed=seed)
     found = [
-        slot(tokenizer, prompts[i // n], record.text, record.correct)
-        for i, record in enumerate(records)
+        slot(tokenizer, sampled.prompts[i // n], record.text, record.correct)
+        for i, record in enumerate(sampled.completions)
         if record.confidence is not None and record.correct is not None
     ]
     if not found:
         raise DataError(
-            f"None of {len(records)} completions states a readable confidence, so there is no slot to train. Warm the "
-            "model up first: rlvr warmup --config ... prints the folder to give here."
+            f"None of {len(sampled.completions)} completions states a readable confidence, so there is no slot to "
+            "train. Warm the model up first: rlvr warmup --config ... prints the folder to give here."
         )
     return found
 

@@ -16,12 +16,10 @@ from parts.difficulty_cells import CELLS, MIXED, measured, steps_ok
 
 from rlvr.config.settings import TrainConfig, build_config
 from rlvr.core.records import Completion, Problem
-from rlvr.measure.evaluate import make_engine, sample_and_judge
-from rlvr.models.chat import encode
+from rlvr.measure.sample import Policy, make_engine, sample
 from rlvr.models.load import load_model
 from rlvr.models.sampling import Sampling
 from rlvr.planning.resolve import plan
-from rlvr.problems.prompts import messages
 from rlvr.problems.scorer import Scorer
 from rlvr.problems.sets import load_problems
 from rlvr.problems.verifier import Verifier
@@ -185,9 +183,7 @@ def _repeated(text: str, n: int = 4) -> float:
 
 def _sample(model: str, problems: Sequence[Problem], n: int, seed: int) -> list[Completion]:
     loaded, tokenizer = load_model(model)
-    prompts = encode(tokenizer, [messages(p, TAGS, "") for p in problems])
+    policy = Policy(make_engine(loaded, tokenizer, torch.float32), tokenizer, system_prompt="")
     with contextlib.closing(Verifier(TASK, 2.0)) as verifier:
-        engine = make_engine(loaded, tokenizer, torch.float32)
-        return sample_and_judge(
-            engine, tokenizer, problems, prompts, Scorer(TAGS, verifier), n, Sampling(LENGTH, 1.0), seed
-        )[1]
+        scorer, sampling = Scorer(TAGS, verifier), Sampling(LENGTH, 1.0)
+        return sample(policy, problems, scorer, n=n, sampling=sampling, seed=seed).completions
