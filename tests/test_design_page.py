@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.conftest import REPO
-from tests.test_rooms import LAYERS
+from tests.rooms import LAYERS
 
 PAGE = (REPO / "docs/design.md").read_text(encoding="utf-8")
 

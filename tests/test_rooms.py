@@ -11,20 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPO
+from tests.rooms import LAYERS
 
-LAYERS = [
-    ["core"],
-    ["models", "advantages", "problems", "rewards"],
-    ["config"],
-    ["runs"],
-    ["measure"],
-    ["select", "training"],
-    ["decide"],
-    ["planning"],
-    ["report"],
-    ["train"],
-    ["commands"],
-]  # docs/design.md
 LAYER = {room: i for i, rooms in enumerate(LAYERS) for room in rooms}
 
 

@@ -269,7 +269,7 @@ def test_a_verifier_that_raises_is_counted_not_zeroed(tmp_path):
         "--eval_size",
         "0",
         "--sft_steps",
-        "60",
+        "40",
     ]
     assert main(["train", "--config", "grpo", "tiny", *FAST, *flags, "--no_report", "--output_dir", str(folder)]) == 0
     rows = [r for f in (folder / "rollouts").glob("*.parquet") for r in pq.read_table(f).to_pylist()]
