@@ -60,7 +60,11 @@ def commit() -> str:
 
 
 def gflops(name: str, device: Any) -> float | None:
-    """Return the median speed of a square matrix product in GFLOP/s; None where `device` has none in that precision."""
+    """Return the best speed of a square matrix product in GFLOP/s; None where `device` has none in that precision.
+
+    The best of a second of repeats: what others compute meanwhile makes threads wait for each other, up to a
+    hundredfold, and says nothing of the machine.
+    """
     import torch
     from torch.utils.benchmark import Timer
 
@@ -70,9 +74,9 @@ def gflops(name: str, device: Any) -> float | None:
 
     try:
         n = 256
-        while n < 8192 and timer(n).timeit(2).mean < 0.01:  # large enough to count, small enough for emulation
+        while n < 8192 and min(timer(n).timeit(1).mean for _ in range(3)) < 0.01:  # large enough to count, small enough for emulation
             n *= 2
-        return 2 * n**3 / timer(n).blocked_autorange(min_run_time=1).median / 1e9
+        return 2 * n**3 / min(timer(n).blocked_autorange(min_run_time=1).times) / 1e9
     except RuntimeError:
         return None
 
