@@ -73,8 +73,8 @@ def gflops(name: str, device: Any) -> float | None:
         return Timer("a @ a", globals={"a": a}, num_threads=torch.get_num_threads())
 
     try:
-        n = 256
-        while n < 8192 and min(timer(n).timeit(1).mean for _ in range(3)) < 0.01:  # large enough to count, small enough for emulation
+        n = 256  # then as large as counts, but small enough for emulation
+        while n < 8192 and min(timer(n).timeit(1).mean for _ in range(3)) < 0.01:
             n *= 2
         return 2 * n**3 / min(timer(n).blocked_autorange(min_run_time=1).times) / 1e9
     except RuntimeError:
