@@ -1,10 +1,33 @@
-"""Write files and folders so that they appear whole or not at all."""
+"""Write files and folders so that they appear whole or not at all, and by one process at a time."""
 
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from rlvr.core.errors import RunError
+
+LOCK = ".lock"  # the file in a folder that one process writes
+
+
+def take_lock(folder: Path, who: str, option: str) -> FileLock:
+    """Take the lock of a folder, which is made if it is not there, and return it to be released.
+
+    Raises RunError where another process holds it (`who`, in words; `option` chooses another folder), OSError where it
+    cannot be made. The system drops the lock of a process that dies.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunError(
+            f"Another {who} is writing {folder}. Wait until it has ended, or choose another {option}."
+        ) from None
+    return lock
 
 
 @contextmanager

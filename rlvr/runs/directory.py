@@ -27,10 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from rlvr.core.errors import RunError
-from rlvr.core.files import sweep, write_whole
+from rlvr.core.files import LOCK, sweep, take_lock, write_whole
 from rlvr.core.specs import slug
 from rlvr.models.precision import instruction_sets
 
@@ -129,20 +127,11 @@ def run_name(recipes: Sequence[str], model: str, seed: int) -> str:
     return f"{slug(recipe)}-{slug(Path(model).name)}-s{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-LOCK = ".lock"
-
-
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock of a run directory, which is made if it is not there; RunError when another process holds it."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path / LOCK)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise RunError(
-            f"Another process is writing {path}. Wait until it has ended, or choose another --output_dir."
-        ) from None
+        lock = take_lock(path, "process", "--output_dir")
     except OSError as error:
         raise _unwritable(path, error) from error
     try:

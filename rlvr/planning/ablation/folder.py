@@ -19,10 +19,10 @@ from typing import Any
 import yaml
 
 from rlvr.core.errors import RlvrError, RunError, SpecError
-from rlvr.core.files import replacing
+from rlvr.core.files import LOCK, replacing
 from rlvr.core.yaml_file import read_yaml
 from rlvr.planning.ablation.arms import Ablation, Run
-from rlvr.runs.directory import LOCK, RunDir
+from rlvr.runs.directory import RunDir
 from rlvr.runs.eval_file import load_eval
 
 # What a run directory holds before it describes itself in config.yaml.

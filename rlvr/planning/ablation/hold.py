@@ -7,10 +7,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
-from filelock import FileLock, Timeout
 
 from rlvr.core.errors import RunError
-from rlvr.runs.directory import LOCK
+from rlvr.core.files import take_lock
 
 
 @contextmanager
@@ -20,13 +19,7 @@ def held(folder: Path) -> Iterator[None]:
     Raises RunError when another `rlvr ablate` holds it, or while a run that a killed one started still trains in it.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise RunError(
-            f"Another rlvr ablate is writing {folder}. Wait until it has ended, or choose another --out."
-        ) from None
+        lock = take_lock(folder, "rlvr ablate", "--out")
     except OSError as error:
         raise RunError(f"Cannot write to {folder}: {error.strerror}. Choose another --out.") from error
     try:
