@@ -43,9 +43,13 @@ def native_bf16(device: str | torch.device = "cpu") -> bool:
     if forced := forced_precision():
         return forced == "bfloat16"
     if device.type == "cpu":
-        has = capabilities()
-        return any(bool(has.get(name)) for name in _NATIVE)
+        return _cpu_has_bf16()
     return bool(getattr(torch.get_device_module(device), "is_bf16_supported", lambda: True)())
+
+
+def _cpu_has_bf16() -> bool:
+    has = capabilities()
+    return any(bool(has.get(name)) for name in _NATIVE)
 
 
 def forced_precision() -> str | None:
@@ -111,7 +115,7 @@ class Precision:
     def _remark(self) -> str:
         """Say what is unusual about the choice, if anything is."""
         forced = f", forced by {FORCE}" if forced_precision() else ""
-        if self.bf16 and self.device.type == "cpu" and not any(capabilities().get(name) for name in _NATIVE):
+        if self.bf16 and self.device.type == "cpu" and not _cpu_has_bf16():
             return f"{forced}: emulated here, far slower than float32"
         if not (self.bf16 or self.fp16) and native_bf16(self.device):
             return ": bfloat16 is native but off (--bf16 false)"

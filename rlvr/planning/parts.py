@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import importlib.util
-import os
 import platform
 import shutil
 import warnings
@@ -28,7 +27,7 @@ from trl.import_utils import is_liger_kernel_available, is_math_verify_available
 from rlvr.config.settings import TrainConfig
 from rlvr.core.errors import ModelError, SpecError, did_you_mean
 from rlvr.models.load import PACKAGED, cache_dir, check_attention
-from rlvr.models.precision import native_bf16
+from rlvr.models.precision import capabilities, cores, native_bf16
 
 CORE = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 _CPU_SETS = ("avx2", "avx512_f", "avx512_bf16", "amx_bf16", "bf16")  # as torch names them
@@ -173,13 +172,12 @@ def packaged() -> Finding:
 
 def hardware() -> list[Finding]:
     """Return the CPU, the memory, the disks and the GPUs."""
-    has: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    has = capabilities()
     sets = " ".join(name for name in _CPU_SETS if has.get(name)) or "none that matters here"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     bf16 = "is native" if native_bf16("cpu") else "is emulated, far slower than float32: it stays off"
     memory = psutil.virtual_memory()
     found = [
-        Finding("CPU", "ok", f"{cores} cores for this process; instruction sets: {sets}"),
+        Finding("CPU", "ok", f"{cores()} cores for this process; instruction sets: {sets}"),
         Finding("bfloat16 on the CPU", "ok" if native_bf16("cpu") else "note", bf16),
         Finding("memory", "ok", f"{memory.available / _GB:.1f} of {memory.total / _GB:.1f} GB available"),
     ]
