@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import REPO
 
 PAGES = sorted((REPO / "docs" / "findings").glob("*.md"))
-SPEC = importlib.util.spec_from_file_location("verdict", REPO / "scripts" / "findings" / "parts" / "verdict.py")
+SPEC = importlib.util.spec_from_file_location("verdict", REPO / "scripts" / "findings" / "finding" / "verdict.py")
 assert SPEC is not None and SPEC.loader is not None
 verdict = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(verdict)

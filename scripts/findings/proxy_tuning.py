@@ -2,9 +2,10 @@
 
     python scripts/findings/proxy_tuning.py            redraw from the committed results
     python scripts/findings/proxy_tuning.py --rerun    train and measure again first (about 10 minutes of one core)
+    python scripts/findings/proxy_tuning.py --models FOLDER    save the four models of seed 1000, and stop
 
-The criterion below was committed before the run. The settings are those of the pilot: the base, expert and directly
-tuned models of seed 1000, which is not among the seeds; no steered model was looked at.
+The criterion, in pages/proxy_tuning.md, was committed before the run. The settings are those of the pilot: the base,
+expert and directly tuned models of seed 1000, which is not among the seeds; no steered model was looked at.
 """
 
 import argparse
@@ -13,32 +14,33 @@ import json
 import random
 import re
 import statistics
+import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
+from finding import REPO, Finding, Page, Point, outcome, run_all_again
 from matplotlib.figure import Figure
-from parts.verdict import verdict_lines
-from scipy.stats import ttest_1samp
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, get_cosine_schedule_with_warmup
 
+from rlvr.core.files import write_whole
 from rlvr.core.parse import parse, render
 from rlvr.core.records import Problem
 from rlvr.measure.evaluate import make_engine
 from rlvr.measure.metrics import Interval, bootstrap, paired_difference
-from rlvr.measure.plots.style import GREY, figure_svg, look, new_figure, styled
+from rlvr.measure.metrics.seeds import t_interval
+from rlvr.measure.plots.style import GREY, look, new_figure, styled
 from rlvr.models.chat import encode
 from rlvr.models.load import build_tiny, trainable_parameters
 from rlvr.models.sampling import Sampling, Steered
 from rlvr.problems.sets import load_problems, problem_set
 
-REPO = Path(__file__).parents[2]
-STORE = REPO / "docs" / "findings" / "proxy_tuning"
-PAGE = STORE.with_suffix(".md")
+RESULTS = REPO / "docs" / "findings" / "proxy_tuning" / "results.json"
 SET = Path(__file__).parent / "parts" / "three_digits.py"
 
 SEEDS = range(8)
@@ -53,18 +55,6 @@ MEASURES = {
     "value": "right value, in whatever form",
     "facts": "facts of pre-training recalled",
 }
-
-CRITERION = """\
-At alpha = 1, greedy decoding, all seeds pooled, 95% percentile bootstrap intervals over problems:
-
-1. format: (steered - base) / (tuned - base) is at least 75%;
-2. arithmetic: (steered - base) / (tuned - base) is at least 50%;
-3. arithmetic: the steered model is above the base and above the small expert (both paired intervals above 0);
-4. facts: the steered model recalls more than the directly tuned one (paired interval above 0). This point is void if
-   direct tuning costs less than 5 points of facts.
-
-A share whose denominator is below 5 points is replaced by the raw difference, and the point is void.
-Reproduced: every point that is not void, and at least three are not. Partly: some. Not: none."""
 
 
 # ---------------------------------------------------------------- what is learned
@@ -182,25 +172,36 @@ def latency(policy: PreTrainedModel | Steered, tokenizer: PreTrainedTokenizerBas
     return 1000 * statistics.median(seconds) / 32
 
 
-def rerun(seeds: Iterable[int] = SEEDS) -> None:
-    """Train the four models of each seed, measure them and the steered one, and store every verdict."""
-    STORE.mkdir(parents=True, exist_ok=True)
-    results: dict = {"seeds": {}}
-    start = time.perf_counter()
-    for seed in seeds:
-        small, tokenizer = pretrain("small", seed)
-        large, _ = pretrain("large", seed)
-        expert, direct = tuned(small, tokenizer, seed), tuned(large, tokenizer, seed)
-        plain = {"small": small, "expert": expert, "base": large, "tuned": direct}
-        record = {name: measure(model, tokenizer, seed) for name, model in plain.items()}
-        for alpha in ALPHAS:
-            record[f"alpha {alpha:g}"] = measure(Steered(large, expert, small, alpha), tokenizer, seed)
-        results["seeds"][seed] = record
-        print(seed, {name: {m: round(v.count("1") / len(v), 3) for m, v in r.items()} for name, r in record.items()})
-    policies = {"base": large, "expert": expert, "steered": Steered(large, expert, small)}
-    results["milliseconds"] = {name: round(latency(policy, tokenizer), 2) for name, policy in policies.items()}
-    results["minutes"] = round((time.perf_counter() - start) / 60, 1)
-    (STORE / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+def four_models(seed: int) -> tuple[dict[str, PreTrainedModel], PreTrainedTokenizerBase]:
+    """Return small, expert (small, tuned), base (large) and tuned (large, tuned), from scratch."""
+    small, tokenizer = pretrain("small", seed)
+    large, _ = pretrain("large", seed)
+    expert, direct = tuned(small, tokenizer, seed), tuned(large, tokenizer, seed)
+    return {"small": small, "expert": expert, "base": large, "tuned": direct}, tokenizer
+
+
+def measure_seed(seed: int) -> dict[str, Any]:
+    """Train the four models of a seed, measure them and the steered one; the last seed's speed is measured too."""
+    plain, tokenizer = four_models(seed)
+    steered = {alpha: Steered(plain["base"], plain["expert"], plain["small"], alpha) for alpha in ALPHAS}
+    found = {name: measure(model, tokenizer, seed) for name, model in plain.items()}
+    found |= {f"alpha {alpha:g}": measure(policy, tokenizer, seed) for alpha, policy in steered.items()}
+    if seed != SEEDS[-1]:
+        return {"models": found}
+    policies = {"base": plain["base"], "expert": plain["expert"], "steered": steered[1.0]}
+    return {"models": found, "milliseconds": {n: round(latency(p, tokenizer), 2) for n, p in policies.items()}}
+
+
+def rerun(options: argparse.Namespace) -> None:
+    """Run every seed and store every verdict."""
+    tasks = [{"seed": seed} for seed in SEEDS]
+    with run_all_again(REPO / "runs" / "finding-proxy_tuning", tasks, measure_seed, options.jobs) as rows:
+        results = {
+            "seeds": {str(r["seed"]): r["models"] for r in rows},
+            "milliseconds": rows[-1]["milliseconds"],
+            "minutes": round(sum(r["seconds"] for r in rows) / 60, 1),
+        }
+        write_whole(RESULTS, json.dumps(results, indent=1) + "\n")
 
 
 def models(folder: Path, seed: int = 1000) -> None:
@@ -243,49 +244,26 @@ def change(results: dict, measure: str, old: str, new: str) -> Interval:
 def over_seeds(results: dict, measure: str, old: str, new: str) -> Interval:
     """Return the mean difference new - old with its t interval over seeds."""
     seeds = [{"seeds": {seed: record}} for seed, record in results["seeds"].items()]
-    found = [verdicts(seed, new, measure).mean() - verdicts(seed, old, measure).mean() for seed in seeds]
-    low, high = ttest_1samp(found, 0).confidence_interval()
-    return Interval(float(np.mean(found)), low, high, len(found))
+    return t_interval([verdicts(s, new, measure).mean() - verdicts(s, old, measure).mean() for s in seeds])[0]
 
 
-def judge(results: dict, verdict: str, held: int) -> str:
-    """Return the verdict over seeds, and where it differs from the criterion's, over problems."""
-    skill = over_seeds(results, "value", "base", "tuned")
-    form = over_seeds(results, "format", "base", "alpha 1")
-    expert = over_seeds(results, "arithmetic", "expert", "alpha 1")
-    facts = over_seeds(results, "facts", "tuned", "alpha 1")
-    claims = {
-        "the form": form.low > 0 and share(results, "format").value >= 0.75,
-        "sums above the small expert's": expert.low > 0,
-        "more facts than direct tuning": facts.low > 0,
-        "the gap in sums": "not testable here",
-    }
-    return verdict_lines(
-        claims,
-        f"""What was wrong with the design: tuning taught no sums. Counted in whatever form, direct tuning changes them
-        by {skill} (t over seeds), so the gap of points 2 and 3 is one of form, and there is none in the sums to close;
-        steering changes them by {over_seeds(results, "value", "base", "alpha 1")}. The facts were judged over problems;
-        over seeds their interval is {facts}. By the criterion below: {verdict}, {held} of 4 points.""",
-    )
-
-
-def points(results: dict) -> list[tuple[str, str, str]]:
-    """Return (claim, number, held: yes, no or void) for each point of the criterion."""
-    rows = []
+def points(results: dict) -> list[Point]:
+    """Return each point of the criterion; a point without a gap is void."""
+    found = []
     for measure, least in (("format", 0.75), ("arithmetic", 0.5)):
         gap = change(results, measure, "base", "tuned")
         if gap.value < 0.05:
-            rows.append((f"{measure}: no gap to close", f"{change(results, measure, 'base', 'alpha 1')}", "void"))
+            found.append(Point(f"{measure}: no gap to close", f"{change(results, measure, 'base', 'alpha 1')}", "void"))
         else:
             part = share(results, measure)
-            rows.append((f"{measure}: share of the gap closed", str(part), "yes" if part.value >= least else "no"))
+            found.append(Point(f"{measure}: share of the gap closed", str(part), part.value >= least))
     above = [change(results, "arithmetic", other, "alpha 1") for other in ("base", "expert")]
-    held = "yes" if all(interval.low > 0 for interval in above) else "no"
-    rows.append(("arithmetic: steered - base; steered - expert", "; ".join(map(str, above)), held))
+    rises = all(interval.low > 0 for interval in above)
+    found.append(Point("arithmetic: steered - base; steered - expert", "; ".join(map(str, above)), rises))
     lost, kept = change(results, "facts", "tuned", "base"), change(results, "facts", "tuned", "alpha 1")
-    held = "void" if lost.value < 0.05 else "yes" if kept.low > 0 else "no"
-    rows.append((f"facts: steered - directly tuned (which lost {lost})", str(kept), held))
-    return rows
+    held = "void" if lost.value < 0.05 else kept.low > 0
+    found.append(Point(f"facts: steered - directly tuned (which lost {lost})", str(kept), held))
+    return found
 
 
 @styled
@@ -310,52 +288,8 @@ def sweep_figure(results: dict) -> Figure:
     return fig
 
 
-def page(verdict: str, result: str) -> str:
-    """Return the page: what was set before the run, then the result."""
-    size = {name: trainable_parameters(build_tiny(0, *shape)[0]) for name, shape in SIZES.items()}
-    return f"""# Proxy-tuning on from-scratch models
-
-{verdict}
-
-**Claim** (2401.08565). Adding the logit difference between a tuned and an untuned small model to a larger untuned one
-closes most of the gap to tuning the larger one directly, and loses less of what the larger one knew. The paper closes
-about 90% on style and knowledge but 55 to 77% on maths.
-
-**Sizes, plainly.** These are toy models: byte tokenizer, Llama, small = {size["small"]:,} parameters
-(width {SIZES["small"][0]}, {SIZES["small"][1]} layers), large = {size["large"]:,} (width {SIZES["large"][0]},
-{SIZES["large"][1]} layers). The paper steers 13B and 70B with 7B.
-
-**Design.** Both sizes are pre-trained from a seed on the same rows ({PRETRAINING["steps"]} x {PRETRAINING["batch"]}):
-half are {FACTS} facts to learn by heart, half are sums of three digits (0 to 5) worked out in bare text, one in ten of
-those in the form `<think>..</think><answer>..</answer>`. Tuning ({TUNING["steps"]} x {TUNING["batch"]}, supervised)
-shows sums in that form only, no facts. Tested on {len(sums("test"))} sums that no model saw, and on all {FACTS} facts,
-{len(SEEDS)} seeds, greedy. `format` = {MEASURES["format"]}; `arithmetic` = {MEASURES["arithmetic"]};
-`value` = {MEASURES["value"]}; `facts` = {MEASURES["facts"]}, in whatever form.
-Intervals are over problems, not over seeds.
-
-**How the settings were fixed.** By looking at the four unsteered models of seed 1000, which is not among the seeds; no
-steered model was looked at. Digits to 9 and 150 facts in 500 steps were too much (0% of the facts, at width 96 too);
-with the settings above all facts were learned, and tuning the large model lost 9% of them.
-
-**Criterion, committed before the run.**
-
-{CRITERION}
-
-**Result.**{result}
-
-**Limits.** Toy sizes and a toy task; the tuning is supervised, not RLVR; one kind of knowledge, recalled word for word;
-{len(SEEDS)} seeds. `facts` counts the right letters inside any text, so a model that wraps them in tags is not punished
-for the form.
-
-**What would change it.** Real sizes with one tokenizer (SmolLM2 135M steering 360M; needs the hub), an expert trained
-by RLVR (the RL analogue is 2506.15710), knowledge that is asked for in more than one way.
-
-Redraw: `make findings`. Train again: `make findings RERUN=1` (about 10 minutes of one free core).
-"""
-
-
-def result(results: dict, rows: list[tuple[str, str, str]]) -> str:
-    """Return the part of the page that the run decides."""
+def page(results: dict) -> Page:
+    """Return what the results say."""
 
     def mean(name: str, record: dict | None = None) -> str:
         seeds = {"seeds": {0: record}} if record else results
@@ -368,7 +302,6 @@ def result(results: dict, rows: list[tuple[str, str, str]]) -> str:
         "alpha 1": "**large, steered** (alpha = 1)",
         "tuned": "large, tuned directly",
     }
-    held = "\n".join(f"| {claim} | {number} | {verdict} |" for claim, number, verdict in rows)
     models = "\n".join(f"| {label} | {mean(name)} |" for name, label in names.items())
     sweep = "\n".join(f"| {a:g} | {mean(f'alpha {a:g}')} |" for a in ALPHAS)
     seeds = "\n".join(
@@ -386,73 +319,33 @@ def result(results: dict, rows: list[tuple[str, str, str]]) -> str:
             ("**facts: steered - directly tuned**", "facts", "tuned"),
         )
     )
-    ms = results["milliseconds"]
-    return f"""
-
-| point | number [95%] | held |
-|---|---|---|
-{held}
-
-| all seeds | format | arithmetic | value | facts |
-|---|---|---|---|---|
-{models}
-
-**What the criterion does not say.** The base states no answer where it can be verified, so nearly all of its gap on
-arithmetic is form. Counted in whatever form, steering makes it *worse* at sums, where direct tuning does not: the small
-expert's mistakes come along with its form. And the seeds differ more than the problems of one seed do: over seeds, with
-a t interval, the point about facts does not hold. A criterion over seeds would have been better, and "keeps more
-knowledge than direct tuning" did not hold here. The form, and sums above the small expert's, hold either way.
-
-| difference | over problems (bootstrap) | over {len(results["seeds"])} seeds (t) |
-|---|---|---|
-{rises}
-
-The sweep (looked at after the run) shows a better trade at alpha = 0.5: nearly all of the form, and more of the facts.
-
-![each measure against alpha](proxy_tuning/sweep.svg)
-
-| alpha | format | arithmetic | value | facts |
-|---|---|---|---|---|
-{sweep}
-
-| seed | format | arithmetic | value | facts |
-|---|---|---|---|---|
-{seeds}
-
-**Cost.** Three forward passes a token instead of one. Measured with 64 rows on one thread of a shared machine:
-{ms["base"]} ms a step for the base alone, {ms["expert"]} ms for the small model alone, {ms["steered"]} ms steered
-({ms["steered"] / ms["base"]:.2f} times the base). The run took {results["minutes"]} minutes."""
+    found = points(results)
+    counted = [bool(point.held) for point in found if point.held != "void"]
+    ms, expert = results["milliseconds"], over_seeds(results, "arithmetic", "expert", "alpha 1")
+    form, facts = over_seeds(results, "format", "base", "alpha 1"), over_seeds(results, "facts", "tuned", "alpha 1")
+    claims: dict[str, bool | str] = {
+        "the form": form.low > 0 and share(results, "format").value >= 0.75,
+        "sums above the small expert's": expert.low > 0,
+        "more facts than direct tuning": facts.low > 0,
+        "the gap in sums": "not testable here",
+    }
+    values = {
+        "size": {name: trainable_parameters(build_tiny(0, *shape)[0]) for name, shape in SIZES.items()},
+        "SIZES": SIZES, "PRETRAINING": PRETRAINING, "TUNING": TUNING, "FACTS": FACTS, "MEASURES": MEASURES,
+        "sums": len(sums("test")), "seeds_set": len(SEEDS), "seeds_ran": len(results["seeds"]), "facts": facts,
+        "skill": over_seeds(results, "value", "base", "tuned"),
+        "steered_sums": over_seeds(results, "value", "base", "alpha 1"),
+        "models": models, "sweep": sweep, "by_seed": seeds, "rises": rises, "ms": ms,
+        "times": ms["steered"] / ms["base"], "minutes": results["minutes"],
+    }  # fmt: skip
+    summary = outcome(counted) if len(counted) > 2 or not any(counted) else "partly reproduced"
+    return Page(found, claims, {"sweep.svg": sweep_figure(results)}, values, summary)
 
 
-def redraw() -> None:
-    """Write the page, and its figure if there are results."""
-    verdict, line = "not run yet", "Not run yet."
-    text = " None: the run has not been made. `python scripts/findings/proxy_tuning.py --rerun`"
-    if (STORE / "results.json").is_file():
-        results = json.loads((STORE / "results.json").read_text(encoding="utf-8"))
-        rows = points(results)
-        counted = [held == "yes" for *_, held in rows if held != "void"]
-        verdict = "partly reproduced" if any(counted) else "not reproduced"
-        verdict = "reproduced" if all(counted) and len(counted) > 2 else verdict
-        text, line = result(results, rows), judge(results, verdict, sum(counted))
-        (STORE / "sweep.svg").write_text(figure_svg(sweep_figure(results)), encoding="utf-8")
-    PAGE.write_text(page(line, text), encoding="utf-8")
-    print(f"{PAGE.relative_to(REPO)}: {verdict}")
-
-
-def main() -> None:
-    """Rerun if asked, then redraw."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rerun", action="store_true", help="train and measure again first")
-    parser.add_argument("--models", type=Path, metavar="FOLDER", help="save the four models of seed 1000, and stop")
-    args = parser.parse_args()
-    if args.models:
-        models(args.models)
-        return
-    if args.rerun:
-        rerun()
-    redraw()
-
+FINDING = Finding("proxy_tuning", lambda: json.loads(RESULTS.read_text(encoding="utf-8")), page, rerun)
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--models"]:
+        models(Path(sys.argv[2]))
+    else:
+        FINDING.main(__doc__)

@@ -5,27 +5,28 @@
 
 A rule-based teacher rewrites worked additions and subtractions; some rewrites are planted to be bad. A student of the
 `tiny` family, pretrained on additions in both directions (question -> reply, reply -> question), scores the candidates
-with `rlvr.select` and is trained on what each arm chooses. The criterion was committed before the run.
+with `rlvr.select` and is trained on what each arm chooses. The criterion, in
+pages/student_selected.md, was committed before the run.
 """
 
 import argparse
 import copy
 import json
 import random
-import time
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
-from parts.verdict import verdict_lines
+from finding import REPO, Finding, Page, Point, lines, name_points, run_all_again
 from sklearn.metrics import roc_auc_score
 
+from rlvr.core.files import write_whole
 from rlvr.core.parse import parse, render
 from rlvr.measure.evaluate import make_engine
 from rlvr.measure.metrics import Interval
 from rlvr.measure.metrics.bootstrap import bootstrap_mean
-from rlvr.measure.plots.style import GREY, figure_svg, look, new_figure, styled
+from rlvr.measure.plots.style import GREY, look, new_figure, styled
 from rlvr.models.chat import encode
 from rlvr.models.load import build_tiny
 from rlvr.models.sampling import Sampling
@@ -33,10 +34,7 @@ from rlvr.select.ifd import GUESS, PairScore, score_pairs
 from rlvr.select.nll import answer_nll
 from rlvr.select.student import Pair, StudentSelector, candidates, decide, mismatched
 
-REPO = Path(__file__).parents[2]
-STORE = REPO / "docs" / "findings" / "student_selected"
-PAGE = STORE.with_suffix(".md")
-
+RESULTS = REPO / "docs" / "findings" / "student_selected" / "results.json"
 SEEDS = 5
 ROWS, TEST = 100, 60
 PRETRAIN_STEPS, STEPS, BATCH = 450, 40, 16
@@ -47,47 +45,6 @@ ARMS = (
 )  # fmt: skip
 DIGITS = range(1, 10)
 GOOD, BAD = ("sound",), ("verbose_wrong", "irrelevant")
-
-CRITERION = f"""\
-All intervals are 95%, by bootstrap over {SEEDS} seeds, of paired differences; every arm starts from the same student
-and takes the same number of updates of {BATCH} rows; exact match is greedy, on {TEST} problems that no row holds, in
-the clear wording.
-
-1. student-selected - all-teacher, exact match: the interval is not below 0, the mean is at least 0, with no more rows;
-2. student-selected - shuffled pairs, exact match: above 0;
-3. the rule's own comparison (r-IFD of a rewritten reply minus that of the reply it would replace) tells irrelevant
-   rewrites from sound ones: AUROC above 0.8;
-4. the same for verbose wrong ones: AUROC above 0.8;
-5. shuffled pairs score a median IFD of at least 1;
-6. selected by another student (pretrained on subtractions) - student-selected, exact match: below 0.
-
-Reproduced: all six. Partly: some. Not: none."""
-
-NOTE = """\
-How the student was settled, before any selection was scored: two-digit numbers, and students of width 64, did not learn
-to copy an operand within minutes (greedy match at most 0.08 on additions after 300 to 600 steps); width 128 with single
-digits did (0.52 after 300). Those pilots looked at the pretrained student and its original arm, no other arm. The whole
-script was tried once on students of 3 pretraining steps, which know nothing, to see that it runs."""
-
-
-HEAD = f"""\
-**Claim** (2402.10110). Of a teacher's rewrites, those that the student itself finds harder to answer (IFD) and better
-tied to their question (r-IFD) teach it more than all of them, and the choice belongs to the student.
-
-**Design.** Rows: {ROWS} additions and subtractions of two digits, in a sloppy wording, answered without working. The
-teacher offers a clearer or a harder instruction (half each) and a rewritten reply: sound working (half), a wordy
-working with a slip (a quarter), the working of another problem (a quarter). Student: the `tiny` family (2 layers of
-128), pretrained for {PRETRAIN_STEPS} steps on additions, question to reply and reply to question; another student saw
-subtractions instead. Every arm starts from the same student and takes {STEPS} updates of {BATCH} rows. "student" is the
-paper's rule (`unimproved="keep"`), "released" that of its code (`"drop"`). {SEEDS} seeds, each with its own split of
-the 162 problems into rows and test, its own rewrites and order; the two students are pretrained once. Pretraining knows
-the additions of the test; its subtractions are new to the student.
-
-{NOTE}
-
-**Criterion, committed before the run.**
-
-{CRITERION}"""
 
 
 # The teacher
@@ -162,6 +119,7 @@ def teach(problems: list[tuple[int, str, int]], draw: random.Random) -> list[dic
 # The student
 
 
+@cache
 def pretrain(op: str, seed: int):
     """Return a small student that knows one operation somewhat, in both directions, and texts without a partner."""
     model, tokenizer = build_tiny(seed=seed, hidden=128, layers=2)
@@ -248,8 +206,10 @@ def choose(arm: str, rows: list[dict[str, Any]], scores: list[dict[str, PairScor
     return chosen
 
 
-def replicate(students: dict[str, Any], seed: int) -> dict[str, Any]:
+def replicate(seed: int) -> dict[str, Any]:
     """Return the results of one seed: every arm's measures, and what the scores tell of the planted rewrites."""
+    torch.manual_seed(0)
+    students = {op: pretrain(op, 10_000) for op in "+-"}
     draw = random.Random(seed)
     every = [(a, op, b) for a in DIGITS for op in "+-" for b in DIGITS]
     draw.shuffle(every)
@@ -302,6 +262,15 @@ def planted(rows: list[dict[str, Any]], scores: list[dict[str, PairScore | None]
     return float(roc_auc_score(bad, worse))
 
 
+def rerun(options: argparse.Namespace) -> None:
+    """Run every seed and store what was measured."""
+    tasks = [{"seed": seed} for seed in range(SEEDS)]
+    with run_all_again(REPO / "runs" / "finding-student_selected", tasks, replicate, options.jobs) as rows:
+        seeds = [{name: value for name, value in one.items() if name not in ("seed", "seconds")} for one in rows]
+        seconds = round(sum(one["seconds"] for one in rows), 1)
+        write_whole(RESULTS, json.dumps({"seeds": seeds, "seconds": seconds}))
+
+
 # Reading the results
 
 
@@ -315,24 +284,24 @@ def difference(results: dict[str, Any], a: str, b: str, measure: str = "exact") 
     return bootstrap_mean(arm(results, a, measure) - arm(results, b, measure))
 
 
-def verdicts(results: dict[str, Any]) -> list[tuple[str, str, bool]]:
-    """Return (claim, number, held) for each point of the criterion."""
+def judge(results: dict[str, Any]) -> list[Point]:
+    """Return each point of the criterion."""
     teacher, shuffled = difference(results, "student", "all_teacher"), difference(results, "student", "shuffled")
     other = difference(results, "other_student", "student")
     fewer = (arm(results, "student", "rows") <= arm(results, "all_teacher", "rows")).all()
     found = {kind: bootstrap_mean([s["auroc"][kind] for s in results["seeds"]]) for kind in BAD}
     ifd = bootstrap_mean([s["shuffled_ifd"] for s in results["seeds"]])
     return [
-        (
+        Point(
             "1. student - all-teacher, no more rows",
             str(teacher),
             bool(teacher.high >= 0 and teacher.value >= 0 and fewer),
         ),
-        ("2. student - shuffled", str(shuffled), shuffled.low > 0),
-        ("3. AUROC of irrelevant rewrites", str(found["irrelevant"]), found["irrelevant"].low > 0.8),
-        ("4. AUROC of verbose wrong rewrites", str(found["verbose_wrong"]), found["verbose_wrong"].low > 0.8),
-        ("5. median IFD of shuffled pairs", str(ifd), ifd.value >= 1),
-        ("6. other student - student", str(other), other.high < 0),
+        Point("2. student - shuffled", str(shuffled), shuffled.low > 0),
+        Point("3. AUROC of irrelevant rewrites", str(found["irrelevant"]), found["irrelevant"].low > 0.8),
+        Point("4. AUROC of verbose wrong rewrites", str(found["verbose_wrong"]), found["verbose_wrong"].low > 0.8),
+        Point("5. median IFD of shuffled pairs", str(ifd), ifd.value >= 1),
+        Point("6. other student - student", str(other), other.high < 0),
     ]
 
 
@@ -360,98 +329,37 @@ def plot_arms(results: dict[str, Any]):
     return fig
 
 
-def redraw() -> None:
-    """Write the page and its figure from the stored results; without results, a page that says so."""
-    if not (STORE / "results.json").is_file():
-        PAGE.write_text(f"# Student-selected rewrites: not run yet\n\n{HEAD}\n", encoding="utf-8")
-        print(f"{PAGE.relative_to(REPO)}: no results yet, run with --rerun")
-        return
-    results = json.loads((STORE / "results.json").read_text(encoding="utf-8"))
-    points = verdicts(results)
-    held = sum(ok for *_, ok in points)
-    verdict = "reproduced" if held == len(points) else "not reproduced" if not held else "partly reproduced"
-    (STORE / "arms.svg").write_text(figure_svg(plot_arms(results)), encoding="utf-8")
-    rows = "\n".join(f"| {claim} | {number} | {'yes' if ok else 'no'} |" for claim, number, ok in points)
-    arms = "\n".join(
-        f"| {name.replace('_', ' ')} | {bootstrap_mean(arm(results, name, 'exact'))} | "
-        f"{bootstrap_mean(arm(results, name, 'loss'))} | {arm(results, name, 'rows').mean():.0f} | "
-        f"{arm(results, name, 'tokens').mean():.0f} |"
+def page(results: dict[str, Any]) -> Page:
+    """Return what the results say."""
+
+    def mean(name: str, measure: str) -> Interval:
+        return bootstrap_mean(arm(results, name, measure))
+
+    arms = [
+        (name.replace("_", " "), mean(name, "exact"), mean(name, "loss"),
+         *(f"{arm(results, name, count).mean():.0f}" for count in ("rows", "tokens")))
         for name in ARMS
-    )
-    kept = "\n".join(
-        f"| {kind.replace('_', ' ')} | " + " | ".join(
-            str(bootstrap_mean([s["kept"][which][kind] for s in results["seeds"]])) for which in ("student", "released")
-        ) + " |"
+    ]  # fmt: skip
+    kept = [
+        (kind.replace("_", " "),
+         *(bootstrap_mean([s["kept"][rule][kind] for s in results["seeds"]]) for rule in ("student", "released")))
         for kind in (*GOOD, *BAD)
-    )  # fmt: skip
+    ]  # fmt: skip
     names = (
         "as good as all rewrites with fewer rows", "better than shuffled pairs", "finds irrelevant rewrites",
         "finds wordy wrong rewrites", "shuffled pairs score an IFD of 1", "the choice belongs to the student",
     )  # fmt: skip
-    line = verdict_lines(
-        {name: bool(ok) for name, (*_, ok) in zip(names, points, strict=True)},
-        f"By the criterion below: {verdict}, {held} of {len(points)} points.",
-    )
-    before = bootstrap_mean([s["before"]["exact"] for s in results["seeds"]])
-    original = bootstrap_mean([s["original_ifd"] for s in results["seeds"]])
-    PAGE.write_text(
-        f"""# Student-selected rewrites
-
-{line}
-
-{HEAD}
-
-**Result.** `make findings RERUN=1`; {results["seconds"]:.0f} s on one core beside other work. Before any arm the
-student solved {before} of the test problems.
-
-| point | number [95%] | held |
-|---|---|---|
-{rows}
-
-| arm | exact match | loss | rows | reply tokens seen |
-|---|---|---|---|---|
-{arms}
-
-![exact match and loss of every arm](student_selected/arms.svg)
-
-Share of rows whose reply the rule replaced by the rewritten one:
-
-| rewritten reply | student | released |
-|---|---|---|
-{kept}
-
-Median IFD of the original pairs: {original}.
-
-**Limits.** r-IFD asks whether a reply tells its question, not whether it is right: a slip behind the right operands
-may tell it as well as sound working does. The student is far smaller than any in the paper, one pretraining stands for
-all, and it knows two wordings; the teacher is a rule. Verifying the answer would find every planted slip here, and
-should be done first where it can be. An interval over {SEEDS} seeds is rough.
-
-**What would change it.** A pretrained student (SmolLM2-135M), free-form rewrites by a language model, more seeds.
-
-Redraw: `make findings`. Run again: `make findings RERUN=1`.
-""",
-        encoding="utf-8",
-    )
-    print(f"{PAGE.relative_to(REPO)}: {verdict}, {held} of {len(points)}")
+    points = judge(results)
+    values = {
+        "SEEDS": SEEDS, "BATCH": BATCH, "TEST": TEST, "ROWS": ROWS, "PRETRAIN_STEPS": PRETRAIN_STEPS, "STEPS": STEPS,
+        "seconds": results["seconds"], "before": bootstrap_mean([s["before"]["exact"] for s in results["seeds"]]),
+        "original": bootstrap_mean([s["original_ifd"] for s in results["seeds"]]),
+        "arms": lines(arms), "kept": lines(kept),
+    }  # fmt: skip
+    return Page(points, name_points(names, points), {"arms.svg": plot_arms(results)}, values)
 
 
-def main() -> None:
-    """Rerun if asked, then redraw."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rerun", action="store_true", help="run the experiment first")
-    if parser.parse_args().rerun:
-        start = time.time()
-        torch.manual_seed(0)
-        students = {op: pretrain(op, 10_000) for op in "+-"}
-        results: dict[str, Any] = {"seeds": []}
-        for seed in range(SEEDS):
-            results["seeds"].append(replicate(students, seed))
-        results["seconds"] = round(time.time() - start, 1)
-        STORE.mkdir(parents=True, exist_ok=True)
-        (STORE / "results.json").write_text(json.dumps(results), encoding="utf-8")
-    redraw()
-
+FINDING = Finding("student_selected", lambda: json.loads(RESULTS.read_text(encoding="utf-8")), page, rerun)
 
 if __name__ == "__main__":
-    main()
+    FINDING.main(__doc__)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import trim_mean
+from scipy.stats import trim_mean, ttest_1samp
 
 from rlvr.core.errors import DataError
 from rlvr.measure.metrics.bootstrap import ROUNDING, Interval, difference, mean_defined, resampled_interval
@@ -56,6 +56,30 @@ def seed_difference(
     found_R = found_R[~np.isnan(found_R)]
     low, high = np.quantile(found_R, [(1 - level) / 2, (1 + level) / 2]) if len(found_R) else (np.nan, np.nan)
     return Interval(value, float(low), float(high), n=P), _p_value(found_R, float(np.abs(gap_SP).max()))
+
+
+def t_interval(values_S: ArrayLike, level: float = 0.95) -> tuple[Interval, float]:
+    """Return the mean of one value per seed with its t interval, and the two-sided p-value of a mean of 0.
+
+    mean +- t(S - 1, (1 + level) / 2) sd / sqrt(S), sd with S - 1. For differences of two arms, give one difference per
+    seed. Over few seeds it covers what it says, where a percentile bootstrap is too narrow (5 seeds: 84%). One seed has
+    no interval (NaN bounds and p); seeds that all agree have an interval of no width, and p = 0 unless the mean is 0.
+
+    >>> found, p = t_interval([0.02, 0.05, 0.03, 0.06])
+    >>> f"{found}, p = {p:.3f}"
+    '0.040 [0.011, 0.069], p = 0.022'
+    """
+    values = np.asarray(values_S, dtype=float)
+    if values.ndim != 1 or not values.size:
+        raise DataError(f"A t interval over seeds takes one value per seed, got values of shape {values.shape}.")
+    mean = float(values.mean())
+    if len(values) == 1:
+        return Interval(mean, np.nan, np.nan, 1), np.nan
+    if np.ptp(values) <= ROUNDING * np.abs(values).max():
+        return Interval(mean, mean, mean, len(values)), float(mean == 0)
+    test = ttest_1samp(values, 0)
+    low, high = test.confidence_interval(level)
+    return Interval(mean, float(low), float(high), len(values)), float(test.pvalue)
 
 
 def _p_value(found_R: NDArray[np.float64], scale: float) -> float:
