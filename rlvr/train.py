@@ -62,7 +62,7 @@ def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path 
 def _train(plan: Plan, start: Start) -> None:
     config, run, state = plan.config, start.run, PartialState()
 
-    # The model: warmed up on worked solutions, so that it knows the tags.
+    # The model: warmed up on worked solutions, so that it knows the form of answer.
     source = config.model
     if config.sft_steps:
         say(f"warming up {config.model} for {config.sft_steps} steps (cached)")
@@ -74,7 +74,7 @@ def _train(plan: Plan, start: Start) -> None:
         attn_implementation=config.attn_implementation,
     )
     model, tokenizer = load(source)
-    prompts = [messages(p, config.tags, config.system_prompt) for p in plan.problems]
+    prompts = [messages(p, config.answers, config.system_prompt) for p in plan.problems]
     check_lengths(
         encode(tokenizer, prompts, config.chat_template_kwargs),
         [p.id for p in plan.problems],
@@ -93,7 +93,7 @@ def _train(plan: Plan, start: Start) -> None:
                 record = evaluate(
                     asked,
                     problems,
-                    Scorer(config.tags, verifier),
+                    Scorer(config.answers, verifier),
                     n=config.eval_n,
                     sampling=Sampling(config.max_completion_length or 0, config.eval_temperature),
                     seed=config.eval_seed,
@@ -124,7 +124,7 @@ def _fit(
 ) -> None:
     """Train from the start or from its checkpoint to the end, and let the model appear whole in the run directory."""
     config, run, checkpoint, state = plan.config, start.run, start.checkpoint, PartialState()
-    scorer = Scorer(config.tags, Verifier(plan.sets[config.data], config.verify_timeout))
+    scorer = Scorer(config.answers, Verifier(plan.sets[config.data], config.verify_timeout))
 
     # The pass-rate record that difficulty filters read: an offline profile, then what training sees.
     record = PassRate()

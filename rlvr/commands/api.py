@@ -87,6 +87,8 @@ def evaluate(
             raise ModelError("No process holds this trainer's whole model: save_model() it, and evaluate that folder.")
         usual, tokenizer = _as_trained(vars(model.args)), tokenizer or model.processing_class
         model = model.accelerator.unwrap_model(model.model)
+    if "answer_format" in settings:
+        usual.pop("tags", None)  # they belong to the form that was trained
     chosen = {**usual, **({} if data is None else {"set": data}), **settings}
     measurement = build_config(EvalConfig, {k: _plain(k, v) for k, v in chosen.items()}, prog="rlvr.measure.evaluate")
     if len(measurement.alpha) != 1:
@@ -116,6 +118,7 @@ def _as_trained(config: Mapping[str, Any]) -> dict[str, Any]:
     names = {
         "size": "eval_size", "n": "eval_n", "temperature": "eval_temperature", "seed": "eval_seed",
         "data_seed": "data_size_seed", "max_completion_length": "max_completion_length", "tags": "tags",
+        "answer_format": "answer_format",
         "system_prompt": "system_prompt", "verify_timeout": "verify_timeout",
         "chat_template_kwargs": "chat_template_kwargs",
     }  # fmt: skip

@@ -31,6 +31,7 @@ def run(argv: list[str]) -> int:
     student.add_argument("--threshold", type=_threshold, default=1.0, help="bound of both ratios, or 'shuffled'")
     student.add_argument("--direct", default="empty", help="what precedes a text scored alone: empty (chat) or bare")
     student.add_argument("--max_length", type=int, help="tokens that fit (default: the model's context)")
+    student.add_argument("--answer_format", default="tags", help="form of answer of the warm-up (default: tags)")
     student.add_argument("--tags", nargs="+", default=["think", "answer", "confidence"], help="tags of the warm-up")
     student.add_argument("--system_prompt", help="system message of the warm-up (default: derived from the tags)")
 

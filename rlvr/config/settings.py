@@ -18,6 +18,7 @@ from trl import GRPOConfig
 
 from rlvr.config.checks import EVAL_RANGES, TRAIN_RANGES, check_numbers, check_type
 from rlvr.config.recipe_files import read_recipes
+from rlvr.core.answer_format import DEFAULT_TAGS, AnswerFormat
 from rlvr.core.distributed import take_one_gpu
 from rlvr.core.errors import SpecError, did_you_mean
 from rlvr.core.parse import TAGS
@@ -48,10 +49,17 @@ class TrainConfig(GRPOConfig):
     # BEFORE: the problems
     data: str = _setting("arithmetic", "Problem set spec, e.g. 'arithmetic(levels=[0, 1, 2])'.")
     train_size: int = _setting(1024, "Training problems.")
-    tags: list[str] = _setting(["think", "answer", "confidence"], f"Tags to ask for, of {', '.join(TAGS)}.")
-    system_prompt: str | None = _setting(None, "System message; None derives a short one from the tags, '' sends none.")
+    answer_format: str = _setting(
+        "tags", "How answers are given: tags, boxed, last_number, regex(pattern='..'); docs/answers.md."
+    )
+    tags: list[str] = _setting(
+        ["think", "answer", "confidence"], f"Tags that answer_format tags asks for, of {', '.join(TAGS)}."
+    )
+    system_prompt: str | None = _setting(
+        None, "System message; None derives a short one from answer_format, '' sends none."
+    )
     profile_n: int = _setting(0, "Samples per training problem that start the pass-rate record; 0 profiles nothing.")
-    # The warm-up that teaches the tags
+    # The warm-up that teaches the form of answer
     sft_steps: int = _setting(0, "Supervised warm-up steps before training; 0 skips it. Cached.")
     sft_batch_size: int = _setting(16, "Worked solutions per warm-up step.")
     sft_data: str | None = _setting(None, "JSONL of worked rows (prompt, completion); None takes the set's solutions.")
@@ -126,7 +134,7 @@ class TrainConfig(GRPOConfig):
         super().__post_init__()
         take_one_gpu(self)
         self.output_dir = folder or ""  # the run directory; empty means runs/<name>
-        _check_tags(self.tags)
+        _answer_format(self.answer_format, self.tags)
         if not isinstance(self.rewards, dict) or not self.rewards:
             raise SpecError(f"rewards must map reward terms to weights, got {self.rewards!r}.")
         _check_choice(self, "engine", ("rlvr", "trl"))
@@ -135,6 +143,11 @@ class TrainConfig(GRPOConfig):
         _check_choice(self, "attn_implementation", ("auto", "eager", "sdpa", "flash_attention_2"))
         if self.sft_data and not self.sft_steps:
             raise SpecError(f"sft_data is {self.sft_data!r}, but sft_steps is 0: nothing would read it. Set sft_steps.")
+
+    @property
+    def answers(self) -> AnswerFormat:
+        """Return the form of answer that the run asks for and reads: `answer_format`, with `tags`."""
+        return _answer_format(self.answer_format, self.tags)
 
     @property
     def precision(self) -> Precision:
@@ -167,8 +180,13 @@ class EvalConfig:
     max_completion_length: int = _setting(96, "Length limit in tokens.")
     seed: int = _setting(1234, "Seed of the samples.")
     data_seed: int = _setting(0, "Seed of the problem generator.")
-    tags: list[str] = _setting(["think", "answer", "confidence"], f"Tags to ask for, of {', '.join(TAGS)}.")
-    system_prompt: str | None = _setting(None, "System message; None derives one from the tags, '' sends none.")
+    answer_format: str = _setting(
+        "tags", "How answers are given: tags, boxed, last_number, regex(pattern='..'); docs/answers.md."
+    )
+    tags: list[str] = _setting(
+        ["think", "answer", "confidence"], f"Tags that answer_format tags asks for, of {', '.join(TAGS)}."
+    )
+    system_prompt: str | None = _setting(None, "System message; None derives one from answer_format, '' sends none.")
     chat_template_kwargs: dict | str | None = _setting(
         None, "What the chat template reads beside the messages, as YAML or JSON: '{\"enable_thinking\": false}'."
     )
@@ -181,9 +199,14 @@ class EvalConfig:
 
     def __post_init__(self) -> None:
         self.chat_template_kwargs = _mapping("chat_template_kwargs", self.chat_template_kwargs)
-        _check_tags(self.tags)
+        _answer_format(self.answer_format, self.tags)
         check_numbers(self, EVAL_RANGES)
         _check_choice(self, "dtype", ("auto", "float32", "bfloat16"))
+
+    @property
+    def answers(self) -> AnswerFormat:
+        """Return the form of answer that the measurement asks for and reads: `answer_format`, with `tags`."""
+        return _answer_format(self.answer_format, self.tags)
 
 
 def _mapping(name: str, value: Any) -> dict[str, Any] | None:
@@ -197,10 +220,18 @@ def _mapping(name: str, value: Any) -> dict[str, Any] | None:
     return found
 
 
-def _check_tags(tags: list[str]) -> None:
+def _answer_format(spec: str, tags: list[str]) -> AnswerFormat:
+    """Return the format that the two settings name; SpecError where tags are given to a format that has none."""
     for tag in tags:
         if tag not in TAGS:
             raise SpecError(did_you_mean("tag", tag, TAGS))
+    found = AnswerFormat.of(spec, tags)
+    if found.place is not None and tuple(tags) != DEFAULT_TAGS:
+        raise SpecError(
+            f"The tags {tags} belong to answer_format 'tags', and it is {spec!r}. Leave them out, and say there what "
+            "is wanted beside the answer: thinking='tags', confidence='tag' or 'line'."
+        )
+    return found
 
 
 def _check_choice(config: Any, name: str, allowed: tuple[str, ...]) -> None:

@@ -1,10 +1,10 @@
-"""Parse completions by one grammar: what is asked for, how a text is read, what a perfect text looks like.
+"""Parse tagged completions by one grammar: what is asked for, how a text is read, what a perfect text looks like.
 
     <think>..</think><answer>..</answer><analysis>..</analysis><confidence>..</confidence>
 
 A run asks for some of the tags (always `answer`); their order is the order above. The principle of each
 rule: a wrong parse must never be the profitable one, so anything doubtful is None, and None never scores
-best.
+best. The other forms of answer (answer_format.py) keep the same principle.
 """
 
 import re
@@ -89,6 +89,15 @@ def parse(text: str, tags: Sequence[str]) -> Parsed:
     complete = answer is not None and (confidence is not None or "confidence" not in tags)
     in_form = in_form and count == len(expected) and _blank(text, end, len(text))
     return Parsed(answer, confidence, in_form and complete)
+
+
+def holds_tag(text: str) -> bool:
+    """Return whether a text holds an opening or closing tag of the grammar.
+
+    >>> holds_tag("<b>4</b>"), holds_tag("4</answer>")
+    (False, True)
+    """
+    return _TAG.search(text) is not None
 
 
 def _blank(text: str, start: int, stop: int) -> bool:

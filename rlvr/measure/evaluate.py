@@ -15,6 +15,7 @@ from accelerate.utils import gather_object
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlvr.config.settings import EvalConfig
+from rlvr.core.answer_format import AnswerFormat
 from rlvr.core.callable_module import CallableModule
 from rlvr.core.console import say
 from rlvr.core.records import Problem
@@ -87,6 +88,7 @@ def evaluate(
         "max_completion_length": sampling.max_tokens,
         "seed": seed,
         "tags": list(scorer.tags),
+        **({} if scorer.answers == AnswerFormat.of(scorer.tags) else {"answer_format": str(scorer.answers)}),
         **({"chat_template_kwargs": dict(policy.template)} if policy.template else {}),
         "seconds": max(part["seconds"] for part in parts),
         "sampled_tokens": sum(part["sampled_tokens"] for part in parts),
@@ -138,7 +140,7 @@ def evaluate_policy(
             record = evaluate(
                 asked,
                 problems,
-                Scorer(config.tags, verifier),
+                Scorer(config.answers, verifier),
                 n=config.n,
                 sampling=Sampling(config.max_completion_length, config.temperature, config.top_p, config.top_k),
                 seed=config.seed,

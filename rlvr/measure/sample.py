@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlvr.core.errors import ModelError
 from rlvr.core.records import Completion, Problem
-from rlvr.models.chat import check_lengths, encode
+from rlvr.models.chat import check_lengths, encode, prompt_end
 from rlvr.models.load import eos_ids
 from rlvr.models.sampling import Engine, Samples, Sampling, Steered
 from rlvr.problems.prompts import messages
@@ -56,7 +56,7 @@ def sample(
     probabilities are not finite.
     """
     engine, tokenizer = policy.engine, policy.tokenizer
-    prompts = encode(tokenizer, [messages(p, scorer.tags, policy.system_prompt) for p in problems], policy.template)
+    prompts = encode(tokenizer, [messages(p, scorer.answers, policy.system_prompt) for p in problems], policy.template)
     check_lengths(prompts, [p.id for p in problems], 1, engine.context)
     first = part.indices(len(problems))[0]
     prompts = prompts[part]
@@ -73,6 +73,7 @@ def sample(
         [tokenizer.decode(ids, skip_special_tokens=True) for ids in samples.ids],  # batch_decode makes a text of none
         [len(ids) for ids in samples.ids],
         [ids[-1] not in ends for ids in samples.ids],
+        prompt_end(tokenizer, policy.template),
     )
     return Sampled(prompts, samples, completions)
 

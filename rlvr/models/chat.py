@@ -24,6 +24,20 @@ def encode(
     return tokenizer.apply_chat_template(list(chats), **fixed, **(template or {}))["input_ids"]
 
 
+def prompt_end(tokenizer: PreTrainedTokenizerBase, template: Mapping[str, Any] | None = None) -> str:
+    """Return what the chat template writes between a chat's last message and the assistant's first word.
+
+    Some templates open the model's thinking there ("<think>"), and whatever reads a completion must know it. "" where
+    there is no chat template.
+    """
+    if not tokenizer.chat_template:
+        return ""
+    last = "What is the question?"
+    chat = [{"role": "user", "content": last}]
+    text = str(tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False, **(template or {})))
+    return text.rpartition(last)[2]
+
+
 def check_lengths(prompts: Sequence[Sequence[int]], ids: Sequence[str], room: int, context: int | None) -> None:
     """Raise DataError naming the first prompt that leaves fewer than `room` tokens of the model's context."""
     for prompt, name in zip(prompts, ids, strict=True):

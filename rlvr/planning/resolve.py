@@ -44,14 +44,14 @@ def plan(config: TrainConfig) -> Plan:
             )
     resolve(config.model)
     if config.sft_data:
-        lessons(read_rows(config.sft_data), config.tags, config.seed)
+        lessons(read_rows(config.sft_data), config.answers, config.seed)
     terms = load_terms(config.rewards)
-    audit_within(terms, config.tags, config.allow_hackable, config.reward_timeout)
+    audit_within(terms, config.answers, config.allow_hackable, config.reward_timeout)
     advantage = advantages.build(config.advantage)
     check_critic(config, advantage)
     sets = {spec: ProblemSet.of(spec) for spec in dict.fromkeys([config.data, *config.eval_specs])}
     for spec, data in sets.items():
-        if failures := check(data, ("train", "test"), size=50, seed=config.data_size_seed):
+        if failures := check(data, ("train", "test"), 50, config.data_size_seed, config.answers):
             raise RlvrError(f"The problem set {spec!r} fails its own verifier: {failures[0]}")
     problems = sets[config.data].load("train", config.train_size, config.data_size_seed)
     needed = config.generation_batch_size // config.num_generations

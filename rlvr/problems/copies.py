@@ -1,8 +1,10 @@
-"""Try answers that solve nothing on a problem set's verifier: what it accepts, a policy will learn to write."""
+"""Try answers that solve nothing, in a form of answer, on a verifier: what it accepts, a policy will learn to write."""
 
 import re
 from collections.abc import Sequence
 
+from rlvr.core.answer_format import DEFAULT, AnswerFormat
+from rlvr.core.answer_places import LastNumber
 from rlvr.core.records import Problem
 from rlvr.problems.sets import ProblemSet
 from rlvr.problems.verifier import Verifier
@@ -11,16 +13,23 @@ from rlvr.problems.verifier import Verifier
 _EXPRESSION = re.compile(r"[0-9(][0-9+*×÷/^().\s-]*[+*×^-][0-9+*×÷/^().\s-]*[0-9)]")
 
 
-def paid_copies(data: str | ProblemSet, splits: Sequence[str], size: int, seed: int) -> list[str]:
+def paid_copies(
+    data: str | ProblemSet,
+    splits: Sequence[str],
+    size: int,
+    seed: int,
+    answers: AnswerFormat | str | Sequence[str] = DEFAULT,
+) -> list[str]:
     """Return which answers were accepted although they solve nothing, one line for each kind and split; none is best.
 
     Tried for each of up to `size` problems per split: the prompt, the arithmetic in it, the worked solution's whole
-    text, and the right answer among others. A set whose verifier takes the last number of a text, for example, fails.
+    text, and the right answer among others, each as the answer; and replies that are the prompt, or several answers
+    one after the other in the form `answers`. A set whose verifier takes the last number of a text, for example, fails.
 
     >>> paid_copies("arithmetic", ("train",), 20, 0)
     []
     """
-    data = ProblemSet.of(data)
+    data, answers = ProblemSet.of(data), AnswerFormat.of(answers)
     verifier, found = Verifier(data, patience=0), []
     try:
         for split in dict.fromkeys(data.split(split) for split in splits):
@@ -28,7 +37,12 @@ def paid_copies(data: str | ProblemSet, splits: Sequence[str], size: int, seed: 
             golds = list(dict.fromkeys(data.gold(problem) for problem in problems))
             paid: dict[str, list[tuple[str, str]]] = {}
             for problem in problems:
-                tries = copies(problem, data, golds)
+                tries = [(kind, text) for kind, text in copies(problem, data, golds) if _is_copy(kind, answers)]
+                if answers.place is not None:  # what the form makes of such an answer
+                    tries = [(kind, answers.parse(answers.write("", text, 0.5)).answer or "") for kind, text in tries]
+                tries += [
+                    (kind, answers.parse(text).answer or "") for kind, text in replies(problem, data, golds, answers)
+                ]
                 verdicts = verifier.verify_many([(text, problem.answer) for _, text in tries])
                 for (kind, text), verdict in zip(tries, verdicts, strict=True):
                     if verdict is True:
@@ -60,3 +74,23 @@ def copies(problem: Problem, data: ProblemSet, golds: Sequence[str]) -> list[tup
     if others:
         tries.append(("a list of guesses", ", ".join([*others, gold])))
     return [(kind, text) for kind, text in tries if text.strip().casefold() != gold.strip().casefold()]
+
+
+def _is_copy(kind: str, answers: AnswerFormat) -> bool:
+    """Return whether this kind solves nothing in this form: a text that ends in the right number states it there."""
+    ends_right = kind in ("two answers, the right one last", "two answers on two lines", "a list of guesses")
+    return not isinstance(answers.place, LastNumber) or not (ends_right or kind.startswith("the worked"))
+
+
+def replies(problem: Problem, data: ProblemSet, golds: Sequence[str], answers: AnswerFormat) -> list[tuple[str, str]]:
+    """Return (kind, whole reply) for each reply that solves nothing; the last answer of a reply is a wrong one."""
+    gold = data.gold(problem)
+    others = [other for other in golds if other.strip().casefold() != gold.strip().casefold()][:4]
+    found = [("the prompt as the whole reply", problem.prompt[-1]["content"])]
+    for kind, guesses in (
+        ("two answers one after the other, the right one first", [gold, *others[:1]]),
+        ("guesses one after the other, the right one not the last", [*others[1:], gold, *others[:1]]),
+    ):
+        if others:
+            found.append((kind, "\n".join(answers.write("", guess, 0.5) for guess in guesses)))
+    return found

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from rlvr.core.parse import parse
+from rlvr.core.answer_format import AnswerFormat
 from rlvr.core.records import Completion, Problem
 from rlvr.problems.verifier import Verifier
 
@@ -11,13 +11,18 @@ class Scorer:
     """Turn texts into Completion objects with one parse and one verification each.
 
     Args:
-        tags: the tags that the run asks for.
+        answers: the form in which answers are given: an AnswerFormat, its spec ("boxed"), or a list of tags.
         verifier: judges answers under a wall-clock limit; its failures are counted in `verifier.errors`.
     """
 
-    def __init__(self, tags: Sequence[str], verifier: Verifier):
-        self.tags = tuple(tags)
+    def __init__(self, answers: AnswerFormat | str | Sequence[str], verifier: Verifier):
+        self.answers = AnswerFormat.of(answers)
         self.verifier = verifier
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Return the parts that the form asks for: always `answer`, perhaps `think`, `confidence`."""
+        return self.answers.tags
 
     def __call__(
         self,
@@ -25,9 +30,14 @@ class Scorer:
         texts: Sequence[str],
         n_tokens: Sequence[int],
         truncated: Sequence[bool],
+        prompt_end: str | None = None,
     ) -> list[Completion]:
-        """Score texts in order; `correct` is None where the verifier itself failed."""
-        parsed = [parse(text, self.tags) for text in texts]
+        """Score texts in order; `correct` is None where the verifier itself failed.
+
+        `prompt_end` is how the prompts end (`rlvr.models.chat.prompt_end`), None where nobody knows: a template may
+        have opened the thinking there.
+        """
+        parsed = [self.answers.parse(text, prompt_end) for text in texts]
         verdicts = self.verifier.verify_many(
             [(p.answer, problem.answer) for p, problem in zip(parsed, problems, strict=True)]
         )

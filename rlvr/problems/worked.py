@@ -1,4 +1,4 @@
-"""Read and write worked rows, JSONL: {"id"?, "prompt": text or messages, "completion": whole reply with tags, ...}.
+"""Read and write worked rows, JSONL: {"id"?, "prompt": text or messages, "completion": whole reply in its form, ...}.
 
 What `rlvr select` filters and `rlvr warmup` teaches. Other columns are carried along untouched.
 """
@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rlvr.core.answer_format import AnswerFormat
 from rlvr.core.errors import DataError
 from rlvr.core.files import replacing
 from rlvr.core.json_rows import json_object
-from rlvr.core.parse import ordered, parse
 
 Chat = list[dict[str, str]]
 
@@ -71,8 +71,10 @@ def as_text(completion: Any, where: str) -> str:
     return completion
 
 
-def lessons(rows: Sequence[dict[str, Any]], tags: Sequence[str], seed: int) -> list[tuple[Chat, str]]:
-    """Return the (prompt, reply) pair of each row, in the form that a run with these tags expects.
+def lessons(
+    rows: Sequence[dict[str, Any]], answers: AnswerFormat | str | Sequence[str], seed: int
+) -> list[tuple[Chat, str]]:
+    """Return the (prompt, reply) pair of each row, in the form that a run with this format, or these tags, expects.
 
     A reply without a confidence, where one is asked for, gets a random one: what a model says of its own chances is
     learned from the reward. Raises DataError for a reply of another form: a warm-up must not teach a wrong one.
@@ -80,16 +82,16 @@ def lessons(rows: Sequence[dict[str, Any]], tags: Sequence[str], seed: int) -> l
     >>> lessons([{"id": "1", "prompt": "2 + 2?", "completion": "<answer>4</answer>"}], ["answer"], 0)[0][1]
     '<answer>4</answer>'
     """
-    tags, draw, found = ordered(tags), random.Random(seed), []
-    silent = tuple(tag for tag in tags if tag != "confidence")
+    answers, draw, found = AnswerFormat.of(answers), random.Random(seed), []
     for row in rows:
         where = f"Worked row {row['id']!r}, column 'completion'"
         text = as_text(row.get("completion"), where)
         confidence = draw.randint(0, 10) / 10
-        if silent != tags and parse(text, silent).format_ok:
-            text += f"<confidence>{confidence}</confidence>"
-        if not parse(text, tags).format_ok:
-            form = "".join(f"<{tag}>..</{tag}>" for tag in tags)
-            raise DataError(f"{where}: expected the form {form} (the confidence may be left out), found {text!r:.120}.")
+        if answers.asks_confidence and answers.silent.parse(text).format_ok:
+            text += answers.stated(str(confidence))
+        if not answers.parse(text).format_ok:
+            raise DataError(
+                f"{where}: expected the form {answers.form} (the confidence may be left out), found {text!r:.120}."
+            )
         found.append((as_chat(row["prompt"], where), text))
     return found

@@ -24,6 +24,7 @@ SAMPLING = (
     "max_completion_length",
     "seed",
     "tags",
+    "answer_format",
     "split",
     "chat_template_kwargs",
 )

@@ -1,7 +1,7 @@
 """Find out before training whether a recipe's rewards can be gamed, by asking the terms themselves.
 
 The whole recipe, terms with weights, is evaluated as a black box on made-up completions over a grid of stated
-confidences q, read by the real parser. Three demands make it safe:
+confidences q, read by the real parser of the form of answer that the recipe asks for. Three demands make it safe:
 
     no wrong pays    min_q R(right, q) >= max_q R(wrong, q), and likewise for "I don't know" (2607.04332)
     no gap pays      for every chance p of being right, leaving out, repeating or garbling a part, or breaking
@@ -14,14 +14,13 @@ the real one). So the audit does not say whether a length term is worth a wrong 
 term can be searched. A completion that no term scores counts as 0, as in TRL's sum.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from rlvr.core.answer_format import AnswerFormat
 from rlvr.core.errors import RlvrError
-from rlvr.core.parse import ordered, parse, render
 from rlvr.core.records import Completion, Problem
 from rlvr.rewards.terms import Term, reward
 
@@ -39,11 +38,13 @@ class Audit:
         safe: whether nothing wrong, left out or garbled can earn more than honest work.
         proper: whether stating q = P(right) is best; None when the reward does not depend on q.
         reasons: one sentence with numbers for each thing that is not as it should be.
+        remedy: what to do about a recipe that is not safe.
     """
 
     safe: bool
     proper: bool | None
     reasons: list[str] = field(default_factory=list)
+    remedy: str = field(default="", repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,15 @@ class _Bench:
     """Evaluate one recipe on made-up completions."""
 
     terms: Mapping[Term, float]
-    tags: tuple[str, ...]
+    answers: AnswerFormat
     problem: Problem
+
+    @classmethod
+    def of(cls, terms: Mapping[Term, float], tags: AnswerFormat | str | Sequence[str], problem: Problem) -> "_Bench":
+        answers = AnswerFormat.of(tags)
+        if problem is PROBLEM:
+            problem = replace(problem, answer=answers.samples[0])
+        return cls(terms, answers, problem)
 
     @property
     def right(self) -> str:
@@ -60,7 +68,7 @@ class _Bench:
 
     @property
     def wrong(self) -> str:
-        return "41" if self.right != "41" else "40"
+        return next(answer for answer in (self.answers.samples[1], "40") if answer != self.right)
 
     def worth(self, c: Completion) -> float:
         """Return the reward of `c`: a term sees the text only if it has nothing else to look at."""
@@ -71,9 +79,13 @@ class _Bench:
         return float(np.nansum(values))
 
     def completion(self, answer: str, q: float, break_form: Callable[[str], str] = str) -> Completion:
-        """Return what the parser and an exact verifier make of a perfect text after `break_form`."""
-        text = break_form(render(_STEPS, answer, q, _STEPS, self.tags))
-        p = parse(text, self.tags)
+        """Return what the parser and an exact verifier make of a perfect text after `break_form`.
+
+        Right and wrong answers must read back; "I don't know" has no place in some forms.
+        """
+        write = self.answers.render if answer in (self.right, self.wrong) else self.answers.write
+        text = break_form(write(_STEPS, answer, q, _STEPS))
+        p = self.answers.parse(text)
         return Completion(
             self.problem, text, p.answer, p.confidence, p.format_ok, p.answer == self.right, n_tokens=_TOKENS
         )
@@ -97,23 +109,8 @@ def _expected(right_Q: np.ndarray, wrong_Q: np.ndarray) -> np.ndarray:
     return np.outer(Q, right_Q) + np.outer(1 - Q, wrong_Q)
 
 
-def _broken_forms(tags: Sequence[str]) -> dict[str, Callable[[str], str]]:
-    """Return ways to leave out, repeat or garble parts of a perfect text."""
-    forms: dict[str, Callable[[str], str]] = {
-        "an empty completion": lambda text: "",
-        "a completion without any tag": lambda text: re.sub(r"<[^>]*>", " ", text),
-        "a completion that says everything twice": lambda text: text * 2,
-        "a completion that stops before its last tag": lambda text: text.rpartition("<")[0],
-        "an unreadable confidence": lambda text: text.replace("</confidence>", "%</confidence>"),
-    }
-    for tag in tags:
-        element = re.compile(f"<{tag}>.*?</{tag}>", re.DOTALL)
-        forms[f"a completion without <{tag}>"] = lambda text, element=element: element.sub("", text)  # type: ignore[misc]
-    return forms
-
-
 def properness(
-    terms: Mapping[Term, float], tags: Sequence[str], problem: Problem = PROBLEM
+    terms: Mapping[Term, float], tags: AnswerFormat | str | Sequence[str], problem: Problem = PROBLEM
 ) -> list[tuple[float, float]]:
     """Return (p, best q) for each chance p of being right on the grid: the q of largest expected reward.
 
@@ -123,7 +120,7 @@ def properness(
     >>> properness(load_terms({"brier": 1}), ("answer", "confidence"))[70]
     (0.7, 0.7)
     """
-    bench = _Bench(terms, ordered(tags), problem)
+    bench = _Bench.of(terms, tags, problem)
     return _best_q(bench, bench.over_q(bench.right), bench.over_q(bench.wrong))
 
 
@@ -135,20 +132,22 @@ def _best_q(bench: _Bench, right_Q: np.ndarray, wrong_Q: np.ndarray) -> list[tup
     return rows
 
 
-def safety(terms: Mapping[Term, float], tags: Sequence[str], problem: Problem = PROBLEM) -> list[str]:
+def safety(
+    terms: Mapping[Term, float], tags: AnswerFormat | str | Sequence[str], problem: Problem = PROBLEM
+) -> list[str]:
     """Return the reasons, with numbers, why the recipe can be gamed; empty if it is safe (see the module).
 
     >>> from rlvr.rewards.terms import load_terms
     >>> safety(load_terms({"brier": 1}), ("answer", "confidence"))[0]
     'a wrong answer at confidence 0.00 earns 1, a right one at confidence 0.00 earns 0'
     """
-    bench = _Bench(terms, ordered(tags), problem)
+    bench = _Bench.of(terms, tags, problem)
     return _reasons(bench, bench.over_q(bench.right), bench.over_q(bench.wrong))
 
 
 def _reasons(bench: _Bench, right_Q: np.ndarray, wrong_Q: np.ndarray) -> list[str]:
     reasons = []
-    asked = "confidence" in bench.tags
+    asked = bench.answers.asks_confidence
 
     def at(q: int) -> str:
         return f" at confidence {Q[q]:.2f}" if asked else ""
@@ -165,7 +164,7 @@ def _reasons(bench: _Bench, right_Q: np.ndarray, wrong_Q: np.ndarray) -> list[st
     honest_P = _expected(right_Q, wrong_Q).max(1)
     gaps = {
         what: (bench.over_q(bench.right, form), bench.over_q(bench.wrong, form))
-        for what, form in _broken_forms(bench.tags).items()
+        for what, form in bench.answers.broken_forms().items()
     }
     unjudged_Q = bench.over_q(bench.wrong, correct=None)
     gaps["a completion that breaks the verifier"] = (unjudged_Q, unjudged_Q)
@@ -178,11 +177,24 @@ def _reasons(bench: _Bench, right_Q: np.ndarray, wrong_Q: np.ndarray) -> list[st
                 f"the best well-formed one {honest_P[p]:.4g}"
             )
     if not asked and bench.reads_confidence():
-        reasons.append(f"the reward depends on the confidence, but the tags {bench.tags} do not ask for one")
+        tagged = bench.answers.place is None
+        form = f"the tags {bench.answers.tags} do" if tagged else f"the answer format {str(bench.answers)!r} does"
+        reasons.append(f"the reward depends on the confidence, but {form} not ask for one")
     return reasons
 
 
-def audit(terms: Mapping[Term, float], tags: Sequence[str], problem: Problem = PROBLEM) -> Audit:
+def _remedy(bench: _Bench) -> str:
+    """Return what to do about a recipe that is not safe."""
+    if bench.answers.asks_confidence or not bench.reads_confidence():
+        return "Give `correct` at least the weight of the terms that read the confidence"
+    if bench.answers.place is None:
+        return "Ask for a confidence (--tags ... confidence), or leave out the terms that read it"
+    return (
+        "Ask for a confidence, with confidence='tag' or 'line' in --answer_format, or leave out the terms that read it"
+    )
+
+
+def audit(terms: Mapping[Term, float], tags: AnswerFormat | str | Sequence[str], problem: Problem = PROBLEM) -> Audit:
     """Return whether a recipe is safe and proper, and the numbers that say why not.
 
     `problem` is what the made-up completions answer; give a real one to terms that read its meta. A term that
@@ -192,23 +204,29 @@ def audit(terms: Mapping[Term, float], tags: Sequence[str], problem: Problem = P
     >>> audit(load_terms({"correct": 1, "brier": 1}), ("answer", "confidence"))
     Audit(safe=True, proper=True, reasons=[])
     """
-    bench = _Bench(terms, ordered(tags), problem)
+    bench = _Bench.of(terms, tags, problem)
     try:
         right_Q, wrong_Q = bench.over_q(bench.right), bench.over_q(bench.wrong)
         reasons = _reasons(bench, right_Q, wrong_Q)
     except RlvrError as error:
-        return Audit(False, None, [f"it cannot be checked on made-up completions: {error}"])
+        remedy = "Mend the term so that it gives a value for any problem and completion"
+        return Audit(False, None, [f"it cannot be checked on made-up completions: {error}"], remedy)
+    remedy = _remedy(bench) if reasons else ""
     if max(np.ptp(right_Q), np.ptp(wrong_Q)) <= bench.tolerance:
-        return Audit(not reasons, None, reasons)
+        return Audit(not reasons, None, reasons, remedy)
     p, q = max(_best_q(bench, right_Q, wrong_Q), key=lambda row: abs(row[0] - row[1]))
     proper = abs(p - q) <= Q[1] + bench.tolerance
     if proper:
-        return Audit(not reasons, True, reasons)
-    return Audit(not reasons, False, [*reasons, f"with a chance {p:.2f} of being right, stating {q:.2f} pays best"])
+        return Audit(not reasons, True, reasons, remedy)
+    improper = f"with a chance {p:.2f} of being right, stating {q:.2f} pays best"
+    return Audit(not reasons, False, [*reasons, improper], remedy)
 
 
 def assert_safe(
-    terms: Mapping[Term, float], tags: Sequence[str], allow_hackable: bool = False, problem: Problem = PROBLEM
+    terms: Mapping[Term, float],
+    tags: AnswerFormat | str | Sequence[str],
+    allow_hackable: bool = False,
+    problem: Problem = PROBLEM,
 ) -> Audit:
     """Return the audit of a recipe; raises RlvrError if it can be gamed and `allow_hackable` is False.
 
@@ -223,7 +241,7 @@ def assert_safe(
     if not found.safe and not allow_hackable:
         recipe = ", ".join(f"{term}: {weight:g}" for term, weight in terms.items())
         raise RlvrError(
-            f"The rewards {{{recipe}}} can be gamed: {'; '.join(found.reasons)}. Give `correct` at least the "
-            "weight of the terms that read the confidence, or set allow_hackable: true to train anyway."
+            f"The rewards {{{recipe}}} can be gamed: {'; '.join(found.reasons)}. {found.remedy}, or set "
+            "allow_hackable: true to train anyway."
         )
     return found

@@ -6,6 +6,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
+from rlvr.core.answer_format import AnswerFormat
 from rlvr.core.errors import RlvrError
 from rlvr.core.records import Completion
 from rlvr.core.worker import ProcessExpired, Worker
@@ -47,7 +48,9 @@ def term_worker(terms: Iterable[Term], timeout: float) -> Worker:
     return Worker(timeout, partial(_load, [term for term in terms if term.spec.is_path]))
 
 
-def audit_within(terms: Mapping[Term, float], tags: Sequence[str], allow_hackable: bool, timeout: float) -> Audit:
+def audit_within(
+    terms: Mapping[Term, float], tags: AnswerFormat | str | Sequence[str], allow_hackable: bool, timeout: float
+) -> Audit:
     """Audit the terms (`assert_safe`); where some are the user's own, in a process that is killed after `timeout`."""
     if not any(term.spec.is_path for term in terms):
         return assert_safe(terms, tags, allow_hackable)

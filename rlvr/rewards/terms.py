@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.core import specs
+from rlvr.core.answer_format import AnswerFormat
 from rlvr.core.errors import RlvrError, SpecError
-from rlvr.core.parse import parse
 from rlvr.core.records import Completion, Problem
 from rlvr.core.specs import Spec, parse_spec
 
 LARGEST = 1e9  # of a value and of a weight: advantages square their product, and float32 ends at 3.4e38
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _TRL_ARGUMENTS = ("prompts", "completions", "completion_ids")
 
 
@@ -124,6 +125,12 @@ def _call_trl(function: Callable[..., Any], c: Completion, params: Mapping[str, 
         "completions": [[{"role": "assistant", "content": c.text}]],
         "completion_ids": None,
     }
+    wanted = inspect.signature(function).parameters.values()
+    if lacking := [p.name for p in wanted if p.default is p.empty and p.kind in _BY_NAME and p.name not in arguments]:
+        raise LookupError(
+            f"it reads the column {lacking[0]!r}, which this problem does not have (columns: {', '.join(columns)}; the "
+            "gold answer is `answer`)"
+        )
     values = list(function(**arguments))
     if len(values) != 1:
         raise ValueError(f"{len(values)} values for 1 completion")
@@ -185,13 +192,14 @@ def reward(terms: Mapping[Term, float], c: Completion) -> tuple[dict[str, float 
 
 
 def as_trl_reward(
-    term: Term | str, tags: Sequence[str], verify: Callable[[str, Any], bool] | None = None
+    term: Term | str, tags: AnswerFormat | str | Sequence[str], verify: Callable[[str, Any], bool] | None = None
 ) -> Callable[..., list[float | None]]:
     """Return `term` as a reward function for plain TRL trainers (`reward_funcs=[...]`).
 
     Args:
         term: a term, or its spec.
-        tags: the tags that the prompts ask for (see `rlvr.core.parse.system_prompt`).
+        tags: the tags that the prompts ask for (see `rlvr.core.parse.system_prompt`), or another form of answer: an
+            AnswerFormat, or its spec, such as "boxed".
         verify: (answer, gold) -> bool. It needs the data set to have a column `answer`; if it raises, the
             completion counts as not judged. Without it none is, so terms that need the verdict give None.
 
@@ -202,6 +210,7 @@ def as_trl_reward(
     [1.0]
     """
     term = _load(term) if isinstance(term, str) else term
+    answers = AnswerFormat.of(tags)
 
     def judge(answer: str | None, gold: Any) -> bool | None:
         if verify is None:
@@ -217,7 +226,7 @@ def as_trl_reward(
         if verify is not None and "answer" not in columns:
             found = ", ".join(columns) or "none"
             raise RlvrError(f"Verifying needs a column 'answer' in the data set; its other columns: {found}.")
-        return [term(c) for c in completions_of(prompts, completions, completion_ids, columns, tags, judge)]
+        return [term(c) for c in completions_of(prompts, completions, completion_ids, columns, answers, judge)]
 
     score.__name__ = term.name
     return score
@@ -228,7 +237,7 @@ def completions_of(
     completions: Sequence[Any],
     completion_ids: Sequence[Sequence[int]] | None,
     columns: Mapping[str, Any],
-    tags: Sequence[str],
+    tags: AnswerFormat | str | Sequence[str],
     judge: Callable[[str | None, Any], bool | None] = lambda answer, gold: None,
 ) -> list[Completion]:
     """Return the completions that TRL gives to a reward function, with verdicts from `judge` (None: not judged).
@@ -238,7 +247,7 @@ def completions_of(
     >>> completions_of(["6 * 7?"], ["<answer>42</answer>"], None, {"id": [7]}, ("answer",))[0].answer
     '42'
     """
-    n = len(completions)
+    n, answers = len(completions), AnswerFormat.of(tags)
     # What TRL adds beside the columns (trainer_state, log_metric, ...) is not one value per completion.
     rows = {key: values for key, values in columns.items() if isinstance(values, list) and len(values) == n}
     records = []
@@ -252,7 +261,7 @@ def completions_of(
             meta=row,
         )
         text = completion if isinstance(completion, str) else completion[-1]["content"] or ""
-        parsed = parse(text, tags)
+        parsed = answers.parse(text, prompt if isinstance(prompt, str) else None)
         verdict = judge(parsed.answer, problem.answer)
         n_tokens = len(completion_ids[i]) if completion_ids is not None else 0
         records.append(Completion(problem, text, parsed.answer, parsed.confidence, parsed.format_ok, verdict, n_tokens))

@@ -9,9 +9,9 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 
+from rlvr.core.answer_format import AnswerFormat
 from rlvr.core.errors import DataError, SpecError, did_you_mean
 from rlvr.core.files import replacing
-from rlvr.core.parse import ordered
 from rlvr.core.records import Problem
 from rlvr.measure.plots import figure_svg, plot_score_kept
 from rlvr.models.chat import encode
@@ -49,6 +49,7 @@ def select_student(
     direct: str = "empty",
     max_length: int | None = None,
     tags: Sequence[str] = ("think", "answer", "confidence"),
+    answer_format: str | AnswerFormat = "tags",
     system_prompt: str | None = None,
 ) -> Counter[str]:
     """Filter worked rows by what the model would profit from, write both files, and count the reasons.
@@ -62,10 +63,10 @@ def select_student(
         candidates(row)
     if direct not in DIRECT:
         raise SpecError(did_you_mean("way to score a text alone", direct, DIRECT))
-    ordered(tags)
+    answers = AnswerFormat.of(answer_format, tags)
 
     def score(pairs: Sequence[Pair]) -> list[PairScore | None]:
-        behind_system = [(messages(Problem("", chat, None), tags, system_prompt), reply) for chat, reply in pairs]
+        behind_system = [(messages(Problem("", chat, None), answers, system_prompt), reply) for chat, reply in pairs]
         return score_pairs(model, tokenizer, behind_system, direct=direct, max_length=max_length)
 
     selector = StudentSelector(score, unimproved, threshold)

@@ -70,7 +70,7 @@ def resolve_inputs(
         if any(isinstance(term, str) for term in loaded):
             loaded = load_terms({str(term): weight for term, weight in loaded.items()})
             allowed, seconds = getattr(config, "allow_hackable", False), getattr(config, "reward_timeout", 10.0)
-            audit_within(loaded, scorer.tags if scorer is not None else getattr(config, "tags", ()), allowed, seconds)
+            audit_within(loaded, _answers(scorer, config), allowed, seconds)
     if isinstance(trl.get("train_dataset"), list):
         trl["train_dataset"] = Dataset.from_list(trl["train_dataset"])
     if scorer is None and (data is not None or loaded):
@@ -93,8 +93,14 @@ def _verdicts(
     functions = functions if isinstance(functions, list) else [functions]
     rewards = {getattr(f, "__name__", str(f)): f for f in functions} or {term.name: None for term in terms}
     columns = getattr(trl.get("train_dataset"), "column_names", None) or []
-    tags = scorer.tags if scorer is not None else getattr(config, "tags", ())
-    return Verdicts(correct, rewards, columns, tags)
+    return Verdicts(correct, rewards, columns, _answers(scorer, config))
+
+
+def _answers(scorer: Scorer | None, config: GRPOConfig | None) -> Any:
+    """Return the form of answer, or the tags, that a scorer reads; without one, that the settings ask for."""
+    if scorer is None:
+        return getattr(config, "answers", ())
+    return getattr(scorer, "answers", scorer.tags)  # a scorer of the user's may know tags alone
 
 
 def _check_verdicts(inputs: Inputs, config: GRPOConfig | None) -> None:
@@ -123,7 +129,7 @@ def _judged(trl: dict[str, Any], config: GRPOConfig | None, data: str | None) ->
     if rows is None:
         problems = chosen.load("train", own.train_size, own.data_size_seed)
         trl["train_dataset"] = Dataset.from_list(
-            [{"prompt": messages(p, own.tags, own.system_prompt), "id": p.id} for p in problems]
+            [{"prompt": messages(p, own.answers, own.system_prompt), "id": p.id} for p in problems]
         )
     elif "answer" not in rows.column_names:
         raise DataError(f"The verifier of {data!r} judges the column 'answer'; found {', '.join(rows.column_names)}.")
@@ -131,7 +137,7 @@ def _judged(trl: dict[str, Any], config: GRPOConfig | None, data: str | None) ->
         if "id" not in rows.column_names:
             rows = trl["train_dataset"] = rows.add_column("id", [str(i) for i in range(len(rows))])
         problems = [_problem(row) for row in rows]
-    return {p.id: p for p in problems}, Scorer(own.tags, Verifier(chosen, own.verify_timeout))
+    return {p.id: p for p in problems}, Scorer(own.answers, Verifier(chosen, own.verify_timeout))
 
 
 def _problem(row: Mapping[str, Any]) -> Problem:

@@ -11,6 +11,7 @@ from typing import Any
 
 from trl.rewards import accuracy_reward
 
+from rlvr.core.answer_format import AnswerFormat
 from rlvr.core.errors import DataError, SpecError, did_you_mean
 from rlvr.core.records import Completion
 from rlvr.rewards.terms import completions_of, is_trl_style
@@ -31,14 +32,20 @@ class Verdicts:
             `accuracy_reward` compares with the completion's last \\boxed{} or formula (math-verify).
         rewards: the reward functions by name. A function that is one of them is not called again.
         columns: the columns of the training set.
-        tags: the tags that prompts ask for, for functions of a Completion.
+        tags: the tags that prompts ask for, or another form of answer, for functions of a Completion.
 
     Raises:
         SpecError: `correct` is none of these, or names no reward or column.
     """
 
-    def __init__(self, correct: Correct, rewards: Mapping[str, Any], columns: Sequence[str], tags: Sequence[str] = ()):
-        self.correct, self.columns, self.tags = correct, list(columns), tuple(tags)
+    def __init__(
+        self,
+        correct: Correct,
+        rewards: Mapping[str, Any],
+        columns: Sequence[str],
+        tags: AnswerFormat | str | Sequence[str] = (),
+    ):
+        self.correct, self.columns, self.tags = correct, list(columns), tags
         self.threshold: tuple[str, str, float] | None = None
         self.given: str | None = None  # the reward that is the function
         self.of_completion = False

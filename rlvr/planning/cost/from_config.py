@@ -25,7 +25,7 @@ def resolve_job(
     problems = plan(config).problems[:PROMPTS]
     shape = read_shape(config.model, config.trust_remote_code)
     tokenizer = read_tokenizer(config.model, config.trust_remote_code)
-    chats = [messages(p, config.tags, config.system_prompt) for p in problems]
+    chats = [messages(p, config.answers, config.system_prompt) for p in problems]
     prompts = encode(tokenizer, chats, config.chat_template_kwargs)
     check_lengths(prompts, [p.id for p in problems], config.max_completion_length or 0, shape.context)
     job = job_of(config, shape, [len(p) for p in prompts], completion_length, processes)

@@ -56,11 +56,14 @@ def calibrate(model_spec: str, config: TrainConfig, out: Path) -> Calibrated:
 
     Of `config` it reads the data, prompt, sampling and optimisation settings: `num_generations` samples for each of
     `train_size` training problems, `per_device_train_batch_size` samples a step; held out are samples of `eval_size`
-    test problems. Raises SpecError without a confidence tag or a held-out set, RunError where `out` exists, DataError
+    test problems. Raises SpecError without a confidence or a held-out set, RunError where `out` exists, DataError
     where no sample states a confidence.
     """
-    if "confidence" not in config.tags:
-        raise SpecError(f"The tags {config.tags} ask for no confidence, so none can be calibrated. Add 'confidence'.")
+    answers = config.answers
+    if not answers.asks_confidence:
+        form = f"tags {config.tags} ask" if answers.place is None else f"answer format {config.answer_format!r} asks"
+        add = "'confidence'" if answers.place is None else "confidence='tag' or 'line' to it"
+        raise SpecError(f"The {form} for no confidence, so none can be calibrated. Add {add}.")
     if not config.eval_size:
         raise SpecError("eval_size is 0, so nothing would be held out to measure on. Give --eval_size 60.")
     if out.exists():
@@ -112,9 +115,9 @@ def sample_slots(
     seed = config.seed if config.sampling_seed is None else config.sampling_seed
     with closing(Verifier(config.data, config.verify_timeout)) as verifier:
         policy = Policy(engine, tokenizer, config.system_prompt, config.chat_template_kwargs)
-        sampled = sample(policy, problems, Scorer(config.tags, verifier), n=n, sampling=sampling, seed=seed)
+        sampled = sample(policy, problems, Scorer(config.answers, verifier), n=n, sampling=sampling, seed=seed)
     found = [
-        slot(tokenizer, sampled.prompts[i // n], record.text, record.correct)
+        slot(tokenizer, sampled.prompts[i // n], record.text, record.correct, config.answers)
         for i, record in enumerate(sampled.completions)
         if record.confidence is not None and record.correct is not None
     ]

@@ -19,8 +19,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from rlvr.core.answer_format import DEFAULT, AnswerFormat
+from rlvr.core.errors import DataError
+
 VALUES = tuple(i / 10 for i in range(11))
-_TAG = "<confidence>"
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,14 @@ class Slot:
     correct: bool
 
 
-def slot(tokenizer: PreTrainedTokenizerBase, prompt_ids: Sequence[int], text: str, correct: bool) -> Slot:
-    """Return the slot of a completion `text` that holds a confidence tag; the last one counts, as for the parser.
+def slot(
+    tokenizer: PreTrainedTokenizerBase,
+    prompt_ids: Sequence[int],
+    text: str,
+    correct: bool,
+    answers: AnswerFormat = DEFAULT,
+) -> Slot:
+    """Return the slot of a completion `text` that states a confidence; the last one counts, as for the parser.
 
     The tokens that all values share (a tokenizer may join the tag and a first digit) belong to the context.
 
@@ -43,7 +51,10 @@ def slot(tokenizer: PreTrainedTokenizerBase, prompt_ids: Sequence[int], text: st
     >>> tokenizer.decode(found.context[1:]), [tokenizer.decode(tail) for tail in found.tails[:2]]
     ('<answer>4</answer><confidence>', ['0.0', '0.1'])
     """
-    before = text[: text.rindex(_TAG) + len(_TAG)]
+    span = answers.confidence_span(text)
+    if span is None:
+        raise DataError(f"There is no confidence in the form {str(answers)!r} in {text!r:.120}.")
+    before = text[: span[1]]
     written = tokenizer([f"{before}{value}" for value in VALUES], add_special_tokens=False)["input_ids"]
     shared = next(i for i, tokens in enumerate(zip(*written, strict=False)) if len(set(tokens)) > 1)
     context = (*prompt_ids, *written[0][:shared])

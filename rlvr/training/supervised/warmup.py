@@ -1,4 +1,4 @@
-"""Warm a model up: supervised steps on worked solutions, so that a small model knows the tags before RL starts.
+"""Warm a model up: supervised steps on worked solutions, so that a small model knows the form of answer before RL.
 
 The rows are the problem set's own worked solutions, or a file of yours (`sft_data`, see problems/worked.py), such as
 `rlvr select student` writes. The stated confidence is drawn at random, independent of the problem: what the model later
@@ -27,11 +27,12 @@ from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from rlvr.config.settings import TrainConfig
+from rlvr.core.answer_format import AnswerFormat
 from rlvr.core.console import say
 from rlvr.core.distributed import take_one_gpu
 from rlvr.core.errors import DataError
-from rlvr.core.parse import render
 from rlvr.core.records import Problem
+from rlvr.models.chat import encode, prompt_end
 from rlvr.models.load import cached, load_model
 from rlvr.models.precision import Precision
 from rlvr.problems.prompts import messages
@@ -59,13 +60,21 @@ class Warmup:
     rows: str | None = None
     use_cpu: bool = False
     chat_template_kwargs: dict[str, Any] | None = None
+    answer_format: str = "tags"
+
+    @property
+    def answers(self) -> AnswerFormat:
+        """Return the form of answer that is taught."""
+        return AnswerFormat.of(self.answer_format, self.tags)
 
     def key(self) -> str:
         """Return the hash that names the cached model: settings, problem set version, weights, libraries."""
-        apart = ("rows", "use_cpu", "chat_template_kwargs")
+        apart = ("rows", "use_cpu", "chat_template_kwargs", "answer_format")
         parts = {k: v for k, v in dataclasses.asdict(self).items() if k not in apart}
         if self.chat_template_kwargs:
             parts["chat_template_kwargs"] = self.chat_template_kwargs
+        if self.answer_format != "tags":
+            parts["answer_format"] = self.answer_format
         if self.rows:
             parts["rows"] = _digest(Path(self.rows).expanduser())  # the content, wherever it lies
         parts |= {
@@ -107,16 +116,23 @@ def warmup_settings(config: TrainConfig) -> Warmup:
         rows=config.sft_data,
         use_cpu=config.use_cpu,
         chat_template_kwargs=config.chat_template_kwargs,
+        answer_format=config.answer_format,
     )
 
 
-def examples(settings: Warmup) -> Dataset:
-    """Return TRL prompt/completion rows: the file's or worked solutions, with a random confidence where none stands."""
+def examples(settings: Warmup, thinks: bool = False) -> Dataset:
+    """Return TRL prompt/completion rows: the file's or worked solutions, with a random confidence where none stands.
+
+    `thinks`: the model thinks in its own <think>, so that is where a form with native thinking has the steps.
+    """
     template = settings.chat_template_kwargs
-    pairs = lessons(read_rows(settings.rows), settings.tags, settings.seed) if settings.rows else _worked(settings)
+    if settings.rows:
+        pairs = lessons(read_rows(settings.rows), settings.answers, settings.seed)
+    else:
+        pairs = _worked(settings, thinks)
     rows = [
         {
-            "prompt": messages(Problem("", chat, None), settings.tags, settings.system_prompt),
+            "prompt": messages(Problem("", chat, None), settings.answers, settings.system_prompt),
             "completion": [{"role": "assistant", "content": text}],
             **({"chat_template_kwargs": template} if template else {}),  # TRL reads this column
         }
@@ -125,7 +141,7 @@ def examples(settings: Warmup) -> Dataset:
     return Dataset.from_list(rows)
 
 
-def _worked(settings: Warmup) -> list[tuple[Chat, str]]:
+def _worked(settings: Warmup, thinks: bool) -> list[tuple[Chat, str]]:
     """Return problems of the set with their worked solutions; not the problems that RL will see."""
     data = ProblemSet.of(settings.data)
     if data.solution is None:
@@ -138,24 +154,51 @@ def _worked(settings: Warmup) -> list[tuple[Chat, str]]:
     draw = random.Random(settings.seed)
     pairs = []
     for problem in problems:
-        text = render(
-            data.solution(problem),
-            data.gold(problem),
-            confidence=draw.randint(0, 10) / 10,
-            tags=settings.tags,
-        )
+        confidence = draw.randint(0, 10) / 10
+        text = settings.answers.render(data.solution(problem), data.gold(problem), confidence, thinks=thinks)
         pairs.append((problem.prompt, text))
     return pairs
+
+
+def own_thinking(tokenizer: PreTrainedTokenizerBase, template: Mapping[str, Any] | None) -> bool:
+    """Return whether a model's chat template knows <think> and its prompts leave the thinking to the model."""
+    return "<think>" in str(tokenizer.chat_template) and not prompt_end(tokenizer, template).rstrip().endswith(
+        "</think>"
+    )
+
+
+def as_sampled(rows: Dataset, tokenizer: PreTrainedTokenizerBase, template: Mapping[str, Any] | None) -> Dataset:
+    """Return the rows as token ids, prompts as they are sampled from, where the chat template would alter the replies.
+
+    A template may drop what stands before </think>, or open the thinking in prompts alone; the model would then learn
+    replies that it never gives. Rows that the template keeps as they are stay as they are.
+    """
+    chat, reply = rows[0]["prompt"], rows[0]["completion"][0]["content"]
+    head = str(tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False, **(template or {})))
+    whole = str(tokenizer.apply_chat_template(chat + rows[0]["completion"], tokenize=False, **(template or {})))
+    if whole.startswith(head) and "".join(reply.split()) in "".join(whole[len(head) :].split()):
+        return rows
+    opened = head.rstrip().endswith("<think>")
+    found: dict[str, list[list[int]]] = {"input_ids": [], "completion_mask": []}
+    prompts = encode(tokenizer, list(rows["prompt"]), template)
+    for prompt, (message,) in zip(prompts, rows["completion"], strict=True):
+        text = message["content"].removeprefix("<think>").lstrip() if opened else message["content"]
+        ids = [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+        found["input_ids"].append([*prompt, *ids])
+        found["completion_mask"].append([0] * len(prompt) + [1] * len(ids))
+    return Dataset.from_dict(found)
 
 
 def fitting(
     rows: Dataset, tokenizer: PreTrainedTokenizerBase, context: int | None, template: Mapping[str, Any] | None = None
 ) -> Dataset:
     """Return the rows that fit the model's context, and say how many do not; DataError if none does."""
-    chats = [prompt + completion for prompt, completion in zip(rows["prompt"], rows["completion"], strict=True)]
-    lengths = [
-        len(ids) for ids in tokenizer.apply_chat_template(chats, return_dict=True, **(template or {}))["input_ids"]
-    ]
+    if "input_ids" in rows.column_names:
+        written = rows["input_ids"]
+    else:
+        chats = [prompt + completion for prompt, completion in zip(rows["prompt"], rows["completion"], strict=True)]
+        written = tokenizer.apply_chat_template(chats, return_dict=True, **(template or {}))["input_ids"]
+    lengths = [len(ids) for ids in written]
     fit = [i for i, n in enumerate(lengths) if context is None or n <= context]
     if not fit:
         raise DataError(
@@ -169,7 +212,7 @@ def fitting(
 def warmup(settings: Warmup) -> Path:
     """Return the folder of the warmed-up model, training it unless it is cached."""
     if settings.rows:
-        lessons(read_rows(settings.rows), settings.tags, settings.seed)  # refuses bad rows before anything is loaded
+        lessons(read_rows(settings.rows), settings.answers, settings.seed)  # refuses bad rows before anything is loaded
     alone = PartialState().num_processes == 1
     return cached(f"warmup/{settings.key()}", partial(train if alone else _train_apart, settings))
 
@@ -177,8 +220,9 @@ def warmup(settings: Warmup) -> Path:
 def train(settings: Warmup, target: Path) -> None:
     """Train the warm-up in this process and save the model and its settings in `target`."""
     set_seed(settings.seed)
-    rows = examples(settings)
     model, tokenizer = load_model(settings.model)
+    template = settings.chat_template_kwargs
+    rows = as_sampled(examples(settings, own_thinking(tokenizer, template)), tokenizer, template)
     args = SFTConfig(
         output_dir=str(target / "trainer"),
         max_steps=settings.steps,
@@ -200,9 +244,7 @@ def train(settings: Warmup, target: Path) -> None:
     trainer = SFTTrainer(
         model=model.train(),
         processing_class=tokenizer,
-        train_dataset=fitting(
-            rows, tokenizer, getattr(model.config, "max_position_embeddings", None), settings.chat_template_kwargs
-        ),
+        train_dataset=fitting(rows, tokenizer, getattr(model.config, "max_position_embeddings", None), template),
         args=args,
         callbacks=[Progress()],
     )
