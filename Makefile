@@ -6,7 +6,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 test test-full: export OMP_NUM_THREADS := 1  # two test processes on two cores
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo test test-other test-latest test-full check fix bench findings machine gpu-check report wheel clean
+.PHONY: help setup lock demo test test-other test-latest test-full trl-tests check fix bench findings machine gpu-check report wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -36,6 +36,9 @@ test-latest:  ## the fast tests with the newest TRL, transformers and torch that
 
 test-full: setup  ## all tests, the slow ones too
 	$(BIN)/python -m pytest -n 2
+
+trl-tests: setup  ## TRL's own GRPO tests, with RLVRTrainer in GRPOTrainer's place (TRL=checkout); not in CI
+	$(BIN)/python scripts/trl_tests.py $(or $(TRL),$(error TRL=folder is missing: a checkout of TRL, with its tests)) $(ARGS)
 
 check: setup  ## format, lint and types; changes nothing
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
