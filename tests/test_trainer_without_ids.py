@@ -5,7 +5,7 @@ import torch
 
 from rlvr.advantages import build, drop_near_impossible
 from rlvr.runs.pass_rate import PassRate
-from rlvr.runs.rollouts_file import problem_name
+from rlvr.runs.rollouts_file import problem_name, unjudged
 from rlvr.training.trainer import RLVRTrainer
 from tests.trainers import make, one_batch
 
@@ -33,3 +33,12 @@ def test_rollouts_are_written_without_a_scorer_too(tmp_path):
     assert table["correct"] == [None] * 8
     assert all(n > 0 for n in table["n_tokens"]) and any(table["advantage"])
     assert table["reward"] == table["term/reward_even"]
+
+
+def test_a_row_whose_prompt_an_environment_gives_has_a_name_and_a_completion():
+    """KeyError: 'prompt' ended the run where GRPOTrainer trains (TRL's test_train_with_multiple_environments)."""
+    rows = [{"environment": "maze"}, {"environment": "echo"}]
+    assert len({problem_name(row) for row in rows}) == 2
+    completion = unjudged(rows[0], "north", [1, 2])
+    assert (completion.problem.id, completion.text) == (problem_name(rows[0]), "north")
+    assert completion.problem.prompt == [{"role": "user", "content": ""}]

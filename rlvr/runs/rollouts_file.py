@@ -19,17 +19,23 @@ from rlvr.runs.pass_rate import THROWN
 def problem_name(row: Mapping[str, Any]) -> str:
     """Return the id of a row of the training set; without one, a name made of its prompt.
 
+    A row without a prompt, which TRL asks of an environment (environment_factory), is named by all that it holds.
+
     >>> problem_name({"id": 7, "prompt": "2+2?"}), problem_name({"prompt": "2+2?"})
     ('7', 'prompt-ab8c9f78ab2d')
+    >>> problem_name({"environment": "maze"})
+    'row-d5aa635da843'
     """
     if row.get("id") is not None:
         return str(row["id"])
-    return f"prompt-{hashlib.sha256(json.dumps(row['prompt'], default=str).encode()).hexdigest()[:12]}"
+    kind, content = ("prompt", row["prompt"]) if "prompt" in row else ("row", dict(row))
+    return f"{kind}-{hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()[:12]}"
 
 
 def unjudged(row: Mapping[str, Any], text: str, ids: Sequence[int]) -> Completion:
     """Return a Completion that no scorer has looked at: no verdict, no answer, no confidence."""
-    prompt = row["prompt"] if isinstance(row["prompt"], str) else str(row["prompt"][-1]["content"])
+    prompt = row.get("prompt", "")  # an environment's prompt is not in the row
+    prompt = prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
     problem = Problem(problem_name(row), [{"role": "user", "content": prompt}], row.get("answer", ""))
     return Completion(problem, text, format_ok=True, correct=None, n_tokens=len(ids))  # no tags were asked for
 
