@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.conftest import REPO
+from tests.qwen_like import save_qwen_like, write_math_like
 
 # What each example is run with instead: every replacement must be there exactly once.
 QUICK = (
@@ -26,6 +27,12 @@ STAND_INS = {
         '"Qwen/Qwen2.5-0.5B-Instruct"': '"tiny"',
         "max_steps=100": QUICK.replace("eval_size=4", "eval_size=1"),
         "size=20": "size=2, max_completion_length=8",
+    },
+    "boxed_nsr.py": {
+        '"Qwen/Qwen3-4B"': '"qwen-like"',
+        "eval_size=500": "eval_size=3, train_size=8",
+        "max_completion_length=2048": "num_generations=4, per_device_train_batch_size=8, max_completion_length=12",
+        "max_steps=100": "max_steps=2",
     },
 }
 
@@ -66,6 +73,17 @@ def test_trl_trainer(tmp_path, no_hub):
     """nsr learns from the wrong completions of a shaped reward's rows; random weights are wrong everywhere."""
     out = run_example("trl_trainer.py", tmp_path, STAND_INS["trl_trainer.py"])
     assert "pass@4" in out
+
+
+def test_boxed_nsr(tmp_path, no_hub):
+    """The whole story of RLVR-Decomposed#23 on a tiny random Qwen3 with Qwen3's template and rows like MATH's."""
+    save_qwen_like(tmp_path / "qwen-like")
+    write_math_like(tmp_path / "math_train.jsonl", 40)
+    write_math_like(tmp_path / "math500.jsonl", 12)
+    out = run_example("boxed_nsr.py", tmp_path, STAND_INS["boxed_nsr.py"])
+    assert "pass@64" in out
+    evaluation = json.loads(next((tmp_path / "runs/boxed-nsr/eval/after").glob("*.json")).read_text())
+    assert (evaluation["n"], len(evaluation["problems"]), evaluation["answer_format"]) == (64, 3, "boxed")
 
 
 def test_the_notebook_runs_cell_by_cell_and_shows_its_results(tmp_path, monkeypatch, no_hub):

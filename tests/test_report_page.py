@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rlvr.core.answer_format import AnswerFormat
 from rlvr.report import eval_table, summarise, to_html, to_markdown, write_report
 from rlvr.report.figures import draw
 from rlvr.report.markdown import escape, markdown_table
@@ -140,6 +141,25 @@ def test_many_hostile_completions_make_no_element_and_cost_no_time(count, summar
         assert all(visible(text) in shown for text in texts[:100])
 
 
+@pytest.mark.parametrize("spec", ["boxed", "last_number(confidence='line')", "regex(pattern='#### (.+)')", "tags"])
+def test_answers_read_from_hostile_completions_in_any_form_make_no_element(spec, summary, drawings):
+    answers, row = AnswerFormat.of(spec), summary["transcripts"]["rows"][0]
+
+    def page_of(texts: list[str], answered: list[str | None]) -> Page:
+        rows = [
+            row | {"completion": text, "answer": answer, "left_out": 0}
+            for text, answer in zip(texts, answered, strict=True)
+        ]
+        return Page(to_html(summary | {"transcripts": {"rows": rows, "notes": []}}, drawings))
+
+    texts = [answers.write(hostile(seed), hostile(seed + 1), 0.5) for seed in range(400)] + list(HOSTILE[:6])
+    answered = [answers.parse(text).answer for text in texts]
+    assert spec.startswith("last_number") or sum(answer is not None for answer in answered) > 40
+    seen = page_of(texts, answered)
+    harmless = page_of(["text"] * len(texts), [answer and "text" for answer in answered])
+    assert (seen.tags, seen.attrs) == (harmless.tags, harmless.attrs)
+
+
 def test_only_our_script_may_run_and_nothing_is_fetched(page):
     seen = Page(page)
     policy = next(v for tag, key, v in seen.attrs if tag == "meta" and key == "content" and "script-src" in v)
@@ -170,7 +190,7 @@ def test_hostile_names_in_evaluations_and_settings_are_text_in_figures_too(tmp_p
     problems = [
         {"id": f"p{i}", "task": evil, "gold": "4", "samples": [sample(i % 2 == 0, answer=evil)]} for i in range(12)
     ]
-    record = evaluation(problems, spec=evil, model=evil)
+    record = evaluation(problems, spec=evil, model=evil, answer_format=evil)
     runs = [write_run(tmp_path / n, before=record, after=record, advantage=evil) for n in ("a$_", "_b$")]
     found = summarise(runs)
     figures = draw(found)

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlvr.advantages import Transform, build, chain
 from rlvr.config.settings import EvalConfig, TrainConfig, build_config
+from rlvr.core.answer_format import AnswerFormat
 from rlvr.core.errors import ModelError, SpecError
 from rlvr.core.malloc_settings import keep_freed_memory
 from rlvr.measure.evaluate import evaluate_config, evaluate_policy
@@ -142,6 +143,8 @@ def _plain(name: str, value: Any) -> Any:
                 f"{name} {value!r} cannot be written into config.yaml. Give a spec: advantage='./file.py:name'."
             )
         return text
+    if isinstance(value, AnswerFormat):
+        return str(value)
     if isinstance(value, Mapping):
         if odd := [key for key in value if not isinstance(key, str | Term)]:
             raise SpecError(

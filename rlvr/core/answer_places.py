@@ -98,7 +98,9 @@ class LastNumber:
         match = _NUMBER_WORD.fullmatch(head + tail) if len(head + tail) <= _LONGEST_WORD else None
         before = text[max(0, at + 1 - len(head) - _NEAR) : at + 1 - len(head)]
         after = text[at + 1 + len(tail) : at + 1 + len(tail) + _NEAR]
-        if not match or _JOINED_BEFORE.search(before) or (not match["closed"] and _JOINED_AFTER.match(after)):
+        if not match or _JOINED_BEFORE.search(before):
+            return None, False
+        if match["closed"][-1:] not in _ENDS and _JOINED_AFTER.match(after):
             return None, False
         return match["number"], True
 
@@ -112,6 +114,7 @@ class LastNumber:
 
 
 _LONGEST_WORD, _NEAR = 80, 24  # characters
+_ENDS = (".", ",", ";")  # after these nothing multiplies
 _NUMBER_WORD = re.compile(
     r"(?:(?:[^\s<>≤≥≠≈!~]*[^\s<>≤≥≠≈!~=])?=)?"  # what it equals; not >=, !=
     r"(?:[(\[\"'*_`$€£¥₹]|\\[(\[])*"

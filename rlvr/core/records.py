@@ -26,9 +26,9 @@ class Completion:
     Attributes:
         problem: the problem it answers.
         text: the decoded completion, without special tokens.
-        answer: what the last complete answer tag holds, or None.
+        answer: what the form of answer reads (answer_format.py), such as the last answer tag or the last box; or None.
         confidence: the stated probability of being right, finite and in [0, 1], or None.
-        format_ok: whether the requested tags are all there, once each, in order.
+        format_ok: whether it has exactly the requested form, such as all the tags, once each, in order.
         correct: the verifier's verdict; None when the verifier itself failed (counted, never a silent 0).
         n_tokens: sampled tokens, the end token included.
         truncated: whether it ran into the length limit without an end token.

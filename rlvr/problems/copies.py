@@ -76,10 +76,15 @@ def copies(problem: Problem, data: ProblemSet, golds: Sequence[str]) -> list[tup
     return [(kind, text) for kind, text in tries if text.strip().casefold() != gold.strip().casefold()]
 
 
+_ENDS_WRONG = ("the arithmetic in the prompt", "two answers, the right one first")
+
+
 def _is_copy(kind: str, answers: AnswerFormat) -> bool:
-    """Return whether this kind solves nothing in this form: a text that ends in the right number states it there."""
-    ends_right = kind in ("two answers, the right one last", "two answers on two lines", "a list of guesses")
-    return not isinstance(answers.place, LastNumber) or not (ends_right or kind.startswith("the worked"))
+    """Return whether to try this kind as an answer in this form: a text that ends in the right number states it there.
+
+    And whether a last number's text is called the answer or the reply makes no difference, so it is tried as a reply.
+    """
+    return not isinstance(answers.place, LastNumber) or kind in _ENDS_WRONG
 
 
 def replies(problem: Problem, data: ProblemSet, golds: Sequence[str], answers: AnswerFormat) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ GLOSSARY = {
     "calibrated.",
     "overconfidence": "mean confidence minus accuracy; 0 is best, above 0 the model claims too much.",
     "confidence missing": "share of completions without a readable confidence. They are left out, never imputed.",
-    "format right": "share of completions with the requested tags, once each, in order.",
+    "format right": "share of completions with exactly the requested form, such as each tag once, in order.",
     "paired difference": "after minus before, problem by problem, so that hard problems cancel.",
     "mixed group": "a group of completions of one prompt with right and wrong ones; a group-relative "
     "advantage of correctness is 0 in every other group.",

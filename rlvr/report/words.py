@@ -65,7 +65,7 @@ def verdict(measured: Mapping[str, Any]) -> str:
     else:
         sentences.append("No confidence was stated, so calibration was not measured.")
     if side["format_rate"].value < 0.9:
-        sentences.append(f"Only {side['format_rate'].value:.0%} of the completions have the requested tags.")
+        sentences.append(f"Only {side['format_rate'].value:.0%} of the completions have the requested form.")
     return " ".join(sentences)
 
 
