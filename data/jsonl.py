@@ -6,12 +6,10 @@ jsonl(path='mine.jsonl', prompt='question', answer='final', verifier='number')
 import hashlib
 import json
 import math
-import re
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rlvr import DataError, Problem, json_object, same_answer
+from rlvr import DataError, Problem, json_object, verifier_function, verify_answer
 
 VERSION = 2  # 2: verifier='math' wants a form of the number: no arithmetic left to do, units all alike
 _SPLITS = {
@@ -20,9 +18,6 @@ _SPLITS = {
     "test": range(90, 100),
     "all": range(100),
 }  # hundredths, by prompt
-VERIFIERS = ("exact", "number", "math")
-_LONGEST = 1000  # characters of a number or formula
-_NUMBER = re.compile(r"([+-]?)\$?((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 
 
 def load(
@@ -42,14 +37,18 @@ def load(
     else the line number is used. Raises DataError naming the line, the column and what was found. `seed` is unused:
     a file has one content.
 
-    `verifier`: "exact" compares the text, case and outer white space ignored; "number" the exact decimal value, and the
-    answer must be a number and nothing else; "math" any form of the gold number (18 apples, $18$, 3/4; a sum left to do
-    is none), or where the gold answer is no number, what math-verify says is the same: see math_answers.py.
+    `verifier`: "exact" compares the text, case and outer white space ignored; "qa" the words; "number" the exact
+    decimal value, and the answer must be a number and nothing else; "math" any form of the gold number (18 apples,
+    $18$, 3/4; a sum left to do is none), or where the gold answer is no number, what math-verify says is the same; or
+    a function of yours, "path.py:function". All are in rlvr/problems/verifiers.
     """
     if split not in _SPLITS:
         raise DataError(f"No split {split!r}. Known: {', '.join(_SPLITS)}.")
-    if verifier not in VERIFIERS:
-        raise DataError(f"verifier must be one of {', '.join(VERIFIERS)}, found {verifier!r}.")
+    if verifier in ("choice", "code"):
+        raise DataError(
+            f"verifier={verifier!r} reads a further column: write hf(path={path!r}, ...) in place of jsonl."
+        )
+    verifier_function(verifier)  # a wrong name is told now
     file = Path(path).expanduser()
     if not path or not file.is_file():
         raise DataError(f"No file {path!r}. Write jsonl(path='file.jsonl', prompt='column', answer='column').")
@@ -61,7 +60,9 @@ def load(
             if not line.strip():
                 continue
             row = _row(path, number, line, prompt, answer, id)
-            if verifier == "number" and _number(str(row[answer])) is None:
+            if verifier == "number" and not verify_answer(
+                str(row[answer]), {"text": str(row[answer]), "verifier": "number"}
+            ):
                 raise DataError(
                     f"{path}, line {number}, column {answer!r}: expected a number, found {row[answer]!r:.80}."
                 )
@@ -101,16 +102,7 @@ def verify(answer: str, gold: dict[str, str]) -> bool:
     >>> verify("1,000.0", {"text": "1000", "verifier": "number"})
     True
     """
-    if not answer.strip():
-        return False
-    if gold["verifier"] == "exact":
-        return answer.strip().casefold() == gold["text"].strip().casefold()
-    if len(answer) > _LONGEST:
-        return False
-    if gold["verifier"] == "number":
-        wanted, found = _number(gold["text"]), _number(answer)
-        return found is not None and found == wanted
-    return same_answer(answer, gold["text"])
+    return verify_answer(answer, gold)
 
 
 def _row(path: str, number: int, line: bytes, prompt: str, answer: str, id: str) -> dict[str, Any]:
@@ -133,8 +125,3 @@ def _row(path: str, number: int, line: bytes, prompt: str, answer: str, id: str)
     if not isinstance(row[answer], str | int | float) or not str(row[answer]).strip():
         raise DataError(f"{where}, column {answer!r}: expected a text or number, found {row[answer]!r:.80}.")
     return row
-
-
-def _number(text: str) -> Decimal | None:
-    match = _NUMBER.fullmatch(text.strip())
-    return Decimal(match[1] + match[2].replace(",", "") + (match[3] or "")) if match else None

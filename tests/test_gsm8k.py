@@ -107,7 +107,7 @@ def test_published_is_asked_for_and_strict_stays_the_default(tmp_path):
     assert {type(p.answer) for p in load_problems(strict, "all", None, 0)} == {str}
     assert {p.answer["verifier"] for p in load_problems(published, "all", None, 0)} == {"published"}
     assert check(published, ("all",), 40, 0) == []
-    with pytest.raises(DataError, match="verifier must be one of strict, published, found 'lenient'"):
+    with pytest.raises(DataError, match="verifier must be one of strict, math, published, found 'lenient'"):
         load_problems(f"gsm8k(path={str(path)!r}, verifier='lenient')", "all", None, 0)
     few = load_problems(strict, "test", None, 0)
     assert "The file has 40 rows" in measured_warnings(strict, "test", 120, few)[0]

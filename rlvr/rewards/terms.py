@@ -117,7 +117,7 @@ def is_trl_style(function: Callable[..., Any]) -> bool:
 
 def _call_trl(function: Callable[..., Any], c: Completion, params: Mapping[str, Any]) -> Any:
     """Call a TRL-style function on lists of one element, with the problem's facts as columns."""
-    columns = {**c.problem.meta, "id": c.problem.id, "task": c.problem.task, "answer": c.problem.answer}
+    columns = {"id": c.problem.id, "task": c.problem.task, "answer": c.problem.answer, **c.problem.meta}
     arguments = {
         **{key: [value] for key, value in columns.items()},
         **params,

@@ -1,0 +1,33 @@
+"""MATH-500 (2103.03874, the 500 problems of 2305.20050): competition mathematics, answers are formulas.
+
+math500                          HuggingFaceH4/MATH-500 from the hub
+math500(path='file.parquet')     a local file with its columns
+"""
+
+from rlvr import Problem, load_rows
+from rlvr import row_gold as gold_answer
+from rlvr import row_solution as solution
+from rlvr import verify_answer as verify
+
+VERSION = 1
+__all__ = ["VERSION", "gold_answer", "load", "solution", "verify"]
+
+
+def load(
+    split: str, size: int | None, seed: int, path: str = "HuggingFaceH4/MATH-500", name: str = "", **parts: str | float
+) -> list[Problem]:
+    """Return up to `size` problems of `split`, shuffled by `seed`; `parts` choose the splits (see rlvr.load_rows)."""
+    return load_rows(
+        split,
+        size,
+        seed,
+        path,
+        name,
+        prompt="problem",
+        answer="answer",
+        solution="solution",
+        id="unique_id",
+        task="subject",
+        verifier="math",
+        **parts,
+    )

@@ -1,0 +1,39 @@
+"""TriviaQA (1705.03551) without its documents; any of the aliases is right.
+
+The answers of the published test split are secret: `test` is the published validation split, and a tenth of the
+training rows (by a hash of the question) are `validation`.
+
+    triviaqa                          mandarjoshi/trivia_qa from the hub
+    triviaqa(path='file.parquet')     a local file with its columns
+"""
+
+from rlvr import Problem, load_rows
+from rlvr import row_gold as gold_answer
+from rlvr import verify_answer as verify
+
+VERSION = 1
+__all__ = ["VERSION", "gold_answer", "load", "verify"]
+
+
+def load(
+    split: str,
+    size: int | None,
+    seed: int,
+    path: str = "mandarjoshi/trivia_qa",
+    name: str = "rc.nocontext",
+    **parts: str | float,
+) -> list[Problem]:
+    """Return up to `size` problems of `split`, shuffled by `seed`; `parts` choose the splits (see rlvr.load_rows)."""
+    return load_rows(
+        split,
+        size,
+        seed,
+        path,
+        name,
+        prompt="question",
+        answer="answer.value",
+        aliases="answer.aliases",
+        id="question_id",
+        verifier="qa",
+        **{"test": "validation", "validation": 0.1} | parts,
+    )
