@@ -5,11 +5,10 @@ aime(path='file.jsonl')                a local file with the columns problem and
 """
 
 from rlvr import DataError, Problem, load_rows
-from rlvr import row_gold as gold_answer
 from rlvr import verify_answer as verify
 
 VERSION = 1
-__all__ = ["VERSION", "gold_answer", "load", "verify"]
+__all__ = ["VERSION", "load", "verify"]
 HUB = {2024: "HuggingFaceH4/aime_2024", 2025: "math-ai/aime25", 2026: "MathArena/aime_2026"}
 
 

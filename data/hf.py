@@ -4,10 +4,14 @@ hf(path='mine.parquet', prompt='question', answer='final', verifier='math', test
 hf(path='owner/name', name='main', prompt='problem', answer='answer', verifier='number')
 """
 
+from rlvr import Problem
 from rlvr import load_rows as load
-from rlvr import row_gold as gold_answer
-from rlvr import row_solution as solution
 from rlvr import verify_answer as verify
 
 VERSION = 1
-__all__ = ["VERSION", "gold_answer", "load", "solution", "verify"]
+__all__ = ["VERSION", "load", "solution", "verify"]
+
+
+def solution(problem: Problem) -> str:
+    """Return the worked solution of the row; an empty text where no column was named."""
+    return str(problem.meta.get("solution_text", ""))

@@ -8,11 +8,10 @@ training rows (by a hash of the question) are `validation`.
 """
 
 from rlvr import Problem, load_rows
-from rlvr import row_gold as gold_answer
 from rlvr import verify_answer as verify
 
 VERSION = 1
-__all__ = ["VERSION", "gold_answer", "load", "verify"]
+__all__ = ["VERSION", "load", "verify"]
 
 
 def load(

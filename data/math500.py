@@ -5,12 +5,10 @@ math500(path='file.parquet')     a local file with its columns
 """
 
 from rlvr import Problem, load_rows
-from rlvr import row_gold as gold_answer
-from rlvr import row_solution as solution
 from rlvr import verify_answer as verify
 
 VERSION = 1
-__all__ = ["VERSION", "gold_answer", "load", "solution", "verify"]
+__all__ = ["VERSION", "load", "solution", "verify"]
 
 
 def load(
@@ -31,3 +29,8 @@ def load(
         verifier="math",
         **parts,
     )
+
+
+def solution(problem: Problem) -> str:
+    """Return the worked solution of the row."""
+    return str(problem.meta["solution"])

@@ -5,11 +5,10 @@ mmlu_pro(path='file.parquet')     a local file with its columns
 """
 
 from rlvr import Problem, load_rows
-from rlvr import row_gold as gold_answer
 from rlvr import verify_answer as verify
 
 VERSION = 1
-__all__ = ["VERSION", "gold_answer", "load", "verify"]
+__all__ = ["VERSION", "load", "verify"]
 
 
 def load(

@@ -14,8 +14,6 @@ _HOME = {
     "same_answer": "problems.math_answers",
     "problem_set": "problems.sets",
     "load_rows": "problems.rows",
-    "row_gold": "problems.rows",
-    "row_solution": "problems.rows",
     "verify_answer": "problems.verifiers",
     "verifier_function": "problems.verifiers",
     "json_object": "core.json_rows",

@@ -153,13 +153,3 @@ def _texts(value: Any, where: str, column: str) -> list[str]:
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise DataError(f"{where}, column {column!r}: expected texts, found {value!r:.80}.")
     return texts
-
-
-def row_solution(problem: Problem) -> str:
-    """Return the worked solution that the column `solution` holds; an empty text where none was named."""
-    return str(problem.meta.get("solution_text", ""))
-
-
-def row_gold(problem: Problem) -> str:
-    """Return the gold answer's text."""
-    return str(problem.answer["text"])

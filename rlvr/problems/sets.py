@@ -103,8 +103,14 @@ class ProblemSet:
         return problems
 
     def gold(self, problem: Problem) -> str:
-        """Return an answer text that the verifier must accept: the file's `gold_answer(problem)`, or the answer."""
-        return self.module.gold_answer(problem) if hasattr(self.module, "gold_answer") else str(problem.answer)
+        """Return an answer text that the verifier must accept: the file's `gold_answer(problem)`, or the answer.
+
+        Of an answer that is a mapping, as `load_rows` makes them, it is the "text".
+        """
+        if hasattr(self.module, "gold_answer"):
+            return self.module.gold_answer(problem)
+        answer = problem.answer
+        return str(answer["text"] if isinstance(answer, dict) and "text" in answer else answer)
 
     @property
     def solution(self) -> Callable[[Problem], str] | None:

@@ -104,7 +104,7 @@ def _reply(request: dict[str, Any], program: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fence(folder: str) -> None:
-    """Leave the network, other processes and the right to write outside of `folder` behind; OSError if that fails."""
+    """Give up the network, other processes and the right to write outside of `folder`; OSError where that fails."""
     user, group = os.getuid(), os.getgid()
     _call("unshare", _NEW_USER | _NEW_MOUNTS | _NEW_PROCESSES | _NEW_NETWORK)
     for file, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
