@@ -22,8 +22,10 @@ from rlvr.advantages.mean_scale import mean_scale
 from rlvr.advantages.pass_at_k import pass_at_k
 from rlvr.advantages.pkpo import pkpo
 from rlvr.advantages.recipes import dr_grpo, grpo, lite_ppo, maxrl, nsr, ppo, psr, reinforce, rloo, w_reinforce
+from rlvr.advantages.scale_by_kept import scale_by_kept
 from rlvr.advantages.signed import signed
 from rlvr.advantages.split_confidence import split_confidence
+from rlvr.advantages.split_proper import split_proper
 from rlvr.advantages.weigh_sign import weigh_sign
 from rlvr.core import specs
 from rlvr.core.errors import SpecError, did_you_mean
@@ -32,8 +34,8 @@ TRANSFORMS: dict[str, Callable[..., Transform]] = {
     t.__name__: t
     for t in (
         group_center, group_scale, batch_scale, mean_scale, leave_one_out, pass_at_k, pkpo, gdpo, split_confidence,
-        gae, batch_whiten,
-        signed, keep_positive, keep_negative, weigh_sign, mask_sign,
+        split_proper, gae, batch_whiten,
+        signed, keep_positive, keep_negative, weigh_sign, mask_sign, scale_by_kept,
         drop_zero_signal, drop_truncated, drop_near_impossible,
     )
 }  # fmt: skip

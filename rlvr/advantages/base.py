@@ -92,6 +92,17 @@ def kept_deviation(values_PG: Tensor, keep_PG: Tensor, dim: int | tuple[int, int
     return deviation.masked_fill(all_equal(values_PG, keep_PG, dim), 0.0)
 
 
+def above_others(values_PG: Tensor, keep_PG: Tensor) -> Tensor:
+    """Return value minus mean of the *other* kept of its group; exactly 0 where not kept, alone, or `all_equal`.
+
+    >>> above_others(torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[True, True, False]]))
+    tensor([[ 1., -1.,  0.]])
+    """
+    count = keep_PG.sum(1, keepdim=True)
+    others = ((values_PG * keep_PG).sum(1, keepdim=True) - values_PG) / (count - 1).clamp(min=1)
+    return torch.where(keep_PG & ~all_equal(values_PG, keep_PG), values_PG - others, 0.0)
+
+
 def kept_std(values_PG: Tensor, keep_PG: Tensor, ddof: int, dim: int | tuple[int, int] = 1) -> Tensor:
     """Return the standard deviation over the kept of each group, (P, 1), or of the batch for dim (0, 1).
 

@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-import torch
-
-from rlvr.advantages.base import Transform, all_equal, require_one_credit_each
+from rlvr.advantages.base import Transform, above_others, require_one_credit_each
 from rlvr.advantages.rollouts import Rollouts, Signal
 
 
@@ -20,7 +18,4 @@ class leave_one_out(Transform):
 
     def apply(self, rollouts: Rollouts, signal: Signal) -> Signal:
         require_one_credit_each(self, signal)
-        keep = signal.keep_PG
-        count = keep.sum(1, keepdim=True)
-        others = ((signal.adv * keep).sum(1, keepdim=True) - signal.adv) / (count - 1).clamp(min=1)
-        return replace(signal, adv=torch.where(keep & ~all_equal(signal.adv, keep), signal.adv - others, 0.0))
+        return replace(signal, adv=above_others(signal.adv, signal.keep_PG))

@@ -13,8 +13,10 @@ from rlvr.advantages.group_scale import group_scale
 from rlvr.advantages.keep_sign import keep_negative, keep_positive
 from rlvr.advantages.leave_one_out import leave_one_out
 from rlvr.advantages.mean_scale import mean_scale
+from rlvr.advantages.scale_by_kept import scale_by_kept
 from rlvr.advantages.signed import signed
 from rlvr.advantages.weigh_sign import weigh_sign
+from rlvr.core.errors import SpecError
 
 
 def grpo(eps: float = 1e-4, ddof: int = 1) -> chain:
@@ -97,29 +99,38 @@ def reinforce() -> chain:
     return chain(signed())
 
 
-def psr() -> chain:
+def psr(divisor: str = "kept") -> chain:
     """Build positive sample reinforcement: only right completions, A = +1, uncentred (2506.01347).
 
-    The loss divides by what is kept. The authors' code takes the same mean of each micro-batch, then multiplies it by
-    rows / mini-batch size, a constant: with 2 of 8 kept its gradient is a quarter of this one, which a learning rate
-    makes up for while the share kept is steady. Reads `correct` only; sharpens, so watch pass@k.
+    The loss divides by what is kept. `divisor="all"` divides by the whole batch, as the authors' code does: it takes
+    the mean over the kept of each micro-batch, then multiplies it by rows / mini-batch size, a constant, so that with 2
+    of 8 kept the gradient is a quarter. The two want different learning rates, and the second fades as the share kept
+    does. Reads `correct` only; sharpens, so watch pass@k.
 
     >>> psr()
     chain(signed(), keep_positive())
+    >>> psr(divisor="all")
+    chain(signed(), keep_positive(), scale_by_kept())
     """
-    return chain(signed(), keep_positive())
+    return chain(signed(), keep_positive(), *_divided_by(divisor))
 
 
-def nsr() -> chain:
+def nsr(divisor: str = "kept") -> chain:
     """Build negative sample reinforcement: only wrong completions, A = -1, uncentred (2506.01347).
 
-    The loss divides by what is kept; `psr` says how that differs from the authors' code. Reads `correct` only. Needs a
-    model that is often right: a weak one has its mass spread to garbage, so watch format_rate and entropy.
+    `divisor` is "kept" or "all" (the authors' code), see `psr`. Reads `correct` only. Needs a model that is often
+    right: a weak one has its mass spread to garbage, so watch format_rate and entropy.
 
     >>> nsr()
     chain(signed(), keep_negative())
     """
-    return chain(signed(), keep_negative())
+    return chain(signed(), keep_negative(), *_divided_by(divisor))
+
+
+def _divided_by(divisor: str) -> list[scale_by_kept]:
+    if divisor not in ("kept", "all"):
+        raise SpecError(f"divisor must be 'kept' or 'all', got {divisor!r}.")
+    return [scale_by_kept()] if divisor == "all" else []
 
 
 def w_reinforce(pos: float = 0.1) -> chain:

@@ -43,11 +43,22 @@ class split_confidence(Transform):
         stated = keep & rollouts.confidence_PG.isfinite()
         distance = (rollouts.confidence_PG.nan_to_num(0.0) - target).abs()
         answer_PG, confidence_PG = self._standardise(right, keep), self._standardise(-distance, stated)
-        position = torch.arange(int(rollouts.tokens_PG.max().clamp(min=1)), device=keep.device)
-        before = (position < rollouts.split_PG[..., None]) | ~stated[..., None]
-        inside = position < rollouts.tokens_PG[..., None]
-        adv = torch.where(before, answer_PG[..., None], confidence_PG[..., None]) * inside
-        return Signal(adv * keep[..., None], keep, signal.dropped)
+        return spread_over_tokens(answer_PG, confidence_PG, stated, rollouts, signal)
 
     def _standardise(self, values: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
         return kept_deviation(values, keep) / (kept_std(values, keep, self.ddof) + self.eps)
+
+
+def spread_over_tokens(
+    answer_PG: torch.Tensor, confidence_PG: torch.Tensor, stated_PG: torch.Tensor, rollouts: Rollouts, signal: Signal
+) -> Signal:
+    """Return the signal (P, G, T): one credit for the tokens before the confidence, another for those from it on.
+
+    A completion that states none has the first on all its tokens; there is none after its end, or where it is dropped.
+    """
+    keep = signal.keep_PG
+    position = torch.arange(int(rollouts.tokens_PG.max().clamp(min=1)), device=keep.device)
+    before = (position < rollouts.split_PG[..., None]) | ~stated_PG[..., None]
+    inside = position < rollouts.tokens_PG[..., None]
+    adv = torch.where(before, answer_PG[..., None], confidence_PG[..., None]) * inside
+    return Signal(adv * keep[..., None], keep, signal.dropped)
