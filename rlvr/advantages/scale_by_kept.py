@@ -15,8 +15,8 @@ class scale_by_kept(Transform):
     rows over a constant mini-batch size. Put it last: it counts what the steps before it have dropped.
 
     >>> from rlvr.advantages import build
-    >>> build("psr, scale_by_kept")(Rollouts.of([[1.0, 0.0, 0.0, 0.0]])).adv
-    tensor([[0.2500, 0.0000, 0.0000, 0.0000]])
+    >>> build("psr, scale_by_kept")(Rollouts.of([[1.0, 0.0, 0.0, 0.0]])).adv[0, 0]
+    tensor(0.2500)
     """
 
     def apply(self, rollouts: Rollouts, signal: Signal) -> Signal:
