@@ -1,5 +1,6 @@
-"""Find modules under the names that they had before the rooms, so that files written for those go on working."""
+"""Find modules and keywords under the names that they had before, so that files written for those go on working."""
 
+import functools
 import importlib
 import importlib.abc
 import importlib.util
@@ -48,6 +49,7 @@ MOVED = {
     "json_rows": "core.json_rows",
     "launch": "runs.open",
     "machine": "planning.parts",
+    "measure.metrics.records": "measure.metrics.arrays",
     "math_answers": "problems.math_answers",
     "memory": "core.malloc_settings",
     "metrics": "measure.metrics",
@@ -132,6 +134,32 @@ def names_of(module: str) -> Callable[[str], Any]:
         return getattr(importlib.import_module(module), name)
 
     return get
+
+
+def old_keywords(**new: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Let a function take keywords that its parameters had before: `@old_keywords(old="new")`, with a warning.
+
+    >>> @old_keywords(record="evaluation")
+    ... def problems(evaluation):
+    ...     return len(evaluation)
+    >>> problems(evaluation=[1]), problems(record=[1, 2])
+    (1, 2)
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            for old in new.keys() & kwargs.keys():
+                text = f"{function.__qualname__}: the keyword {old!r} is now {new[old]!r}"
+                warnings.warn(text, DeprecationWarning, stacklevel=2)
+                if new[old] in kwargs:
+                    raise TypeError(f"{text}. Give one of them.")
+                kwargs[new[old]] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate
 
 
 def install() -> None:

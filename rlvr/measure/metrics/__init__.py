@@ -1,5 +1,6 @@
 """One metric per file: pure functions on NumPy arrays, and intervals by bootstrap over problems."""
 
+from rlvr.measure.metrics.arrays import CONFIDENCES, EvalArrays, Records, align
 from rlvr.measure.metrics.auroc import auroc
 from rlvr.measure.metrics.bootstrap import Interval, bootstrap, bootstrap_counts, bootstrap_mean, paired_difference
 from rlvr.measure.metrics.brier import BrierParts, brier, brier_decomposition
@@ -8,7 +9,6 @@ from rlvr.measure.metrics.constant_baseline import constant_baseline_brier, cons
 from rlvr.measure.metrics.ece import ReliabilityTable, ece, reliability_table
 from rlvr.measure.metrics.nll import nll
 from rlvr.measure.metrics.pass_at_k import pass_at_k, pass_at_k_curve
-from rlvr.measure.metrics.records import CONFIDENCES, Records, align
 from rlvr.measure.metrics.risk_coverage import aurc, risk_at_coverage, risk_coverage
 from rlvr.measure.metrics.summary import pass_at_1_by_task, summarise_eval
 from rlvr.measure.metrics.vote import confidence_weighted_vote, majority, vote_accuracy, vote_share
@@ -17,6 +17,7 @@ from rlvr.measure.metrics.vote_curve import vote_curve
 __all__ = [
     "CONFIDENCES",
     "BrierParts",
+    "EvalArrays",
     "Interval",
     "Records",
     "ReliabilityTable",

@@ -168,14 +168,14 @@ def bootstrap_mean(values_P: ArrayLike, *, n_resamples: int = 2000, level: float
     """
     values = np.asarray(values_P, dtype=float)
     values = values[~np.isnan(values)]
-    found = bootstrap_counts(
+    interval = bootstrap_counts(
         lambda counts_RP: {"": mean_defined(values, counts_RP)},
         values.size,
         n_resamples=n_resamples,
         level=level,
         seed=seed,
     )
-    return found[""]
+    return interval[""]
 
 
 def paired_difference(

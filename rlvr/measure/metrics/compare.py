@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from rlvr.measure.metrics.arrays import EvalArrays, align
 from rlvr.measure.metrics.bootstrap import Interval
-from rlvr.measure.metrics.records import Records, align
 from rlvr.measure.metrics.statistics import default_ks, intervals
 
 
@@ -46,8 +46,8 @@ def compare_evals(
     >>> str(compare_evals(before=before, after=after)["pass@1"])
     '1.000 [1.00, 1.00]'
     """
-    old, new = (Records.of(eval, confidence) for eval in align(before, after, allow_missing))
+    old, new = (EvalArrays.of(eval, confidence) for eval in align(before, after, allow_missing))
     ks = min(default_ks(old), default_ks(new), key=len) if ks is None else ks
-    found = intervals(new, ks, minus=old, n_resamples=n_resamples, level=level, seed=seed)
-    ece = found["ece"]
-    return {**found, "ece_debiased": replace(ece, value=ece.value - ece.bias, bias=0.0)}
+    gains = intervals(new, ks, minus=old, n_resamples=n_resamples, level=level, seed=seed)
+    ece = gains["ece"]
+    return {**gains, "ece_debiased": replace(ece, value=ece.value - ece.bias, bias=0.0)}

@@ -34,7 +34,7 @@ def exact_bounds(
     return q * value + (1 - q) * a, q * value + (1 - q) * b
 
 
-def never_certain(found: Interval, within: tuple[float, float] = (0.0, 1.0), level: float = 0.95) -> Interval:
+def never_certain(interval: Interval, within: tuple[float, float] = (0.0, 1.0), level: float = 0.95) -> Interval:
     """Return the interval of a mean over problems, with exact bounds in place of an interval of width 0.
 
     >>> str(never_certain(Interval(1.0, 1.0, 1.0, n=120)))
@@ -42,7 +42,7 @@ def never_certain(found: Interval, within: tuple[float, float] = (0.0, 1.0), lev
     >>> str(never_certain(Interval(0.5, 0.4, 0.6, n=120)))
     '0.500 [0.40, 0.60]'
     """
-    if found.n < 1 or not math.isfinite(found.value) or not found.high - found.low <= ROUNDING:
-        return found
-    low, high = exact_bounds(found.value, found.n, within, level)
-    return replace(found, low=low, high=high)
+    if interval.n < 1 or not math.isfinite(interval.value) or not interval.high - interval.low <= ROUNDING:
+        return interval
+    low, high = exact_bounds(interval.value, interval.n, within, level)
+    return replace(interval, low=low, high=high)

@@ -39,8 +39,8 @@ def risk_at_coverage(
     count, wrong = (np.atleast_2d(part) for part in sums_by(-q_S, w, np.ones_like(q_S), 1 - y_S))
     seen, errors = (np.cumsum(np.pad(part, ((0, 0), (1, 0))), axis=1) for part in (count, wrong))
     kept_RC = seen[:, -1:] * np.asarray(coverages, dtype=float)
-    found = np.array([np.interp(kept, s, e) for kept, s, e in zip(kept_RC, seen, errors, strict=True)])
-    return ratio(found, kept_RC) if w.ndim == 2 else ratio(found, kept_RC)[0]
+    errors_RC = np.array([np.interp(kept, s, e) for kept, s, e in zip(kept_RC, seen, errors, strict=True)])
+    return ratio(errors_RC, kept_RC) if w.ndim == 2 else ratio(errors_RC, kept_RC)[0]
 
 
 def aurc(confidence: ArrayLike, correct: ArrayLike, weights: ArrayLike | None = None):

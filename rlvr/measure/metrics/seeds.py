@@ -7,9 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import trim_mean, ttest_1samp
 
 from rlvr.core.errors import DataError
+from rlvr.measure.metrics.arrays import EvalArrays
 from rlvr.measure.metrics.bootstrap import ROUNDING, Interval, difference, mean_defined, resampled_interval
 from rlvr.measure.metrics.pairs import ratio
-from rlvr.measure.metrics.records import Records
 from rlvr.measure.metrics.statistics import UPWARD_BIASED, calibration
 
 
@@ -91,23 +91,23 @@ def _p_value(found_R: NDArray[np.float64], scale: float) -> float:
 
 
 def seed_calibration(
-    ours: Sequence[Records],
-    theirs: Sequence[Records] = (),
+    ours: Sequence[EvalArrays],
+    theirs: Sequence[EvalArrays] = (),
     n_resamples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Interval]:
     """Return ECE, Brier, AUROC and the rest of `statistics.calibration`, averaged over seeds, minus those of others.
 
-    For metrics that are no mean over problems, and so have no values for `seed_difference`: one `Records` per seed, all
-    of the same problems in the same order. Each resample draws S seeds and P problems with replacement, crossed; a
+    For metrics that are no mean over problems, and so have no values for `seed_difference`: one `EvalArrays` per seed,
+    all of the same problems in the same order. Each resample draws S seeds and P problems with replacement, crossed; a
     metric is taken within each seed and then averaged. Without `theirs` the averages themselves. Intervals as in
     `bootstrap_counts`: basic where noise pushes one way. A seed where a metric does not exist is left out of it.
 
     Raises DataError when the two sides differ in seeds, or any in problems. Source: crossed bootstrap, Owen 2007.
 
     >>> sample = {"answer": "4", "tokens": 9, "logp": -1.0, "format_ok": True, "truncated": False, "correct": True}
-    >>> sure, unsure = (Records.of({"problems": [{"task": "t", "samples": [{**sample, "confidence": q}]}]})
+    >>> sure, unsure = (EvalArrays.of({"problems": [{"task": "t", "samples": [{**sample, "confidence": q}]}]})
     ...                 for q in (1.0, 0.5))
     >>> seed_calibration([sure], [unsure])["brier"].value
     -0.25
@@ -116,8 +116,8 @@ def seed_calibration(
 
 
 def seed_calibration_tests(
-    ours: Sequence[Records],
-    theirs: Sequence[Records] = (),
+    ours: Sequence[EvalArrays],
+    theirs: Sequence[EvalArrays] = (),
     n_resamples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
@@ -130,7 +130,7 @@ def seed_calibration_tests(
     if not ours or any(len(side) != len(ours) for side in sides):
         raise DataError(f"Both sides need the same seeds, at least one; got {len(ours)} and {len(theirs)}.")
     P, S = ours[0].n_problems, len(ours)
-    if any(records.tasks != ours[0].tasks for side in sides for records in side):
+    if any(arrays.tasks != ours[0].tasks for side in sides for arrays in side):
         raise DataError("Every seed of both sides must be measured on the same problems in the same order.")
     draw = np.random.default_rng(seed)
     seeds_RS = draw.multinomial(S, np.full(S, 1 / S), n_resamples)
@@ -138,8 +138,8 @@ def seed_calibration_tests(
 
     def gaps(counts_RP: NDArray) -> dict[str, NDArray[np.float64]]:
         """Return name -> values (S, R): the metric of each seed at each resample of the problems."""
-        found = [[_in_chunks(records, counts_RP) for records in side] for side in sides]
-        stacked = [{k: np.stack([of_seed[k] for of_seed in side]) for k in found[0][0]} for side in found]
+        by_seed = [[_in_chunks(arrays, counts_RP) for arrays in side] for side in sides]
+        stacked = [{k: np.stack([of_seed[k] for of_seed in side]) for k in by_seed[0][0]} for side in by_seed]
         return {k: difference(stacked[0][k], stacked[1][k]) if theirs else stacked[0][k] for k in stacked[0]}
 
     values, resampled = gaps(np.ones((1, P))), gaps(problems_RP)
@@ -149,8 +149,8 @@ def seed_calibration_tests(
     }
 
 
-def _in_chunks(records: Records, counts_RP: NDArray) -> dict[str, NDArray[np.float64]]:
-    parts = [calibration(records, counts_RP[i : i + 100].astype(float)) for i in range(0, len(counts_RP), 100)]
+def _in_chunks(arrays: EvalArrays, counts_RP: NDArray) -> dict[str, NDArray[np.float64]]:
+    parts = [calibration(arrays, counts_RP[i : i + 100].astype(float)) for i in range(0, len(counts_RP), 100)]
     return {name: np.concatenate([np.atleast_1d(part[name]) for part in parts]) for name in parts[0]}
 
 

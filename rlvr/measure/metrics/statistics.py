@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlvr.core.errors import DataError
+from rlvr.measure.metrics.arrays import EvalArrays
 from rlvr.measure.metrics.auroc import auroc
 from rlvr.measure.metrics.bootstrap import Interval, Values, bootstrap_counts, difference, mean_defined
 from rlvr.measure.metrics.brier import brier, brier_decomposition
@@ -16,7 +17,6 @@ from rlvr.measure.metrics.exact import never_certain
 from rlvr.measure.metrics.nll import nll
 from rlvr.measure.metrics.pairs import ratio
 from rlvr.measure.metrics.pass_at_k import pass_at_k
-from rlvr.measure.metrics.records import Records
 from rlvr.measure.metrics.risk_coverage import aurc
 
 # Noise only pushes these up, and resampling adds noise, so percentile intervals would sit too high. In a
@@ -30,45 +30,45 @@ RANGES = dict.fromkeys(
 _WEIGHTS_AT_ONCE = 1_000_000  # 8 MB per temporary array: resamples are taken in chunks of this many weights
 
 
-def default_ks(records: Records) -> list[int]:
+def default_ks(arrays: EvalArrays) -> list[int]:
     """Return the powers of two that at least nine in ten problems have enough verdicts for."""
-    most = int(np.quantile(records.n_P, 0.1, method="lower")) if records.n_problems else 0
+    most = int(np.quantile(arrays.n_P, 0.1, method="lower")) if arrays.n_problems else 0
     return [2**i for i in range(most.bit_length())]
 
 
-def problem_values(records: Records, ks: Sequence[int]) -> dict[str, NDArray[np.float64]]:
+def problem_values(arrays: EvalArrays, ks: Sequence[int]) -> dict[str, NDArray[np.float64]]:
     """Return the metrics that are means over problems, by problem; NaN where it has too few verdicts."""
-    values = {"majority_vote": records.majority_P, "confidence_vote": records.weighted_P}
+    values = {"majority_vote": arrays.majority_P, "confidence_vote": arrays.weighted_P}
     for k in ks:
-        enough_P = records.n_P >= k
-        if records.n_problems and not enough_P.any():
-            raise DataError(f"pass@{k} needs {k} samples per problem; found at most {records.n_P.max()}. Lower k.")
-        values[f"pass@{k}"] = np.full(records.n_problems, np.nan)
-        values[f"pass@{k}"][enough_P] = pass_at_k(records.n_P[enough_P], records.c_P[enough_P], k)
+        enough_P = arrays.n_P >= k
+        if arrays.n_problems and not enough_P.any():
+            raise DataError(f"pass@{k} needs {k} samples per problem; found at most {arrays.n_P.max()}. Lower k.")
+        values[f"pass@{k}"] = np.full(arrays.n_problems, np.nan)
+        values[f"pass@{k}"][enough_P] = pass_at_k(arrays.n_P[enough_P], arrays.c_P[enough_P], k)
     return values
 
 
-def sample_rates(records: Records, counts_RP: NDArray[np.float64]) -> Values:
+def sample_rates(arrays: EvalArrays, counts_RP: NDArray[np.float64]) -> Values:
     """Return the means over all samples, each of shape (R,)."""
     rates = {
-        "confidence_missing": np.isnan(records.confidence_S),
-        "verifier_failures": np.isnan(records.correct_S),
-        "format_rate": records.format_ok_S,
-        "truncated": records.truncated_S,
-        "tokens": records.tokens_S,
+        "confidence_missing": np.isnan(arrays.confidence_S),
+        "verifier_failures": np.isnan(arrays.correct_S),
+        "format_rate": arrays.format_ok_S,
+        "truncated": arrays.truncated_S,
+        "tokens": arrays.tokens_S,
     }
-    P, problem_S = records.n_problems, records.problem_S
+    P, problem_S = arrays.n_problems, arrays.problem_S
     samples_R = counts_RP @ np.bincount(problem_S, minlength=P)
     sums = {name: np.bincount(problem_S, weights=values_S, minlength=P) for name, values_S in rates.items()}
     return {name: ratio(counts_RP @ sum_P, samples_R) for name, sum_P in sums.items()}
 
 
-def calibration(records: Records, counts_RP: NDArray[np.float64]) -> Values:
+def calibration(arrays: EvalArrays, counts_RP: NDArray[np.float64]) -> Values:
     """Return the metrics over the (confidence, correct) pairs, each of shape (R,)."""
-    q_S, y_S, problem_S = records.pairs()
+    q_S, y_S, problem_S = arrays.pairs()
     w_RS = counts_RP[:, problem_S]
-    n_P = np.bincount(problem_S, minlength=records.n_problems)
-    c_P = np.bincount(problem_S, weights=y_S, minlength=records.n_problems)
+    n_P = np.bincount(problem_S, minlength=arrays.n_problems)
+    c_P = np.bincount(problem_S, weights=y_S, minlength=arrays.n_problems)
     parts = brier_decomposition(q_S, y_S, bins=10, weights=w_RS)
     score, constant = brier(q_S, y_S, w_RS), constant_baseline_brier(n_P, c_P, counts_RP)
     return {
@@ -88,14 +88,14 @@ def calibration(records: Records, counts_RP: NDArray[np.float64]) -> Values:
     }
 
 
-def intervals(records: Records, ks: Sequence[int], minus: Records | None = None, **options) -> dict[str, Interval]:
+def intervals(arrays: EvalArrays, ks: Sequence[int], minus: EvalArrays | None = None, **options) -> dict[str, Interval]:
     """Return an interval for every metric of an evaluation, or of its difference from `minus`.
 
     `options` go to `bootstrap_counts`. Each `Interval.n` counts the problems that took part in that metric. Where
     all of them gave the same value the bounds of a mean are `exact_bounds`; a difference of nothing stays one.
     """
-    sides = [records] if minus is None else [records, minus]
-    values = problem_values(records, ks)
+    sides = [arrays] if minus is None else [arrays, minus]
+    values = problem_values(arrays, ks)
     if minus is not None:
         other = problem_values(minus, ks)
         values = {
@@ -111,12 +111,12 @@ def intervals(records: Records, ks: Sequence[int], minus: Records | None = None,
 
     samples = max(side.problem_S.size for side in sides)
     chunk = max(1, min(100, _WEIGHTS_AT_ONCE // max(1, samples)))
-    found = bootstrap_counts(statistics, records.n_problems, basic=UPWARD_BIASED, chunk=chunk, **options)
+    estimates = bootstrap_counts(statistics, arrays.n_problems, basic=UPWARD_BIASED, chunk=chunk, **options)
     took_part = {name: int((~np.isnan(values_P)).sum()) for name, values_P in values.items()}
-    took_part |= dict.fromkeys(sample_rates(records, np.ones((1, records.n_problems))), records.n_problems)
+    took_part |= dict.fromkeys(sample_rates(arrays, np.ones((1, arrays.n_problems))), arrays.n_problems)
     with_pairs = min(np.unique(side.pairs()[2]).size for side in sides)
-    found = {name: replace(i, n=took_part.get(name, with_pairs)) for name, i in found.items()}
+    estimates = {name: replace(i, n=took_part.get(name, with_pairs)) for name, i in estimates.items()}
     if minus is None:
         for name, within in (RANGES | dict.fromkeys(values, (0.0, 1.0))).items():
-            found[name] = never_certain(found[name], within, options.get("level", 0.95))
-    return found
+            estimates[name] = never_certain(estimates[name], within, options.get("level", 0.95))
+    return estimates

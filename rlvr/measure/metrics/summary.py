@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from rlvr.measure.metrics.arrays import EvalArrays
 from rlvr.measure.metrics.bootstrap import Interval, bootstrap_mean
 from rlvr.measure.metrics.exact import never_certain
 from rlvr.measure.metrics.pairs import ratio
-from rlvr.measure.metrics.records import Records
 from rlvr.measure.metrics.statistics import default_ks, intervals
 
 
@@ -39,9 +39,9 @@ def summarise_eval(
     below the value itself. A rate whose problems all gave one value, such as a pass@k of 1, has `exact_bounds`.
 
     Args:
-        eval: an evaluation record (docs/run-directory.md).
+        eval: an evaluation, as its file holds it (docs/run-directory.md).
         ks: None takes the powers of two that nine in ten problems have enough verdicts for.
-        confidence: one of `CONFIDENCES`, see `Records.of`.
+        confidence: one of `CONFIDENCES`, see `EvalArrays.of`.
 
     Raises:
         DataError: unknown confidence; a k that no problem has enough verdicts for.
@@ -55,20 +55,20 @@ def summarise_eval(
     >>> str(summary["pass@1"]), str(summary["pass@2"]), summary["pairs"]
     ('0.750 [0.50, 1.00]', '1.000 [0.16, 1.00]', 4)
     """
-    records = Records.of(eval, confidence)
-    ks = default_ks(records) if ks is None else ks
-    found = intervals(records, ks, n_resamples=n_resamples, level=level, seed=seed)
+    arrays = EvalArrays.of(eval, confidence)
+    ks = default_ks(arrays) if ks is None else ks
+    estimates = intervals(arrays, ks, n_resamples=n_resamples, level=level, seed=seed)
     for name in ("ece", "ece_mass", "brier_reliability"):  # a basic interval may reach below what is possible
-        low, high = (float(np.maximum(0.0, bound)) for bound in (found[name].low, found[name].high))
-        found[name] = replace(found[name], low=low, high=high)
-    debiased = float(np.maximum(0.0, found["ece"].value - found["ece"].bias))
+        low, high = (float(np.maximum(0.0, bound)) for bound in (estimates[name].low, estimates[name].high))
+        estimates[name] = replace(estimates[name], low=low, high=high)
+    debiased = float(np.maximum(0.0, estimates["ece"].value - estimates["ece"].bias))
     return {
-        **found,
-        "ece_debiased": replace(found["ece"], value=debiased, bias=0.0),
-        "problems": records.n_problems,
-        "samples": records.problem_S.size,
-        "pairs": int(records.has_pair_S.sum()),
-        "unverified": int(np.isnan(records.correct_S).sum()),
+        **estimates,
+        "ece_debiased": replace(estimates["ece"], value=debiased, bias=0.0),
+        "problems": arrays.n_problems,
+        "samples": arrays.problem_S.size,
+        "pairs": int(arrays.has_pair_S.sum()),
+        "unverified": int(np.isnan(arrays.correct_S).sum()),
     }
 
 
@@ -84,9 +84,9 @@ def pass_at_1_by_task(eval: Mapping[str, Any], n_resamples: int = 2000, seed: in
     >>> str(pass_at_1_by_task({"problems": [problem]})["t"])
     '1.000 [0.03, 1.00]'
     """
-    records = Records.of(eval)
-    rate_P, tasks_P = ratio(records.c_P, records.n_P), np.array(records.tasks)
+    arrays = EvalArrays.of(eval)
+    rate_P, tasks_P = ratio(arrays.c_P, arrays.n_P), np.array(arrays.tasks)
     return {
         task: never_certain(bootstrap_mean(rate_P[tasks_P == task], n_resamples=n_resamples, seed=seed))
-        for task in dict.fromkeys(records.tasks)
+        for task in dict.fromkeys(arrays.tasks)
     }

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlvr.core.errors import DataError, did_you_mean
+from rlvr.measure.metrics.arrays import CONFIDENCES, sample_confidences
 from rlvr.measure.metrics.bootstrap import Interval, bootstrap_mean, paired_difference
 from rlvr.measure.metrics.exact import never_certain
-from rlvr.measure.metrics.records import CONFIDENCES, sample_confidences
 
 Array = NDArray[np.float64]
 RULES = ("majority", "confidence-weighted vote", "most confident")

@@ -18,16 +18,16 @@ def plot_by_task(by_label: Mapping[str, Mapping[str, Interval]], title: str = ""
     >>> from rlvr.measure.metrics import Interval
     >>> figure = plot_by_task({"base": {"arithmetic/L0": Interval(0.9, 0.8, 1.0, n=9)}})
     """
-    tasks = list(dict.fromkeys(task for found in by_label.values() for task in found))
+    tasks = list(dict.fromkeys(task for accuracies in by_label.values() for task in accuracies))
     fig = new_figure(1.3 + 0.32 * max(2, len(tasks)))
     ax = fig.subplots()
     offsets = np.linspace(-0.15, 0.15, len(by_label)) if len(by_label) > 1 else [0.0]
-    for i, (label, found) in enumerate(by_label.items()):
+    for i, (label, accuracies) in enumerate(by_label.items()):
         colour, marker = look(i)
-        rows = [tasks.index(task) + offsets[i] for task in found]
-        for row, interval in zip(rows, found.values(), strict=True):
+        rows = [tasks.index(task) + offsets[i] for task in accuracies]
+        for row, interval in zip(rows, accuracies.values(), strict=True):
             draw_interval(ax, row, interval, colour, horizontal=True)
-        values = [interval.value for interval in found.values()]
+        values = [interval.value for interval in accuracies.values()]
         ax.plot(values, rows, color=colour, marker=marker, markersize=5, linestyle="", label=label)
     ax.set(title=title, xlabel="pass@1", xlim=(-0.02, 1.02))
     if not tasks:

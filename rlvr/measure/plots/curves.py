@@ -64,8 +64,8 @@ def series(rows: Sequence[Row], name: str) -> tuple[NDArray[np.float64], NDArray
     >>> series([{"step": 1, "x": 0.5}, {"step": 2, "x": None}, {"step": 3}], "x")
     (array([1.]), array([0.5]))
     """
-    found = [(row["step"], row[name]) for row in rows if _finite(row.get("step")) and _finite(row.get(name))]
-    steps, values = np.array(found, dtype=float).reshape(-1, 2).T
+    points = [(row["step"], row[name]) for row in rows if _finite(row.get("step")) and _finite(row.get(name))]
+    steps, values = np.array(points, dtype=float).reshape(-1, 2).T
     return steps, values
 
 

@@ -33,8 +33,8 @@ def plot_forest(
     ax.axvline(0, color=GREY, linewidth=1)
     for i, (arm, gap) in enumerate(gaps.items()):
         colour, marker = look(i)
-        found = [value for value in seeds.get(arm, ()) if np.isfinite(value)]
-        ax.plot(found, [i + 0.22] * len(found), ".", color=colour, alpha=0.6, markersize=5)
+        finite = [value for value in seeds.get(arm, ()) if np.isfinite(value)]
+        ax.plot(finite, [i + 0.22] * len(finite), ".", color=colour, alpha=0.6, markersize=5)
         draw_interval(ax, i, gap, colour, horizontal=True)
         ax.plot([gap.value], [i], marker=marker, color=colour, markersize=6)
     ax.set_yticks(range(len(gaps)), list(gaps))

@@ -25,12 +25,17 @@ def plot_vote_curve(curves: Mapping[str, Mapping[str, Mapping[int, Interval]]], 
     for ax, (label, curve) in zip(axes, curves.items(), strict=False):
         for i, rule in enumerate(rule for rule in RULES if rule in curve):
             colour, marker = look(i)
-            ns, found = list(curve[rule]), list(curve[rule].values())
+            ns, accuracies = list(curve[rule]), list(curve[rule].values())
             shifted = [n * 1.05 ** (i - 1) for n in ns]
             ax.vlines(
-                shifted, [f.low for f in found], [f.high for f in found], colors=colour, alpha=0.45, linewidth=1.4
+                shifted,
+                [f.low for f in accuracies],
+                [f.high for f in accuracies],
+                colors=colour,
+                alpha=0.45,
+                linewidth=1.4,
             )
-            ax.plot(shifted, [f.value for f in found], color=colour, marker=marker, markersize=4, label=rule)
+            ax.plot(shifted, [f.value for f in accuracies], color=colour, marker=marker, markersize=4, label=rule)
         ns = sorted({n for rule in curve.values() for n in rule})
         ax.set(title=label, xlabel="n, samples per problem")
         if not ns:

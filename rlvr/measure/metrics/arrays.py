@@ -15,7 +15,7 @@ CONFIDENCES = ("stated", "sequence", "sequence_mean", "vote")
 
 
 @dataclass(frozen=True)
-class Records:
+class EvalArrays:
     """Hold the samples of an evaluation: S samples of P problems, P named by `problem_S`.
 
     Attributes:
@@ -58,7 +58,7 @@ class Records:
         per_problem = [sample_confidences(problem["samples"], confidence) for problem in problems]
         votes = [_votes(p["samples"], q) for p, q in zip(problems, per_problem, strict=True)]
         correct_S = _floats([sample["correct"] for sample in samples])
-        return Records(
+        return EvalArrays(
             tasks=tuple(str(problem["task"]) for problem in problems),
             problem_S=problem_S,
             correct_S=correct_S,
@@ -88,12 +88,15 @@ class Records:
         return self.confidence_S[pair], self.correct_S[pair], self.problem_S[pair]
 
 
+Records = EvalArrays  # its name before 2026-11-24
+
+
 def _floats(values: list[Any]) -> NDArray[np.float64]:
     return np.array([np.nan if value is None else float(value) for value in values], dtype=float)
 
 
 def sample_confidences(samples: list[dict[str, Any]], kind: str) -> list[float | None]:
-    """Return the confidence of each sample of one problem, of a kind that `Records.of` explains.
+    """Return the confidence of each sample of one problem, of a kind that `EvalArrays.of` explains.
 
     >>> sample_confidences([{"confidence": 0.5}, {"confidence": None}], "stated")
     [0.5, None]
