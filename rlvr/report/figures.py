@@ -39,11 +39,11 @@ def draw(summary: Mapping[str, Any]) -> list[Drawing]:
     """Return every figure that the summary has numbers for."""
     drawings = [d for run in summary["runs"] for name in run["sets"] for d in _of_set(run, name)]
     for name in dict.fromkeys(name for run in summary["runs"] for name in run["sets"]):
-        measured = {run["name"]: run["sets"][name] for run in summary["runs"] if name in run["sets"]}
+        by_run = {run["name"]: run["sets"][name] for run in summary["runs"] if name in run["sets"]}
         sides = {
-            visible(run): (found["before"], found["after"])
-            for run, found in measured.items()
-            if "pass@1" in found["difference"] and found["before"]["pairs"] and found["after"]["pairs"]
+            visible(run): (measured["before"], measured["after"])
+            for run, measured in by_run.items()
+            if "pass@1" in measured["difference"] and measured["before"]["pairs"] and measured["after"]["pairs"]
         }
         if sides:
             drawings.append(
@@ -72,11 +72,11 @@ VOTES = "Accuracy of one answer chosen out of n samples, before and after traini
 def _of_set(run: Mapping[str, Any], name: str) -> list[Drawing]:
     measured = run["sets"][name]
 
-    def sides(found: Mapping[str, Any]) -> dict[str, Any]:
-        return {label: found[when] for when, label in SIDES.items() if when in found}
+    def sides(by_side: Mapping[str, Any]) -> dict[str, Any]:
+        return {label: by_side[when] for when, label in SIDES.items() if when in by_side}
 
     by_task = {
-        label: {visible(task): found for task, found in tasks.items()}
+        label: {visible(task): accuracy for task, accuracy in tasks.items()}
         for label, tasks in sides(measured["by_task"]).items()
     }
     figures = [

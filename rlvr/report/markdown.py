@@ -19,7 +19,7 @@ def to_markdown(summary: Mapping[str, Any], drawings: Sequence[Drawing] | None =
     """Return the summary as Markdown: `# rlvr report`, verdicts and one headline table, then sections."""
     drawings = draw(summary) if drawings is None else drawings
     runs = summary["runs"]
-    measured = [(run, name, found) for run in runs for name, found in run["sets"].items()]
+    sets = [(run, name, measured) for run in runs for name, measured in run["sets"].items()]
     parts = ["# rlvr report"]
     for one in summary["verdict"]:
         head = f"**{escape(one['run'])} on {escape(one['set'])}.** " if one["run"] else ""
@@ -27,22 +27,22 @@ def to_markdown(summary: Mapping[str, Any], drawings: Sequence[Drawing] | None =
     parts += [escape(run["signal"]) for run in runs if len(runs) == 1 and run["signal"]]
     parts += [_list([f"{run['name']}: {note}" for note in run["notes"]]) for run in runs if run["notes"]]
     parts.append(
-        markdown_table(tables.metrics(measured[0][2], HEADLINE))
-        if len(measured) == 1
+        markdown_table(tables.metrics(sets[0][2], HEADLINE))
+        if len(sets) == 1
         else markdown_table(tables.overview(summary))
     )
     parts.append("## Results")
-    if len(measured) > 1:
-        parts += [markdown_table(found) for found in (tables.between(summary), tables.seeds(summary))]
+    if len(sets) > 1:
+        parts += [markdown_table(table) for table in (tables.between(summary), tables.seeds(summary))]
     parts += [
         _list([f"{row['run']} minus {row['to']}, {row['set']}: {n}" for n in row["notes"]])
         for row in summary["between"]
     ]
     parts += [_image(drawing) for drawing in drawings if drawing.kind == "accuracy-calibration"]
-    for run, name, found in measured:
-        parts += [f"### {escape(run['name'])} on {escape(name)}", _list(found["notes"])]
-        parts += [markdown_table(tables.metrics(found)), markdown_table(tables.by_task(found))]
-        parts += [markdown_table(tables.decisions(found))]
+    for run, name, measured in sets:
+        parts += [f"### {escape(run['name'])} on {escape(name)}", _list(measured["notes"])]
+        parts += [markdown_table(tables.metrics(measured)), markdown_table(tables.by_task(measured))]
+        parts += [markdown_table(tables.decisions(measured))]
         parts += [_image(drawing) for drawing in drawings if (drawing.run, drawing.set) == (run["name"], name)]
     parts.append("## Training")
     for run in runs:

@@ -5,8 +5,8 @@ from typing import Any
 
 from rlvr.core.errors import DataError
 from rlvr.measure.metrics import (
+    EvalArrays,
     Interval,
-    Records,
     compare_evals,
     pass_at_1_by_task,
     reliability_table,
@@ -30,11 +30,11 @@ SAMPLING = (
 )
 
 
-def measure(sides: Mapping[str, Mapping[str, Any]], confidence: str = "stated") -> dict[str, Any]:
+def summarise_sides(sides: Mapping[str, Mapping[str, Any]], confidence: str = "stated") -> dict[str, Any]:
     """Return the numbers of one set for one run.
 
     Args:
-        sides: {"before": record, "after": record}; one of them may be absent.
+        sides: {"before": evaluation, "after": evaluation}; one of them may be absent.
         confidence: whose confidence the calibration metrics judge, one of `CONFIDENCES`.
 
     Returns:
@@ -42,15 +42,15 @@ def measure(sides: Mapping[str, Mapping[str, Any]], confidence: str = "stated") 
         `difference`: metric -> Interval of after - before ({} when it cannot be taken); `by_task` and
         `reliability` for each side; `notes`.
     """
-    record = sides.get("after") or sides["before"]
-    facts = {key: record.get(key) for key in ("set", "spec", "set_version", "model", *SAMPLING)}
+    evaluation = sides.get("after") or sides["before"]
+    facts = {key: evaluation.get(key) for key in ("set", "spec", "set_version", "model", *SAMPLING)}
     result: dict[str, Any] = {"facts": facts, "notes": [], "by_task": {}, "reliability": {}, "difference": {}}
-    facts["problems"] = len(record["problems"])
+    facts["problems"] = len(evaluation["problems"])
     for when, side in sides.items():
         result[when] = summarise_eval(side, confidence=confidence)
         result["by_task"][when] = pass_at_1_by_task(side)
         if result[when]["pairs"]:
-            result["reliability"][when] = reliability_table(*Records.of(side, confidence).pairs())
+            result["reliability"][when] = reliability_table(*EvalArrays.of(side, confidence).pairs())
         if failed := result[when]["unverified"]:
             result["notes"].append(f"The verifier failed on {failed} samples {when} training; they count nowhere.")
     if len(sides) == 2:
@@ -64,7 +64,7 @@ def decided(sides: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
     `votes`: see `vote_curve`; `panel`: what the page's decision panel computes from; `decisions`: at fixed prices.
     """
-    stating = {when: side for when, side in sides.items() if Records.of(side).has_pair_S.any()}
+    stating = {when: side for when, side in sides.items() if EvalArrays.of(side).has_pair_S.any()}
     return {
         "votes": {when: vote_curve(side) for when, side in stating.items()},
         "panel": {when: panel(side) for when, side in stating.items()},

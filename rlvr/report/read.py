@@ -20,7 +20,7 @@ def read_run(path: Path) -> dict[str, Any]:
     """Return what a run directory holds, and notes on what it lacks.
 
     Keys: config, env, command, diff, metrics, evals, rollouts, difficulty, notes. `evals` maps each set to
-    {"before": record, "after": record}, of which either may be absent. `rollouts` are the paths of the
+    {"before": evaluation, "after": evaluation}, of which either may be absent. `rollouts` are the paths of the
     readable files, in order of steps. A step that a resumed run logged twice counts once, as logged last.
 
     Raises:
@@ -47,8 +47,8 @@ def read_run(path: Path) -> dict[str, Any]:
     evals: dict[str, dict[str, Any]] = {}
     for when in WHEN:
         for file in sorted((path / "eval" / when).glob("*.json")):
-            if record := attempt(f"eval/{when}/{file.name}", load_eval, file, None):
-                evals.setdefault(file.stem, {})[when] = record
+            if evaluation := attempt(f"eval/{when}/{file.name}", load_eval, file, None):
+                evals.setdefault(file.stem, {})[when] = evaluation
     rollouts = sorted(run.rollouts.glob("step-*.parquet"))
     readable = [f for f in rollouts if attempt(f"rollouts/{f.name}", pq.read_metadata, f, None)]
     config = attempt("config.yaml", read_yaml, run.config, {})
@@ -72,10 +72,10 @@ def _read_text(path: Path) -> str:
 
 
 def _read_env(path: Path) -> dict[str, Any]:
-    found = json.loads(_read_text(path))
-    if not isinstance(found, dict):
-        raise RunError(f"it holds a {type(found).__name__}, not an object.")
-    return found
+    env = json.loads(_read_text(path))
+    if not isinstance(env, dict):
+        raise RunError(f"it holds a {type(env).__name__}, not an object.")
+    return env
 
 
 def _read_difficulty(path: Path) -> dict[str, list[int]]:

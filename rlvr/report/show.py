@@ -77,7 +77,7 @@ def number(value: float | None, digits: int = 3, signed: bool = False) -> str:
     return f"{rounded:{'+' if signed and rounded else ''}.{digits}f}"
 
 
-def interval(found: Interval | None, digits: int = 3, signed: bool = False) -> str:
+def interval(estimate: Interval | None, digits: int = 3, signed: bool = False) -> str:
     """Return an estimate with its interval, as every table shows it.
 
     >>> interval(Interval(0.4123, 0.36, 0.4612, n=120))
@@ -85,10 +85,10 @@ def interval(found: Interval | None, digits: int = 3, signed: bool = False) -> s
     >>> interval(Interval(8.0, 7.0, 9.04, n=3), digits=1, signed=True)
     '+8.0 [+7.0, +9.0]'
     """
-    if found is None or math.isnan(found.value):
+    if estimate is None or math.isnan(estimate.value):
         return "n/a"
-    low, high = (number(bound, digits, signed) for bound in (found.low, found.high))
-    return f"{number(found.value, digits, signed)} [{low}, {high}]"
+    low, high = (number(bound, digits, signed) for bound in (estimate.low, estimate.high))
+    return f"{number(estimate.value, digits, signed)} [{low}, {high}]"
 
 
 def known_metrics(names: Iterable[str]) -> list[Metric]:
@@ -98,11 +98,11 @@ def known_metrics(names: Iterable[str]) -> list[Metric]:
     ['pass@1', 'pass@8', 'Brier']
     """
     names = set(names)
-    found = []
+    metrics = []
     for metric in METRICS:
         if metric.key == "pass@":
             ks = sorted(int(name.removeprefix("pass@")) for name in names if name.startswith("pass@"))
-            found += [metric._replace(key=f"pass@{k}", label=f"pass@{k}") for k in ks]
+            metrics += [metric._replace(key=f"pass@{k}", label=f"pass@{k}") for k in ks]
         elif metric.key in names:
-            found.append(metric)
-    return found
+            metrics.append(metric)
+    return metrics

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.core.errors import RunError
-from rlvr.report.measured import decided, difference, measure
+from rlvr.report.measured import decided, difference, summarise_sides
 from rlvr.report.read import read_run
 from rlvr.report.training import difficulty_table, group_counts, training_table
 from rlvr.report.transcripts import transcripts
@@ -22,8 +22,8 @@ def summarise(run_dirs: Sequence[Path]) -> dict[str, Any]:
 
     Keys: `verdict` (a paragraph for each run and set); `runs`; `between` (trained models paired with that of
     the first run); `seeds`; `transcripts`; `config_diff`; `limits`. Each run has `name`, `folder`, `notes` on
-    what is missing, `about`, `sets` (see `measure` and `decided`), `training`, `counts`, `signal`, `difficulty`,
-    `metrics`, `config`, `env`, `command` and `diff`. A directory given twice counts once.
+    what is missing, `about`, `sets` (see `summarise_sides` and `decided`), `training`, `counts`, `signal`,
+    `difficulty`, `metrics`, `config`, `env`, `command` and `diff`. A directory given twice counts once.
 
     Raises:
         RunError: no directory was given, or one is none of a run.
@@ -40,7 +40,7 @@ def summarise(run_dirs: Sequence[Path]) -> dict[str, Any]:
         "verdict": _verdicts(runs),
         "between": _between(read),
         "seeds": seeds,
-        "transcripts": transcripts({name: found["rollouts"] for name, found in read.items()}),
+        "transcripts": transcripts({name: contents["rollouts"] for name, contents in read.items()}),
         "config_diff": _config_diff(runs),
         "limits": limits(runs, [row["seeds"] for row in seeds]),
     }
@@ -72,33 +72,33 @@ def short_names(folders: Sequence[str]) -> list[str]:
     return names
 
 
-def _run(name: str, folder: str, found: Mapping[str, Any]) -> dict[str, Any]:
-    training, counts = training_table(found["metrics"]), group_counts(found["rollouts"])
-    kept = {key: found[key] for key in ("config", "env", "command", "metrics")}
-    cut = len(found["diff"]) - DIFF
+def _run(name: str, folder: str, contents: Mapping[str, Any]) -> dict[str, Any]:
+    training, counts = training_table(contents["metrics"]), group_counts(contents["rollouts"])
+    kept = {key: contents[key] for key in ("config", "env", "command", "metrics")}
+    cut = len(contents["diff"]) - DIFF
     notice = f"\n[{cut} more characters are in code.diff]" if cut > 0 else ""
     return {
         "name": name,
         "folder": folder,
-        "notes": found["notes"],
-        "sets": {key: measure(sides) | decided(sides) for key, sides in found["evals"].items()},
+        "notes": contents["notes"],
+        "sets": {key: summarise_sides(sides) | decided(sides) for key, sides in contents["evals"].items()},
         "training": training,
         "counts": counts,
-        "about": about(found["config"], found["metrics"]),
+        "about": about(contents["config"], contents["metrics"]),
         "signal": signal(training, counts),
-        "difficulty": difficulty_table(found["difficulty"]),
-        "diff": found["diff"][:DIFF] + notice,
+        "difficulty": difficulty_table(contents["difficulty"]),
+        "diff": contents["diff"][:DIFF] + notice,
         **kept,
     }
 
 
 def _verdicts(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    found = [
+    verdicts = [
         {"run": run["name"], "set": name, "text": verdict(measured)}
         for run in runs
         for name, measured in run["sets"].items()
     ]
-    return found or [{"run": "", "set": "", "text": "Nothing was measured, so there is no verdict."}]
+    return verdicts or [{"run": "", "set": "", "text": "Nothing was measured, so there is no verdict."}]
 
 
 def _between(read: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

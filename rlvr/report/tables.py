@@ -30,10 +30,10 @@ def overview(summary: Mapping[str, Any]) -> Table:
     )
     rows = []
     for run in summary["runs"]:
-        for name, found in run["sets"].items():
-            sides = [interval(found.get(when, {}).get("pass@1")) for when in ("before", "after")]
-            gains = [interval(found["difference"].get(key), signed=True) for key in ("pass@1", "ece", "brier")]
-            rows.append((run["name"], name, str(found["facts"]["problems"]), *sides, *gains))
+        for name, measured in run["sets"].items():
+            sides = [interval(measured.get(when, {}).get("pass@1")) for when in ("before", "after")]
+            gains = [interval(measured["difference"].get(key), signed=True) for key in ("pass@1", "ece", "brier")]
+            rows.append((run["name"], name, str(measured["facts"]["problems"]), *sides, *gains))
     return Table(headers, rows)
 
 
@@ -45,12 +45,12 @@ def metrics(measured: Mapping[str, Any], keys: Sequence[str] | None = None) -> T
     headers = ("metric", *sides, *(("paired difference", "reading") if gain else ()), "problems")
     rows = []
     for metric in known_metrics(names if keys is None else names & set(keys)):
-        found = [side.get(metric.key) for side in sides.values()]
-        cells = [interval(one, metric.digits) for one in found]
+        estimates = [side.get(metric.key) for side in sides.values()]
+        cells = [interval(one, metric.digits) for one in estimates]
         if gain:
             change = gain.get(metric.key)
             cells += [interval(change, metric.digits, signed=True), reading(change, metric.better)]
-        rows.append((metric.label, *cells, str(max(one.n for one in found if one))))
+        rows.append((metric.label, *cells, str(max(one.n for one in estimates if one))))
     return Table(headers, rows)
 
 
@@ -71,8 +71,8 @@ def reading(gain: Interval | None, better: bool | None) -> str:
 def by_task(measured: Mapping[str, Any]) -> Table:
     """Return pass@1 of every task, before and after."""
     sides = measured["by_task"]
-    tasks = dict.fromkeys(task for found in sides.values() for task in found)
-    problems = {task: max(found[task].n for found in sides.values() if task in found) for task in tasks}
+    tasks = dict.fromkeys(task for accuracies in sides.values() for task in accuracies)
+    problems = {task: max(each[task].n for each in sides.values() if task in each) for task in tasks}
     rows = [(task, *(interval(side.get(task)) for side in sides.values()), str(problems[task])) for task in tasks]
     return Table(("task", *(f"pass@1 {when}" for when in sides), "problems"), rows)
 
@@ -82,14 +82,14 @@ def decisions(measured: Mapping[str, Any]) -> Table:
     rows = [
         (
             f"{when}, wrong {wrong:g}",
-            interval(found.policies[ACT]["utility"], signed=True),
-            interval(found.policies[ACT]["coverage"]),
-            interval(found.policies[ACT]["selective_accuracy"]),
-            interval(found.gains[ALWAYS], signed=True),
-            interval(found.gains[CONSTANT], signed=True),
+            interval(decisions.policies[ACT]["utility"], signed=True),
+            interval(decisions.policies[ACT]["coverage"]),
+            interval(decisions.policies[ACT]["selective_accuracy"]),
+            interval(decisions.gains[ALWAYS], signed=True),
+            interval(decisions.gains[CONSTANT], signed=True),
         )
         for when, prices in measured["decisions"].items()
-        for wrong, found in prices
+        for wrong, decisions in prices
     ]
     headers = ("price", "utility", "answered", "right among them", "minus always answering", "minus the best threshold")
     return Table(headers, rows)

@@ -5,16 +5,18 @@ from typing import Any
 
 from rlvr.measure.metrics import summarise_eval
 from rlvr.report import tables
-from rlvr.report.measured import measure
+from rlvr.report.measured import summarise_sides
 from rlvr.report.show import visible
 from rlvr.report.tables import Table
 from rlvr.report.words import against_constant
 
 
-def eval_table(record: Mapping[str, Any], against: Mapping[str, Any] | None = None, confidence: str = "stated") -> str:
+def eval_table(
+    evaluation: Mapping[str, Any], against: Mapping[str, Any] | None = None, confidence: str = "stated"
+) -> str:
     """Return what one evaluation says, as plain text: metrics and tasks, each with interval and n.
 
-    `against` is an earlier record of the same problems: the tables then show both, and the paired difference.
+    `against` is an earlier evaluation of the same problems: the tables then show both, and the paired difference.
     `confidence` says whose confidence is judged, one of `CONFIDENCES`.
     Raises DataError as `summarise_eval` does.
 
@@ -25,9 +27,11 @@ def eval_table(record: Mapping[str, Any], against: Mapping[str, Any] | None = No
     demo: 1 problems, 1 samples, of which 1 have a verdict and a confidence
     ...
     """
-    measured = measure({"after": record} if against is None else {"before": against, "after": record}, confidence)
+    measured = summarise_sides(
+        {"after": evaluation} if against is None else {"before": against, "after": evaluation}, confidence
+    )
     numbers = measured["after"]
-    name = record.get("spec") or record.get("set") or "evaluation"
+    name = evaluation.get("spec") or evaluation.get("set") or "evaluation"
     head = f"{name}: {numbers['problems']} problems, {numbers['samples']} samples, of which {numbers['pairs']} "
     lines = [head + "have a verdict and a confidence", *measured["notes"], ""]
     table, tasks = tables.metrics(measured), tables.by_task(measured)
@@ -41,21 +45,21 @@ def eval_table(record: Mapping[str, Any], against: Mapping[str, Any] | None = No
     return "\n".join(visible(line).rstrip() for line in lines)
 
 
-def sweep_table(records: Sequence[Mapping[str, Any]], confidence: str = "stated") -> str:
+def sweep_table(evaluations: Sequence[Mapping[str, Any]], confidence: str = "stated") -> str:
     """Return what the evaluations of one steered model say, a row for each alpha; `confidence` as in `eval_table`.
 
     >>> sample = {"answer": "4", "tokens": 9, "logp": -1.0, "format_ok": True, "truncated": False,
     ...           "correct": True, "confidence": 0.5}
-    >>> record = {"proxy": {"alpha": 0.5}, "problems": [{"id": "a", "task": "t", "gold": "4", "samples": [sample]}]}
-    >>> print(sweep_table([record]))
+    >>> evaluation = {"proxy": {"alpha": 0.5}, "problems": [{"id": "a", "task": "t", "gold": "4", "samples": [sample]}]}
+    >>> print(sweep_table([evaluation]))
     alpha  pass@1 ...
     0.5    1.000 ...
     """
     names = {"pass@1": "pass@1", "format_rate": "format", "ece": "ECE", "brier": "Brier", "tokens": "tokens"}
     rows = []
-    for record in records:
-        summary = summarise_eval(record, confidence=confidence)
-        rows.append((f"{record['proxy']['alpha']:g}", *(str(summary[name]) for name in names)))
+    for evaluation in evaluations:
+        summary = summarise_eval(evaluation, confidence=confidence)
+        rows.append((f"{evaluation['proxy']['alpha']:g}", *(str(summary[name]) for name in names)))
     return "\n".join(line.rstrip() for line in text_table(Table(("alpha", *names.values()), rows)))
 
 

@@ -75,8 +75,8 @@ def trained_seconds(metrics: Sequence[Mapping[str, Any]]) -> float:
 
 
 def _mean(values: Any) -> float:
-    found = [v for v in values if isinstance(v, int | float) and math.isfinite(v)]
-    return math.fsum(found) / len(found) if found else math.nan
+    finite = [v for v in values if isinstance(v, int | float) and math.isfinite(v)]
+    return math.fsum(finite) / len(finite) if finite else math.nan
 
 
 def group_counts(rollouts: Sequence[Path]) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def group_counts(rollouts: Sequence[Path]) -> dict[str, Any]:
         verdicts: dict[int, list[bool]] = {}
         for group, correct in zip(table["group"], table["correct"], strict=True):
             verdicts.setdefault(group, []).extend([] if correct is None else [correct])
-        groups.update(_kind(found) for found in verdicts.values())
+        groups.update(_kind(judged) for judged in verdicts.values())
     return {"groups": dict(groups), "dropped": dict(sorted(dropped.items())), "completions": completions}
 
 
@@ -104,15 +104,15 @@ def _kind(verdicts: list[bool]) -> str:
     return "all right" if all(verdicts) else "mixed" if any(verdicts) else "all wrong"
 
 
-def difficulty_table(record: Mapping[str, Sequence[int]] | None) -> list[tuple[str, int]]:
+def difficulty_table(pass_rates: Mapping[str, Sequence[int]] | None) -> list[tuple[str, int]]:
     """Return how many training problems have pass rates, by the share of attempts that were right.
 
     >>> difficulty_table({"attempts": [8, 8, 4], "successes": [0, 2, 4]})[:3]
     [('never', 1), ('0% to 5%', 0), ('5% to 25%', 1)]
     """
-    if record is None:
+    if pass_rates is None:
         return []
-    rates = [s / a for a, s in zip(record["attempts"], record["successes"], strict=True) if a]
+    rates = [s / a for a, s in zip(pass_rates["attempts"], pass_rates["successes"], strict=True) if a]
     between = [rate for rate in rates if 0 < rate < 1]
     bands = ((0.0, 0.05), (0.05, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))
     inner = [(f"{low:.0%} to {high:.0%}", sum(low < rate <= high for rate in between)) for low, high in bands]

@@ -27,12 +27,12 @@ def transcripts(rollouts: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
     rows, total = [], 0
     for run, files in chosen.items():
         for file in files:
-            found, size = _read(file, max(1, quota))
-            rows += [{"run": run, "file": f"rollouts/{file.name}", **row} for row in found]
+            completions, size = _read(file, max(1, quota))
+            rows += [{"run": run, "file": f"rollouts/{file.name}", **row} for row in completions]
             total += size
     notes = []
-    held = sum(len(found) for found in rollouts.values())
-    shown = sum(len(found) for found in chosen.values())
+    held = sum(len(files) for files in rollouts.values())
+    shown = sum(len(files) for files in chosen.values())
     if rows:
         notes.append(f"{len(rows)} of the {total} completions in {shown} of {held} rollout files (first and last).")
     if cut := sum(row["left_out"] > 0 for row in rows):

@@ -54,9 +54,9 @@ def verdict(measured: Mapping[str, Any]) -> str:
     if "pass@1" not in side:
         sentences.append("The verifier failed too often for pass@1.")
     elif not gain:
-        found = interval(side["pass@1"])
+        accuracy = interval(side["pass@1"])
         sentences.append(
-            f"{held_out} pass@1 is {found} {when} training ({side['problems']} problems); nothing to compare."
+            f"{held_out} pass@1 is {accuracy} {when} training ({side['problems']} problems); nothing to compare."
         )
     if side["pairs"]:
         sentences.append(f"{when.capitalize()} training {against_constant(side)}.")
@@ -102,18 +102,20 @@ def signal(training: Sequence[Mapping[str, Any]], counts: Mapping[str, Any]) -> 
 
 def limits(runs: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[str]:
     """Return what the numbers cannot say, given how many seeds and problems they rest on."""
-    found = []
+    sentences = []
     if len(set(seeds)) == 1 and seeds[0] == 1:
-        found.append("One seed per setting: the intervals do not cover what another training seed would give.")
+        sentences.append("One seed per setting: the intervals do not cover what another training seed would give.")
     else:
-        found.append(f"Between {min(seeds)} and {max(seeds)} seeds per setting; no interval covers the seeds.")
+        sentences.append(f"Between {min(seeds)} and {max(seeds)} seeds per setting; no interval covers the seeds.")
     for run in runs:
         for name, measured in run["sets"].items():
             facts = measured["facts"]
-            found.append(
+            sentences.append(
                 f"{run['name']}, {name}: {facts['problems']} problems with {facts['n']} samples each, "
                 f"temperature {facts['temperature']}, at most {facts['max_completion_length']} tokens."
             )
     if any(run["sets"] for run in runs):
-        found.append("Nothing here says how the models do on other kinds of problems, prompts or sampling settings.")
-    return found
+        sentences.append(
+            "Nothing here says how the models do on other kinds of problems, prompts or sampling settings."
+        )
+    return sentences

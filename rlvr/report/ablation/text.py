@@ -22,8 +22,8 @@ def tables(summary: Mapping[str, Any]) -> tuple[Table, Table]:
         for name, arm in summary["arms"].items()
     ]  # fmt: skip
     rows = []
-    for arm, found in summary["differences"].items():
-        for metric, gap in found.items():
+    for arm, gaps in summary["differences"].items():
+        for metric, gap in gaps.items():
             key = f"{arm} {metric}"
             p = [number(summary[kind][key], 4) if key in summary[kind] else "" for kind in ("p", "p_holm")]
             rows.append((arm, metric, interval(gap, signed=True), *p))

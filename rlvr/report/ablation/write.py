@@ -24,8 +24,8 @@ def write_comparison(summary: Mapping[str, Any], out: Path, failures: Sequence[t
     text = to_text(summary, failures)
     try:
         for metric, label in LABELS.items():
-            found = {visible(arm): gaps[metric] for arm, gaps in summary["differences"].items()}
-            gaps = {arm: gap for arm, gap in found.items() if math.isfinite(gap.value)}
+            intervals = {visible(arm): gaps[metric] for arm, gaps in summary["differences"].items()}
+            gaps = {arm: gap for arm, gap in intervals.items() if math.isfinite(gap.value)}
             if gaps:
                 seeds = {visible(arm): one[metric] for arm, one in summary["by_seed"].items()}
                 axis = f"{label} minus {visible(summary['baseline'])}"

@@ -63,7 +63,7 @@ class Ablation:
     @property
     def differences(self) -> pd.DataFrame:
         """Return one row for each arm and metric: arm minus baseline, its 95% interval, p, and p after Holm."""
-        found = self._summary
+        summary = self._summary
         rows = [
             {
                 "arm": arm,
@@ -71,10 +71,10 @@ class Ablation:
                 "difference": gap.value,
                 "low": gap.low,
                 "high": gap.high,
-                "p": found["p"].get(f"{arm} {metric}"),
-                "p_holm": found["p_holm"].get(f"{arm} {metric}"),
+                "p": summary["p"].get(f"{arm} {metric}"),
+                "p_holm": summary["p_holm"].get(f"{arm} {metric}"),
             }
-            for arm, gaps in found["differences"].items()
+            for arm, gaps in summary["differences"].items()
             for metric, gap in gaps.items()
         ]
         columns = ["arm", "metric", "difference", "low", "high", "p", "p_holm"]

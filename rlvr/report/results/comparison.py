@@ -8,7 +8,7 @@ import pandas as pd
 from rlvr.core.errors import DataError
 from rlvr.measure.metrics import Interval, align
 from rlvr.report import tables
-from rlvr.report.measured import measure
+from rlvr.report.measured import summarise_sides
 from rlvr.report.results.show import html_lines, html_table, text
 from rlvr.report.terminal import text_table
 
@@ -20,7 +20,7 @@ class Comparison(Mapping[str, Interval]):
     say), which makes the change no effect of training.
 
     Args:
-        before, after: evaluation records.
+        before, after: evaluations, as `load_eval` returns them.
         confidence: whose confidence the calibration metrics judge, one of `rlvr.measure.metrics.CONFIDENCES`.
         allow_missing: compare on the shared problems where one side has more.
 
@@ -36,7 +36,7 @@ class Comparison(Mapping[str, Interval]):
         allow_missing: bool = False,
     ):
         before, after = align(before, after, allow_missing)
-        self._measured = measure({"before": before, "after": after}, confidence)
+        self._measured = summarise_sides({"before": before, "after": after}, confidence)
         self.notes: list[str] = self._measured["notes"]
         if not self._measured["difference"]:
             raise DataError(self.notes[-1])

@@ -10,7 +10,7 @@ import pandas as pd
 
 from rlvr.measure.metrics import Interval, summarise_eval
 from rlvr.report import tables
-from rlvr.report.measured import measure
+from rlvr.report.measured import summarise_sides
 from rlvr.report.results.comparison import Comparison
 from rlvr.report.results.intervals import Intervals
 from rlvr.report.results.show import html_lines, html_table
@@ -27,33 +27,38 @@ class Evaluation:
     """Read an evaluation: the n samples of each problem with their verdicts and confidences.
 
     Args:
-        source: a file that `rlvr evaluate` or a run wrote (eval/<when>/<set>.json), or such a record as a dict.
+        source: a file that `rlvr evaluate` or a run wrote (eval/<when>/<set>.json), or what it holds as a dict.
 
     Raises:
         DataError: the file is missing or is no evaluation.
     """
 
     def __init__(self, source: str | os.PathLike[str] | Mapping[str, Any]):
-        self.record: Mapping[str, Any] = source if isinstance(source, Mapping) else load_eval(Path(source))
+        self.contents: Mapping[str, Any] = source if isinstance(source, Mapping) else load_eval(Path(source))
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """Return `contents`, under the name that it had before."""
+        return self.contents
 
     @property
     def data(self) -> str:
         """Return the spec of the problem set."""
-        return self.record.get("spec") or self.record.get("set", "")
+        return self.contents.get("spec") or self.contents.get("set", "")
 
     @property
     def n(self) -> int:
         """Return how many samples each problem has."""
-        return self.record["n"]
+        return self.contents["n"]
 
     def __len__(self) -> int:
         """Return the number of problems."""
-        return len(self.record["problems"])
+        return len(self.contents["problems"])
 
     def metrics(self, confidence: str = "stated") -> Intervals:
         """Return every metric with its interval (see `rlvr.measure.metrics.summarise_eval`)."""
-        found = summarise_eval(self.record, None, confidence)
-        return Intervals({name: value for name, value in found.items() if isinstance(value, Interval)})  # not counts
+        summary = summarise_eval(self.contents, None, confidence)
+        return Intervals({name: value for name, value in summary.items() if isinstance(value, Interval)})  # not counts
 
     def pass_at_k(self, ks: Sequence[int] | None = None) -> Intervals:
         """Return pass@k for each k, unbiased, with its interval over problems (2107.03374).
@@ -61,8 +66,8 @@ class Evaluation:
         `ks` None takes the powers of two that nine in ten problems have enough samples for.
         Raises DataError for a k that no problem has enough samples for.
         """
-        found = summarise_eval(self.record, ks)
-        return Intervals({name: value for name, value in found.items() if name.startswith("pass@")})  # type: ignore[misc]
+        summary = summarise_eval(self.contents, ks)
+        return Intervals({name: value for name, value in summary.items() if name.startswith("pass@")})  # type: ignore[misc]
 
     def calibration(self, confidence: str = "stated") -> Intervals:
         """Return how well confidence matches correctness: ECE, Brier and its parts, AUROC, NLL, AURC, and the means.
@@ -70,8 +75,8 @@ class Evaluation:
         `confidence`: stated in the completion, or one of `rlvr.metrics.CONFIDENCES`. Samples without a verdict or a
         confidence are left out, never imputed; `confidence_missing` is their share.
         """
-        found = summarise_eval(self.record, None, confidence)
-        return Intervals({name: found[name] for name in CALIBRATION})  # type: ignore[misc]
+        summary = summarise_eval(self.contents, None, confidence)
+        return Intervals({name: summary[name] for name in CALIBRATION})  # type: ignore[misc]
 
     def compare(
         self,
@@ -81,10 +86,10 @@ class Evaluation:
     ) -> Comparison:
         """Return `other` minus this one for every metric, paired by problem, with intervals.
 
-        `other` may be an Evaluation, a record or a file. Raises DataError where the two cannot be paired.
+        `other` may be an Evaluation, a file or what it holds. Raises DataError where the two cannot be paired.
         """
         other = other if isinstance(other, Evaluation) else Evaluation(other)
-        return Comparison(self.record, other.record, confidence, allow_missing)
+        return Comparison(self.contents, other.contents, confidence, allow_missing)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return one row for each sample: id, task, gold, sample, then what is known of it.
@@ -93,7 +98,7 @@ class Evaluation:
         """
         rows = [
             {"id": problem["id"], "task": problem["task"], "gold": problem["gold"], "sample": i, **sample}
-            for problem in self.record["problems"]
+            for problem in self.contents["problems"]
             for i, sample in enumerate(problem["samples"])
         ]
         frame = pd.DataFrame(rows)
@@ -102,17 +107,17 @@ class Evaluation:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the evaluation, whole or not at all, as `rlvr evaluate` does; return the path."""
-        save_eval(dict(self.record), Path(path))
+        save_eval(dict(self.contents), Path(path))
         return Path(path)
 
     @cached_property
     def _text(self) -> str:
-        return eval_table(self.record)
+        return eval_table(self.contents)
 
     def __repr__(self) -> str:
         return self._text
 
     def _repr_html_(self) -> str:
-        table = tables.metrics(measure({"after": self.record}))
-        title = f"{self.data}: {len(self)} problems, {self.n} samples each, model {self.record.get('model', '?')}"
+        table = tables.metrics(summarise_sides({"after": self.contents}))
+        title = f"{self.data}: {len(self)} problems, {self.n} samples each, model {self.contents.get('model', '?')}"
         return html_lines([title]) + html_table(table._replace(headers=("metric", "estimate [95%]", "problems")))

@@ -14,10 +14,10 @@ from rlvr.report.terminal import text_table
 class Intervals(Mapping[str, Interval]):
     """Map the name of a metric to its Interval; `intervals[4]` is short for `intervals["pass@4"]`.
 
-    >>> found = Intervals({"pass@1": Interval(0.5, 0.4, 0.6, n=10)})
-    >>> found[1].value
+    >>> intervals = Intervals({"pass@1": Interval(0.5, 0.4, 0.6, n=10)})
+    >>> intervals[1].value
     0.5
-    >>> found
+    >>> intervals
     metric  estimate [95%]        problems
     ──────  ────────────────────  ────────
     pass@1  0.500 [0.400, 0.600]  10
@@ -37,14 +37,14 @@ class Intervals(Mapping[str, Interval]):
 
     def to_pandas(self) -> pd.DataFrame:
         """Return a data frame with one row for each metric: value, low, high (the 95% interval), problems."""
-        rows = {name: (found.value, found.low, found.high, found.n) for name, found in self.items()}
+        rows = {name: (one.value, one.low, one.high, one.n) for name, one in self.items()}
         frame = pd.DataFrame.from_dict(rows, orient="index", columns=["value", "low", "high", "problems"])
         return frame.rename_axis("metric")
 
     def _table(self) -> Table:
         known = {metric.key: metric for metric in known_metrics(self)}
         rows = [(m.label, interval(self[key], m.digits), str(self[key].n)) for key, m in known.items()]
-        rows += [(key, interval(found), str(found.n)) for key, found in self.items() if key not in known]
+        rows += [(key, interval(one), str(one.n)) for key, one in self.items() if key not in known]
         return Table(("metric", "estimate [95%]", "problems"), rows)
 
     def __repr__(self) -> str:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from rlvr.core.errors import RunError, did_you_mean
 from rlvr.report import tables, write_report
-from rlvr.report.measured import measure
+from rlvr.report.measured import summarise_sides
 from rlvr.report.read import WHEN, read_run
 from rlvr.report.results.evaluation import Evaluation
 from rlvr.report.results.page import Page
@@ -71,21 +71,21 @@ class Run:
         """
         if when not in WHEN:
             raise RunError(did_you_mean("time of an evaluation", when, WHEN))
-        found = {name: sides[when] for name, sides in self._read()["evals"].items() if when in sides}
-        if not found:
+        evaluations = {name: sides[when] for name, sides in self._read()["evals"].items() if when in sides}
+        if not evaluations:
             raise RunError(
                 f"{self.path} holds no evaluation {when} training (eval_size 0, or the run has not got there)."
             )
         if data is not None:
-            if slug(data) not in found:
-                raise RunError(did_you_mean("set measured " + when + " training", data, found))
-            return Evaluation(found[slug(data)])
-        if len(found) > 1:
+            if slug(data) not in evaluations:
+                raise RunError(did_you_mean("set measured " + when + " training", data, evaluations))
+            return Evaluation(evaluations[slug(data)])
+        if len(evaluations) > 1:
             raise RunError(
-                f"{self.path} measured {len(found)} sets: {', '.join(found)}. Name one: "
-                f"run.evaluation({when!r}, {next(iter(found))!r})."
+                f"{self.path} measured {len(evaluations)} sets: {', '.join(evaluations)}. Name one: "
+                f"run.evaluation({when!r}, {next(iter(evaluations))!r})."
             )
-        return Evaluation(next(iter(found.values())))
+        return Evaluation(next(iter(evaluations.values())))
 
     @property
     def metrics(self) -> pd.DataFrame:
@@ -108,29 +108,29 @@ class Run:
         """Write the report (one page that needs no network) to the run directory, or to `out`, and return it."""
         return Page(write_report([self.path], self.path if out is None else Path(out)))
 
-    def _facts(self, found: dict[str, Any]) -> list[str]:
-        config, steps = found["config"], found["metrics"][-1]["step"] if found["metrics"] else 0
+    def _facts(self, contents: dict[str, Any]) -> list[str]:
+        config, steps = contents["config"], contents["metrics"][-1]["step"] if contents["metrics"] else 0
         given = {key: config[key] for key in ("model", "data", "rewards", "advantage") if key in config}
         return [
             f"Run({str(self.path)!r}): {steps} of {config.get('max_steps', '?')} steps",
             ", ".join(f"{key} {value}" for key, value in given.items()),
-            *found["notes"],
+            *contents["notes"],
         ]
 
-    def _tables(self, found: dict[str, Any]) -> list[tuple[str, tables.Table]]:
-        return [(name, tables.metrics(measure(sides), SHOWN)) for name, sides in found["evals"].items()]
+    def _tables(self, contents: dict[str, Any]) -> list[tuple[str, tables.Table]]:
+        return [(name, tables.metrics(summarise_sides(sides), SHOWN)) for name, sides in contents["evals"].items()]
 
     def __repr__(self) -> str:
-        found = self._read()
-        lines = self._facts(found)
-        for name, table in self._tables(found):
+        contents = self._read()
+        lines = self._facts(contents)
+        for name, table in self._tables(contents):
             lines += ["", name, *text_table(table)]
         return text(lines)
 
     def _repr_html_(self) -> str:
-        found = self._read()
-        shown = [html_lines([name]) + html_table(table) for name, table in self._tables(found)]
-        return html_lines(self._facts(found)) + "".join(shown)
+        contents = self._read()
+        shown = [html_lines([name]) + html_table(table) for name, table in self._tables(contents)]
+        return html_lines(self._facts(contents)) + "".join(shown)
 
 
 def _frame(files: Sequence[Path]) -> pd.DataFrame:
