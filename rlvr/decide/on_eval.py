@@ -12,7 +12,7 @@ from rlvr.decide.next_draw import NextDraw
 from rlvr.decide.policies import Outcome, always_answer, best_threshold, play, with_threshold
 from rlvr.decide.recalibrate import RECALIBRATIONS
 from rlvr.decide.utility import ACTIONS, Prices
-from rlvr.measure.metrics import Interval, Records, bootstrap_counts, risk_at_coverage
+from rlvr.measure.metrics import EvalArrays, Interval, bootstrap_counts, risk_at_coverage
 from rlvr.measure.metrics.pairs import ratio
 
 POLICIES = ("act on the confidence", "always answer", "never answer", "best constant threshold")
@@ -70,11 +70,11 @@ def decide_eval(
         DataError: nothing to decide on; a price or a recalibration that needs `validation`; problems in both.
         SpecError: an unknown recalibration, price, problem or task.
     """
-    records, unverified = _verified(eval, confidence)
-    if not records.problem_S.size:
+    arrays, unverified = _verified(eval, confidence)
+    if not arrays.problem_S.size:
         raise DataError("No sample of this evaluation has a verdict, so no decision can be judged. Measure again.")
-    q_S, y_S, problem_S = records.confidence_S, records.correct_S, records.problem_S
-    local = local_prices(eval, records, prices, by_problem or {})
+    q_S, y_S, problem_S = arrays.confidence_S, arrays.correct_S, arrays.problem_S
+    local = local_prices(eval, arrays, prices, by_problem or {})
     draw, acted_S = None, q_S
     if validation is None:
         needs = (recalibration and "recalibration") or (prices.resample is not None and "the price of resample")
@@ -101,13 +101,13 @@ def decide_eval(
         NEVER: with_threshold(q_S, y_S, local, np.inf),
         CONSTANT: with_threshold(q_S, y_S, local, threshold_S),
     }
-    found = _intervals(records, outcomes, n_resamples, seed)
+    intervals = _intervals(arrays, outcomes, n_resamples, seed)
     measures = ("utility", "coverage", "selective_accuracy", "escalated", "draws")
     return Decisions(
         prices,
         float(np.median(threshold_S)),
-        {policy: {name: found[f"{name}/{policy}"] for name in measures} for policy in POLICIES},
-        {policy: found[f"gain/{policy}"] for policy in POLICIES[1:]},
+        {policy: {name: intervals[f"{name}/{policy}"] for name in measures} for policy in POLICIES},
+        {policy: intervals[f"gain/{policy}"] for policy in POLICIES[1:]},
         q_S.size,
         int(np.isnan(q_S).sum()),
         unverified,
@@ -120,28 +120,28 @@ def risk_by_coverage(
     """Return coverage -> error rate among that share of the pairs, the most confident first.
 
     In [0, 1]; a confidence that knows nothing gives the error rate at every coverage. Intervals over problems.
-    Errors as in `Records.of`. Source: 1705.08500.
+    Errors as in `EvalArrays.of`. Source: 1705.08500.
 
     >>> sample = {"answer": "4", "tokens": 9, "logp": -1.0, "format_ok": True, "truncated": False}
     >>> rows = [{**sample, "confidence": q, "correct": q > 0.5} for q in (0.1, 0.9)]
-    >>> found = risk_by_coverage({"problems": [{"task": "t", "samples": rows}]})
-    >>> found[0.5].value, found[1.0].value
+    >>> risks = risk_by_coverage({"problems": [{"task": "t", "samples": rows}]})
+    >>> risks[0.5].value, risks[1.0].value
     (0.0, 0.5)
     """
-    records = Records.of(eval, confidence)
-    q_S, y_S, problem_S = records.pairs()
+    arrays = EvalArrays.of(eval, confidence)
+    q_S, y_S, problem_S = arrays.pairs()
 
     def statistics(counts_RP: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         risk_RC = risk_at_coverage(q_S, y_S, COVERAGES, counts_RP[:, problem_S])
         return {str(c): risk_RC[:, i] for i, c in enumerate(COVERAGES)}
 
     chunk = max(1, min(100, 1_000_000 // max(1, q_S.size)))
-    found = bootstrap_counts(statistics, records.n_problems, n_resamples=n_resamples, seed=seed, chunk=chunk)
-    return {c: found[str(c)] for c in COVERAGES}
+    risks = bootstrap_counts(statistics, arrays.n_problems, n_resamples=n_resamples, seed=seed, chunk=chunk)
+    return {c: risks[str(c)] for c in COVERAGES}
 
 
 def local_prices(
-    eval: Mapping[str, Any], records: Records, prices: Prices, by_problem: Mapping[str, Mapping[str, float]]
+    eval: Mapping[str, Any], arrays: EvalArrays, prices: Prices, by_problem: Mapping[str, Mapping[str, float]]
 ) -> Prices:
     """Return prices with one value per sample, where a problem or its task has prices of its own."""
     if not by_problem:
@@ -149,32 +149,32 @@ def local_prices(
     names = {field.name for field in fields(Prices)}
     problems = [(problem["id"], problem["task"]) for problem in eval["problems"]]
     known = {name for pair in problems for name in pair}
-    for key, own in by_problem.items():
+    for key, changes in by_problem.items():
         if key not in known:
             raise SpecError(did_you_mean("problem or task", key, sorted(known)[:20]))
-        for name in own:
+        for name in changes:
             if name not in names or getattr(prices, name) is None:
                 given = {n for n in names if getattr(prices, n) is not None}
                 raise SpecError(did_you_mean("price", name, given, "A price of a problem changes one that all have."))
     chosen = [{**by_problem.get(task, {}), **by_problem.get(id, {})} for id, task in problems]
-    changed = {name for own in chosen for name in own}
+    changed = {name for changes in chosen for name in changes}
     columns = {
-        name: np.array([own.get(name, getattr(prices, name)) for own in chosen], dtype=float)[records.problem_S]
+        name: np.array([changes.get(name, getattr(prices, name)) for changes in chosen], dtype=float)[arrays.problem_S]
         for name in changed
     }
     return replace(prices, **columns)
 
 
-def _verified(eval: Mapping[str, Any], confidence: str) -> tuple[Records, int]:
+def _verified(eval: Mapping[str, Any], confidence: str) -> tuple[EvalArrays, int]:
     """Return the problems without samples that lack a verdict, and how many samples were left out."""
-    records = Records.of(eval, confidence)
-    keep = ~np.isnan(records.correct_S)
-    columns = {name: getattr(records, name)[keep] for name in ("problem_S", "correct_S", "confidence_S")}
-    return replace(records, **columns), int((~keep).sum())
+    arrays = EvalArrays.of(eval, confidence)
+    keep = ~np.isnan(arrays.correct_S)
+    columns = {name: getattr(arrays, name)[keep] for name in ("problem_S", "correct_S", "confidence_S")}
+    return replace(arrays, **columns), int((~keep).sum())
 
 
 def _no_overlap(eval: Mapping[str, Any], validation: Mapping[str, Any]) -> None:
-    ids = [{problem["id"] for problem in record["problems"]} for record in (eval, validation)]
+    ids = [{problem["id"] for problem in side["problems"]} for side in (eval, validation)]
     if shared := sorted(ids[0] & ids[1]):
         raise DataError(
             f"{len(shared)} problems are in both the evaluation and the validation data, e.g. {shared[0]!r}, so the "
@@ -182,8 +182,8 @@ def _no_overlap(eval: Mapping[str, Any], validation: Mapping[str, Any]) -> None:
         )
 
 
-def _intervals(records: Records, outcomes: Mapping[str, Outcome], n_resamples: int, seed: int) -> dict[str, Interval]:
-    P, problem_S = records.n_problems, records.problem_S
+def _intervals(arrays: EvalArrays, outcomes: Mapping[str, Outcome], n_resamples: int, seed: int) -> dict[str, Interval]:
+    P, problem_S = arrays.n_problems, arrays.problem_S
 
     def by_problem(values_S: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.bincount(problem_S, weights=values_S, minlength=P).astype(float)
@@ -201,12 +201,12 @@ def _intervals(records: Records, outcomes: Mapping[str, Outcome], n_resamples: i
     }
 
     def statistics(counts_RP: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        found = {
+        rates = {
             f"{name}/{policy}": ratio(counts_RP @ top_P, counts_RP @ bottom_P)
             for policy, measures in sums.items()
             for name, (top_P, bottom_P) in measures.items()
         }
-        gains = {f"gain/{p}": found[f"utility/{ACT}"] - found[f"utility/{p}"] for p in POLICIES[1:]}
-        return {**found, **gains}
+        gains = {f"gain/{p}": rates[f"utility/{ACT}"] - rates[f"utility/{p}"] for p in POLICIES[1:]}
+        return {**rates, **gains}
 
     return bootstrap_counts(statistics, P, n_resamples=n_resamples, seed=seed)

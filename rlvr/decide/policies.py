@@ -80,9 +80,9 @@ def best_threshold(
     With `leave_out`, one for each sample, chosen on all *other* problems, shape (S,): like the constant baseline
     of the Brier score, a threshold never sees the problem that it is judged on.
     """
-    found = q_S[~np.isnan(q_S)]
+    stated = q_S[~np.isnan(q_S)]
     grid_T = np.append(
-        np.unique(np.quantile(found, np.linspace(0, 1, 101), method="lower")) if found.size else [], np.inf
+        np.unique(np.quantile(stated, np.linspace(0, 1, 101), method="lower")) if stated.size else [], np.inf
     )
     gain_S = always_answer(correct_S, prices).payoff_S - prices.otherwise
     gain_ST = (q_S[:, None] >= grid_T) * gain_S[:, None]

@@ -41,8 +41,8 @@ class Temperature(BaseEstimator):
 
     def predict(self, q: ArrayLike) -> NDArray[np.float64]:
         """Return the recalibrated probabilities."""
-        found = softmax(_logs(q) / self.temperature_, axis=1)
-        return found[:, 1] if np.ndim(q) == 1 else found
+        tempered = softmax(_logs(q) / self.temperature_, axis=1)
+        return tempered[:, 1] if np.ndim(q) == 1 else tempered
 
 
 class Platt(BaseEstimator):
@@ -107,11 +107,11 @@ def _logit(q: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _logs(q: ArrayLike) -> NDArray[np.float64]:
-    found = np.asarray(q, dtype=float)
-    if found.ndim == 1:
-        found = np.clip(found, _EDGE, 1 - _EDGE)
-        found = np.stack([1 - found, found], axis=1)
-    return np.log(np.clip(found, 1e-12, 1))
+    probabilities = np.asarray(q, dtype=float)
+    if probabilities.ndim == 1:
+        probabilities = np.clip(probabilities, _EDGE, 1 - _EDGE)
+        probabilities = np.stack([1 - probabilities, probabilities], axis=1)
+    return np.log(np.clip(probabilities, 1e-12, 1))
 
 
 def _pairs(estimator: BaseEstimator, q: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -31,8 +31,8 @@ def weigh(q: ArrayLike, weights: ArrayLike) -> NDArray[np.float64]:
     """
     classes, w_K = _check(q, weights)
     weighted = classes * w_K
-    found = weighted / weighted.sum(-1, keepdims=True)
-    return found[:, 1] if np.ndim(q) == 1 else found
+    shares = weighted / weighted.sum(-1, keepdims=True)
+    return shares[:, 1] if np.ndim(q) == 1 else shares
 
 
 def unweigh(p: ArrayLike, weights: ArrayLike) -> NDArray[np.float64]:
@@ -64,8 +64,8 @@ def learning_incentive(q: ArrayLike, weights: ArrayLike) -> NDArray[np.float64]:
 
 def _check(q: ArrayLike, weights: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return class probabilities (S, K) and weights (K,)."""
-    found, w_K = np.asarray(q, dtype=float), np.asarray(weights, dtype=float)
-    classes = np.stack([1 - found, found], axis=-1) if found.ndim == 1 else found
+    belief, w_K = np.asarray(q, dtype=float), np.asarray(weights, dtype=float)
+    classes = np.stack([1 - belief, belief], axis=-1) if belief.ndim == 1 else belief
     if classes.ndim != 2 or not ((classes >= 0) & (classes <= 1)).all() or not np.allclose(classes.sum(-1), 1):
         raise DataError("Probabilities must be P(y = 1) of shape (S,), or (S, K) with rows that add up to 1.")
     if w_K.shape != classes.shape[1:] or not (np.isfinite(w_K) & (w_K > 0)).all():

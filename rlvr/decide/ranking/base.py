@@ -81,14 +81,16 @@ class Ranker(BaseEstimator):
     def predict_objectives(self, X: ArrayLike) -> dict[str, NDArray[np.float64]]:
         """Return objective -> prediction (N,): probabilities, and cost in tokens; nothing about showing enters."""
         outputs_NK = self._forward(X)[0]
-        found = {name: torch.sigmoid(outputs_NK[:, k]).double().numpy() for k, name in enumerate(self.objectives_)}
-        if "chosen" in found:
+        predictions = {
+            name: torch.sigmoid(outputs_NK[:, k]).double().numpy() for k, name in enumerate(self.objectives_)
+        }
+        if "chosen" in predictions:
             logit_N = outputs_NK[:, self.objectives_.index("chosen")]
-            found["chosen"] = torch.sigmoid(self._serving(logit_N)).double().numpy()
-        if "cost" in found:
+            predictions["chosen"] = torch.sigmoid(self._serving(logit_N)).double().numpy()
+        if "cost" in predictions:
             raw = outputs_NK[:, self.objectives_.index("cost")].double().numpy()
-            found["cost"] = np.maximum(raw * self.cost_std_ + self.cost_mean_, 0.0)
-        return found
+            predictions["cost"] = np.maximum(raw * self.cost_std_ + self.cost_mean_, 0.0)
+        return predictions
 
     def gates(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the gates (N, K, E) of candidates, for `gate_use`."""

@@ -46,8 +46,8 @@ class IPSRanker(Ranker):
         if "chosen" not in y:
             raise DataError("Inverse propensities need the objective 'chosen'; it has no labels here.")
         if self.examination is None:
-            own = {name: getattr(self, name) for name in PALRanker().get_params()} | {"weights": None}
-            self.pal_ = PALRanker(**own).fit(X, {"chosen": y["chosen"]}, bias)
+            params = {name: getattr(self, name) for name in PALRanker().get_params()} | {"weights": None}
+            self.pal_ = PALRanker(**params).fit(X, {"chosen": y["chosen"]}, bias)
         elif not all(0 < s <= 1 for s in self.examination):
             raise SpecError(f"examination must hold probabilities in (0, 1], found {list(self.examination)}.")
         super().fit(X, y, bias)

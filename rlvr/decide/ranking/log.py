@@ -137,8 +137,8 @@ class _Checker:
     def __init__(self, path: str | Path):
         self.path = path
 
-    def bad(self, number: int, column: str, expected: str, found: Any) -> DataError:
-        return DataError(f"{self.path}, row {number}, column {column!r}: expected {expected}, found {found!r:.80}.")
+    def bad(self, number: int, column: str, expected: str, value: Any) -> DataError:
+        return DataError(f"{self.path}, row {number}, column {column!r}: expected {expected}, found {value!r:.80}.")
 
     def list_name(self, number: int, row: Row) -> str | int:
         value = row.get("list")
