@@ -1,7 +1,7 @@
 """READ ME FIRST: load -> check -> warm up -> evaluate -> train -> evaluate, top to bottom.
 
-`plan` (planning/resolve.py) has resolved and checked everything that a config names before a model is loaded. The
-report is not made here: it reads the run directory that this leaves.
+`resolve_config` (planning/resolve.py) has resolved and checked everything that a config names before a model is loaded.
+The report is not made here: it reads the run directory that this leaves.
 """
 
 import gc
@@ -29,7 +29,7 @@ from rlvr.models.chat import check_lengths, encode
 from rlvr.models.load import load_model, lora_config, trainable_parameters
 from rlvr.models.sampling import Sampling
 from rlvr.planning.parts import check_needs
-from rlvr.planning.resolve import Plan
+from rlvr.planning.resolve import ResolvedConfig
 from rlvr.problems.prompts import messages
 from rlvr.problems.scorer import Scorer
 from rlvr.problems.verifier import Verifier
@@ -46,21 +46,23 @@ from rlvr.training.supervised.warmup import warmup, warmup_settings
 from rlvr.training.trainer import RLVRTrainer
 
 
-def train(plan: Plan, recipes: Sequence[str], argv: Sequence[str], resume: Path | None = None) -> runs.RunDir:
-    """Run a plan from the warm-up to the last evaluation and return its run directory.
+def train_run(
+    resolved: ResolvedConfig, recipes: Sequence[str], argv: Sequence[str], resume: Path | None = None
+) -> runs.RunDir:
+    """Train what a config resolved to, from the warm-up to the last evaluation, and return the run directory.
 
     `resume` goes on with a run from where it stopped, and trains nothing where its model is saved whole. SIGTERM and
     Ctrl-C finish the step, save and raise Stopped.
     """
-    say(str(plan.config.precision))
-    check_needs(plan.config)  # before the warm-up, which takes minutes
-    with open_run(plan.config, recipes, argv, resume) as start:
-        _train(plan, start)
+    say(str(resolved.config.precision))
+    check_needs(resolved.config)  # before the warm-up, which takes minutes
+    with open_run(resolved.config, recipes, argv, resume) as start:
+        _train(resolved, start)
     return start.run
 
 
-def _train(plan: Plan, start: Start) -> None:
-    config, run, state = plan.config, start.run, PartialState()
+def _train(resolved: ResolvedConfig, start: Start) -> None:
+    config, run, state = resolved.config, start.run, PartialState()
 
     # The model: warmed up on worked solutions, so that it knows the form of answer.
     source = config.model
@@ -74,23 +76,23 @@ def _train(plan: Plan, start: Start) -> None:
         attn_implementation=config.attn_implementation,
     )
     model, tokenizer = load(source)
-    prompts = [messages(p, config.answers, config.system_prompt) for p in plan.problems]
+    prompts = [messages(p, config.answers, config.system_prompt) for p in resolved.problems]
     check_lengths(
         encode(tokenizer, prompts, config.chat_template_kwargs),
-        [p.id for p in plan.problems],
+        [p.id for p in resolved.problems],
         config.max_completion_length or 0,
         getattr(model.config, "max_position_embeddings", None),
     )
 
-    def measure(policy: PreTrainedModel | PeftModel, when: str, sets: Mapping[str, str]) -> None:
+    def evaluate_sets(policy: PreTrainedModel | PeftModel, when: str, sets: Mapping[str, str]) -> None:
         """Evaluate on some sets, all processes together; nothing here touches the random states of training."""
         asked = _asked(policy, tokenizer, config)
         for spec, why in sets.items():
-            problems = plan.eval_problems[spec]
+            problems = resolved.eval_problems[spec]
             again = f" again, because {why}" if run.evaluation(when, spec).exists() else ""
             say(f"evaluating {when} training{again}: {len(problems)} problems of {spec}, {config.eval_n} samples each")
-            with closing(Verifier(plan.sets[spec], config.verify_timeout)) as verifier:
-                record = evaluate(
+            with closing(Verifier(resolved.sets[spec], config.verify_timeout)) as verifier:
+                evaluation = evaluate(
                     asked,
                     problems,
                     Scorer(config.answers, verifier),
@@ -98,54 +100,54 @@ def _train(plan: Plan, start: Start) -> None:
                     sampling=Sampling(config.max_completion_length or 0, config.eval_temperature),
                     seed=config.eval_seed,
                 )
-            record |= describe(plan.sets[spec], "test", source if when == "before" else str(run.model))
+            evaluation |= describe(resolved.sets[spec], "test", source if when == "before" else str(run.model))
             if state.is_main_process:
-                save_eval(record, run.evaluation(when, spec))
+                save_eval(evaluation, run.evaluation(when, spec))
         state.wait_for_everyone()
 
-    if sets := missing(run, "before", plan.eval_problems, config):
-        measure(model, "before", sets)
+    if sets := missing(run, "before", resolved.eval_problems, config):
+        evaluate_sets(model, "before", sets)
     if not start.trained:
-        _fit(plan, start, model, tokenizer, prompts)
+        _fit(resolved, start, model, tokenizer, prompts)
     del model
     gc.collect()  # the optimizer's memory
     # What is measured is what was saved: sharded weights are whole only there, and a resumed run has no others.
-    if sets := missing(run, "after", plan.eval_problems, config):
+    if sets := missing(run, "after", resolved.eval_problems, config):
         trained, _ = load(str(run.model))
-        measure(trained, "after", sets)
+        evaluate_sets(trained, "after", sets)
 
 
 def _fit(
-    plan: Plan,
+    resolved: ResolvedConfig,
     start: Start,
     model: PreTrainedModel | PeftModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: list[list[dict[str, str]]],
 ) -> None:
     """Train from the start or from its checkpoint to the end, and let the model appear whole in the run directory."""
-    config, run, checkpoint, state = plan.config, start.run, start.checkpoint, PartialState()
-    scorer = Scorer(config.answers, Verifier(plan.sets[config.data], config.verify_timeout))
+    config, run, checkpoint, state = resolved.config, start.run, start.checkpoint, PartialState()
+    scorer = Scorer(config.answers, Verifier(resolved.sets[config.data], config.verify_timeout))
 
-    # The pass-rate record that difficulty filters read: an offline profile, then what training sees.
-    record = PassRate()
+    # The pass rates that difficulty filters read: an offline profile, then what training sees.
+    pass_rates = PassRate()
     if config.profile_n and not checkpoint:
-        say(f"profiling {len(plan.problems)} training problems with {config.profile_n} samples each")
+        say(f"profiling {len(resolved.problems)} training problems with {config.profile_n} samples each")
         profile = evaluate(
             _asked(model, tokenizer, config),
-            plan.problems,
+            resolved.problems,
             scorer,
             n=config.profile_n,
             sampling=Sampling(config.max_completion_length or 0),
             seed=config.eval_seed + 1,
         )
-        record = PassRate.from_eval(profile)
+        pass_rates = PassRate.from_eval(profile)
 
     # The loop itself is TRL's; RLVRTrainer changes only what the signal is.
     trainer = RLVRTrainer(
         model,
         args=config,
         train_dataset=Dataset.from_list(
-            [{"prompt": chat, "id": p.id} for chat, p in zip(prompts, plan.problems, strict=True)]
+            [{"prompt": chat, "id": p.id} for chat, p in zip(prompts, resolved.problems, strict=True)]
         ),
         processing_class=tokenizer,
         peft_config=lora_config(config.lora_rank),
@@ -157,11 +159,11 @@ def _fit(
             stop := StopOnSignal(),
             *([StopAtRollouts(config.max_rollouts, config.generation_batch_size)] if config.max_rollouts else []),
         ],
-        advantage=plan.advantage,
-        problems={p.id: p for p in plan.problems},
+        advantage=resolved.advantage,
+        problems={p.id: p for p in resolved.problems},
         scorer=scorer,
-        terms=plan.terms,
-        record=record,
+        terms=resolved.terms,
+        record=pass_rates,
         rollouts=run.rollouts if config.log_rollouts else None,
     )
     trainer.remove_callback(PrinterCallback)  # Progress prints one readable line instead
@@ -196,4 +198,5 @@ def _asked(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBas
     return Policy(engine, tokenizer, config.system_prompt, config.chat_template_kwargs)
 
 
+train = train_run  # its name before 2026-11-24
 sys.modules[__name__].__class__ = CallableModule  # rlvr.train(...) is rlvr.commands.api.train

@@ -112,7 +112,7 @@ def test_settings_in_pythons_own_types_are_written_as_a_recipe_holds_them(monkey
     from rlvr.config.settings import to_yaml
 
     seen = []
-    monkeypatch.setattr(api, "train_plan", lambda *args: seen.append(args) or 1 / 0)
+    monkeypatch.setattr(api, "train_run", lambda *args: seen.append(args) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         rlvr.train(
             config=["rlcr", "tiny"], tags=("answer",), rewards={rlvr.Term(_spec("correct")): np.float64(0.5)},

@@ -193,7 +193,7 @@ def test_a_config_becomes_a_job():
 
 
 def test_the_command_prints_an_estimate_and_its_status(capsys, monkeypatch):
-    monkeypatch.setattr("rlvr.planning.cost.measure", lambda *args: SPEED)
+    monkeypatch.setattr("rlvr.planning.cost.measure_machine", lambda *args: SPEED)
     assert main(["plan", "--config", "grpo", "tiny"]) == 0
     text = capsys.readouterr().out
     assert text.startswith("fits: peak")

@@ -197,7 +197,7 @@ def test_the_policys_own_logits_are_read_without_accelerates_autocast():
             copy.deepcopy(model), evaluation_mode=False
         )
         assert not torch.allclose(wrapped(ids).logits, exact, rtol=1e-4, atol=1e-4)  # autocast rounds
-        assert torch.equal(trust.own_logits(wrapped, ids, torch.float32), exact)
+        assert torch.equal(trust.policy_logits(wrapped, ids, torch.float32), exact)
 
 
 def test_precision_of_a_device(monkeypatch):

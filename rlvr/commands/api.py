@@ -17,13 +17,13 @@ from rlvr.core.errors import ModelError, SpecError
 from rlvr.core.malloc_settings import keep_freed_memory
 from rlvr.measure.evaluate import evaluate_config, evaluate_policy
 from rlvr.models.load import evaluating
-from rlvr.planning.resolve import plan
+from rlvr.planning.resolve import resolve_config
 from rlvr.problems.sets import ProblemSet
 from rlvr.report.results import Evaluation, Run
 from rlvr.rewards.terms import Term
 from rlvr.runs.directory import RunDir
 from rlvr.runs.resume import asked_run, finished
-from rlvr.train import train as train_plan
+from rlvr.train import train_run
 
 
 def train(
@@ -52,14 +52,14 @@ def train(
     """
     given = {"model": model, "data": data, "rewards": rewards, "advantage": advantage}
     recipes = [os.fspath(name) for name in ([config] if isinstance(config, str | os.PathLike) else config)]
-    own = {k: _plain(k, v) for k, v in {**{k: v for k, v in given.items() if v is not None}, **settings}.items()}
+    written = {k: _plain(k, v) for k, v in {**{k: v for k, v in given.items() if v is not None}, **settings}.items()}
     keep_freed_memory()
-    checked, path = asked_run(resume if resume is None else os.fspath(resume), recipes, settings=own)
-    resolved = plan(checked)
+    checked, path = asked_run(resume if resume is None else os.fspath(resume), recipes, settings=written)
+    resolved = resolve_config(checked)
     if path is not None and finished(RunDir(path), resolved.eval_problems, resolved.config):
         return Run(path)
-    argv = [*_command(recipes, own), *(["--resume", str(resume)] if resume is not None else [])]
-    return Run(train_plan(resolved, recipes, argv, path).path)
+    argv = [*_command(recipes, written), *(["--resume", str(resume)] if resume is not None else [])]
+    return Run(train_run(resolved, recipes, argv, path).path)
 
 
 def evaluate(
@@ -96,8 +96,8 @@ def evaluate(
         raise SpecError(f"rlvr.measure.evaluate makes one evaluation: give one alpha, got {measurement.alpha}.")
     keep_freed_memory()
     if isinstance(model, str | os.PathLike):
-        (record,) = evaluate_config(os.fspath(model), measurement)
-        return Evaluation(record)
+        (evaluation,) = evaluate_config(os.fspath(model), measurement)
+        return Evaluation(evaluation)
     if not isinstance(model, PreTrainedModel) and not hasattr(model, "get_base_model"):
         raise ModelError(
             f"Cannot sample from a {type(model).__name__}: give a model spec, folder, Run, trainer or model."
@@ -110,8 +110,8 @@ def evaluate(
     problem_set = ProblemSet.of(measurement.set)
     problems = problem_set.load(measurement.split, measurement.size, measurement.data_seed)
     with evaluating(model):
-        (record,) = evaluate_policy(model, tokenizer, problem_set, problems, name, measurement)
-    return Evaluation(record)
+        (evaluation,) = evaluate_policy(model, tokenizer, problem_set, problems, name, measurement)
+    return Evaluation(evaluation)
 
 
 def _as_trained(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,18 +16,18 @@ def run(argv: list[str]) -> int:
     parser.add_argument("model", nargs="?", help="model spec: a warmed-up or trained folder, built-in name, or hub id")
     parser.add_argument("--config", nargs="+", default=[], help="recipes, by name or path, merged left to right")
     parser.add_argument("--out", type=Path, help="folder of the result (default: calibrated/<model>)")
-    own, rest = parser.parse_known_args(argv)
+    args, rest = parser.parse_known_args(argv)
     from rlvr.config.settings import TrainConfig, parse_config
 
-    if own.help or not own.model:
+    if args.help or not args.model:
         config_help(TrainConfig, parser)
-        return 0 if own.help else 2
-    config = parse_config(TrainConfig, own.config, rest, "rlvr calibrate")
+        return 0 if args.help else 2
+    config = parse_config(TrainConfig, args.config, rest, "rlvr calibrate")
     from rlvr.runs.directory import slug
     from rlvr.training.supervised.calibrate import calibrate
 
-    out = own.out or Path("calibrated") / slug(own.model)
-    done = calibrate(own.model, config, out)
+    out = args.out or Path("calibrated") / slug(args.model)
+    done = calibrate(args.model, config, out)
     print(f"{done.n} held-out samples, {done.accuracy:.1%} right; stating that always would score {done.constant:.4f}")
     print(f"tokenised Brier loss {done.before:.4f} -> {done.after:.4f}")
     print(f"model: {out}")

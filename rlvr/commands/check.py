@@ -18,16 +18,16 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--size", type=int, default=200, help="problems per split (default: 200)")
     parser.add_argument("--splits", nargs="+", default=["train", "validation", "test"])
     parser.add_argument("--answer_format", nargs="+", default=["tags"], help="forms of answer to try (default: tags)")
-    own = parser.parse_args(argv)
+    args = parser.parse_args(argv)
     from rlvr.core.answer_format import AnswerFormat
     from rlvr.problems.check import check
     from rlvr.problems.copies import paid_copies
 
     failed = 0
-    forms = {name: AnswerFormat.of(name) for name in own.answer_format}
-    for spec, (name, answers) in itertools.product(own.sets, forms.items()):
-        failures = check(spec, tuple(own.splits), own.size, 0, answers)
-        failures += paid_copies(spec, tuple(own.splits), min(own.size, COPIES), 0, answers)
+    forms = {name: AnswerFormat.of(name) for name in args.answer_format}
+    for spec, (name, answers) in itertools.product(args.sets, forms.items()):
+        failures = check(spec, tuple(args.splits), args.size, 0, answers)
+        failures += paid_copies(spec, tuple(args.splits), min(args.size, COPIES), 0, answers)
         failed += len(failures)
         title = spec if list(forms) == ["tags"] else f"{spec}, answers in {name}"
         print(f"{title}: {'ok' if not failures else f'{len(failures)} failures'}")

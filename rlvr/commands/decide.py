@@ -16,9 +16,9 @@ ACTIONS = ("utility", "vote", "rank")  # each is rlvr/commands/decide_<action>.p
 def run(argv: list[str]) -> int:
     parser = command_parser(__name__)
     parser.add_argument("action", help=f"{', '.join(ACTIONS)}; an evaluation file means utility")
-    own, _ = parser.parse_known_args(argv[:1])
-    if own.action in ACTIONS:
-        return load(f"decide_{own.action}").run(argv[1:])
-    if own.action.endswith(".json"):
+    args, _ = parser.parse_known_args(argv[:1])
+    if args.action in ACTIONS:
+        return load(f"decide_{args.action}").run(argv[1:])
+    if args.action.endswith(".json"):
         return load("decide_utility").run(argv)
-    raise SpecError(did_you_mean("action", own.action, ACTIONS, "Or give an evaluation file ending in .json."))
+    raise SpecError(did_you_mean("action", args.action, ACTIONS, "Or give an evaluation file ending in .json."))

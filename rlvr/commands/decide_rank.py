@@ -20,35 +20,35 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--method", default="tower", help="tower, naive, position_feature, ips, pal (default: tower)")
     parser.add_argument("--weights", nargs="+", metavar="OBJECTIVE=W", help="default: 1 each, and cost 0")
     parser.add_argument("--seed", type=int, default=0)
-    own = parser.parse_args(argv)
-    if not own.log and not own.candidates:
+    args = parser.parse_args(argv)
+    if not args.log and not args.candidates:
         raise SpecError("Give --log (fit), --candidates with --out (rows to show), or all three (fit and re-rank).")
-    if bool(own.candidates) != bool(own.out):
+    if bool(args.candidates) != bool(args.out):
         raise SpecError("--candidates and --out belong together: what to rank, and where to write it.")
-    if own.out and own.out.suffix not in (".parquet", ".jsonl"):
-        raise SpecError(f"--out must end in .parquet or .jsonl, found {str(own.out)!r}.")
-    weights = _weights(own.weights)
+    if args.out and args.out.suffix not in (".parquet", ".jsonl"):
+        raise SpecError(f"--out must end in .parquet or .jsonl, found {str(args.out)!r}.")
+    weights = _weights(args.weights)
     from rlvr.decide.ranking import rank
     from rlvr.decide.ranking.completions import read_candidates
     from rlvr.decide.ranking.log import feature_matrix, list_names, read_log, write_rows
     from rlvr.report import ranking
 
-    if own.method not in rank.METHODS:
-        raise SpecError(did_you_mean("method", own.method, rank.METHODS))
-    rows = read_candidates(own.candidates) if own.candidates else []
-    if not own.log:
-        write_rows(own.out, rows)
-        print(f"{len(rows)} candidates written to {own.out}: show them, then add position and chosen to each row")
+    if args.method not in rank.METHODS:
+        raise SpecError(did_you_mean("method", args.method, rank.METHODS))
+    rows = read_candidates(args.candidates) if args.candidates else []
+    if not args.log:
+        write_rows(args.out, rows)
+        print(f"{len(rows)} candidates written to {args.out}: show them, then add position and chosen to each row")
         return 0
-    log = read_log(own.log)
-    X = feature_matrix(own.candidates, rows, log.features) if rows else None  # before the fit: bad input is early
-    lists = list_names(own.candidates, rows) if rows else None
-    ranker = rank.METHODS[own.method](weights=weights, seed=own.seed).fit(log.X, log.y, log.bias)
+    log = read_log(args.log)
+    X = feature_matrix(args.candidates, rows, log.features) if rows else None  # before the fit: bad input is early
+    lists = list_names(args.candidates, rows) if rows else None
+    ranker = rank.METHODS[args.method](weights=weights, seed=args.seed).fit(log.X, log.y, log.bias)
     print(ranking.describe(log, ranker))
     if X is not None and lists is not None:
-        write_rows(own.out, rank.rank_rows(ranker, rows, X, lists))
+        write_rows(args.out, rank.rank_rows(ranker, rows, X, lists))
         print(f"\ncandidates: {len(rows)}; missing features: {rank.missing_features(log.features, X)}")
-        print(f"{ranking.describe_ranking(ranker, rows, X, lists)}\nwritten to {own.out}")
+        print(f"{ranking.describe_ranking(ranker, rows, X, lists)}\nwritten to {args.out}")
     return 0
 
 

@@ -26,25 +26,25 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--recalibrate", help="temperature, platt or isotonic; needs --validation")
     parser.add_argument("--confidence", default="stated", help="stated, sequence, sequence_mean or vote")
     parser.add_argument("--plot", type=Path, help="write the risk-coverage curve to this SVG file")
-    own = parser.parse_args(argv)
+    args = parser.parse_args(argv)
     from rlvr.decide import Prices, decide_eval, read_prices, risk_by_coverage
     from rlvr.report.decision import decision_text
     from rlvr.runs.eval_file import load_eval
 
-    prices = Prices(own.right, own.wrong, own.abstain, own.escalate, own.resample)
-    by_problem = read_prices(own.prices) if own.prices else None
-    record = load_eval(own.eval)
-    validation = load_eval(own.validation) if own.validation else None
-    found = decide_eval(
-        record, prices, by_problem=by_problem, validation=validation, recalibration=own.recalibrate,
-        confidence=own.confidence,
+    prices = Prices(args.right, args.wrong, args.abstain, args.escalate, args.resample)
+    by_problem = read_prices(args.prices) if args.prices else None
+    evaluation = load_eval(args.eval)
+    validation = load_eval(args.validation) if args.validation else None
+    decisions = decide_eval(
+        evaluation, prices, by_problem=by_problem, validation=validation, recalibration=args.recalibrate,
+        confidence=args.confidence,
     )  # fmt: skip
-    print(decision_text(found, risk_by_coverage(record, own.confidence), record))
-    if own.plot:
-        from rlvr.measure.metrics import Records, risk_coverage
+    print(decision_text(decisions, risk_by_coverage(evaluation, args.confidence), evaluation))
+    if args.plot:
+        from rlvr.measure.metrics import EvalArrays, risk_coverage
         from rlvr.measure.plots import figure_svg, plot_risk_coverage
 
-        q, y, _ = Records.of(record, own.confidence).pairs()
-        own.plot.write_text(figure_svg(plot_risk_coverage({own.confidence: risk_coverage(q, y)})), encoding="utf-8")
-        LOG.info(f"written to {own.plot}")
+        q, y, _ = EvalArrays.of(evaluation, args.confidence).pairs()
+        args.plot.write_text(figure_svg(plot_risk_coverage({args.confidence: risk_coverage(q, y)})), encoding="utf-8")
+        LOG.info(f"written to {args.plot}")
     return 0

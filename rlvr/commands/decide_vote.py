@@ -18,23 +18,23 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--ns", type=int, nargs="+", help="samples to choose from (default: 1, 2, 4, ...)")
     parser.add_argument("--confidence", default="stated", help="stated, sequence, sequence_mean or vote")
     parser.add_argument("--plot", type=Path, help="write the curve to this SVG file")
-    own = parser.parse_args(argv)
+    args = parser.parse_args(argv)
     from rlvr.measure.metrics import vote_curve
     from rlvr.report.show import interval
     from rlvr.report.tables import Table
     from rlvr.report.terminal import text_table
     from rlvr.runs.eval_file import load_eval
 
-    curve = vote_curve(load_eval(own.eval), own.ns, own.confidence)
+    curve = vote_curve(load_eval(args.eval), args.ns, args.confidence)
     if not curve:
         raise DataError("No sample of this evaluation has a verdict, so no vote can be judged. Measure again.")
     ns = list(curve["majority"])
     gains = {rule for rule in curve if " - " in rule}
-    rows = [(rule, *(interval(found[n], signed=rule in gains) for n in ns)) for rule, found in curve.items()]
+    rows = [(rule, *(interval(accuracies[n], signed=rule in gains) for n in ns)) for rule, accuracies in curve.items()]
     print("\n".join(text_table(Table(("accuracy [95%]", *(f"n = {n}" for n in ns)), rows))))
-    if own.plot:
+    if args.plot:
         from rlvr.measure.plots import figure_svg, plot_vote_curve
 
-        own.plot.write_text(figure_svg(plot_vote_curve({own.eval.stem: curve})), encoding="utf-8")
-        LOG.info(f"written to {own.plot}")
+        args.plot.write_text(figure_svg(plot_vote_curve({args.eval.stem: curve})), encoding="utf-8")
+        LOG.info(f"written to {args.plot}")
     return 0

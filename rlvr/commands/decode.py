@@ -26,7 +26,7 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--top_k", type=int, default=0, help="sample from the k likeliest tokens; 0 is all (default)")
     parser.add_argument("--max_completion_length", type=int, default=96, help="length limit in tokens (default: 96)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the samples (default: 0)")
-    own = parser.parse_args(argv)
+    args = parser.parse_args(argv)
     from rlvr.config.settings import EvalConfig
     from rlvr.measure.evaluate import make_engine
     from rlvr.models.chat import encode
@@ -35,17 +35,17 @@ def run(argv: list[str]) -> int:
     from rlvr.report.show import visible
 
     settings = ("n", "temperature", "top_p", "top_k", "max_completion_length")
-    EvalConfig(**{name: getattr(own, name) for name in settings})  # refuses what cannot be sampled
-    if own.raw and own.system_prompt:
+    EvalConfig(**{name: getattr(args, name) for name in settings})  # refuses what cannot be sampled
+    if args.raw and args.system_prompt:
         raise SpecError(
             "--raw sends no chat to the base, so it has no place for --system_prompt. Leave one of them out."
         )
-    sampling = Sampling(own.max_completion_length, own.temperature, own.top_p, own.top_k)
-    policy, tokenizer = load_policy(own.base, own.expert, own.antiexpert, [own.alpha], expert_chat=own.raw)
-    system = [{"role": "system", "content": own.system_prompt}] if own.system_prompt else []
-    chats = [[*system, {"role": "user", "content": prompt}] for prompt in own.prompts]
-    prompts = [tokenizer(prompt).input_ids for prompt in own.prompts] if own.raw else encode(tokenizer, chats)
-    samples = make_engine(policy, tokenizer).generate(prompts, own.n, sampling, own.seed)
+    sampling = Sampling(args.max_completion_length, args.temperature, args.top_p, args.top_k)
+    policy, tokenizer = load_policy(args.base, args.expert, args.antiexpert, [args.alpha], expert_chat=args.raw)
+    system = [{"role": "system", "content": args.system_prompt}] if args.system_prompt else []
+    chats = [[*system, {"role": "user", "content": prompt}] for prompt in args.prompts]
+    prompts = [tokenizer(prompt).input_ids for prompt in args.prompts] if args.raw else encode(tokenizer, chats)
+    samples = make_engine(policy, tokenizer).generate(prompts, args.n, sampling, args.seed)
     for text in tokenizer.batch_decode(samples.ids, skip_special_tokens=True):
         print(visible(text))
     forwards = "3 forward passes" if isinstance(policy, Steered) else "1 forward pass"

@@ -22,8 +22,8 @@ def run(argv: list[str]) -> int:
         "--launch", metavar="FILE", help="an accelerate config file (default: what accelerate config wrote)"
     )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
-    own, rest = parser.parse_known_args(argv)
-    if own.help:
+    args, rest = parser.parse_known_args(argv)
+    if args.help:
         from rlvr.config.settings import TrainConfig
 
         config_help(TrainConfig, parser)
@@ -31,18 +31,18 @@ def run(argv: list[str]) -> int:
     from rlvr.planning.doctor import preflight, problems
     from rlvr.planning.parts import machine
 
-    asked = bool(own.config or rest or own.launch)
-    found = preflight(own.config, rest, own.launch) if asked else machine()
-    if own.json:
-        print(json.dumps([dataclasses.asdict(finding) for finding in found], indent=2))
+    asked = bool(args.config or rest or args.launch)
+    findings = preflight(args.config, rest, args.launch) if asked else machine()
+    if args.json:
+        print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
     else:
         from rlvr.report.show import visible
         from rlvr.report.tables import Table
         from rlvr.report.terminal import text_table
 
-        rows = [(finding.what, finding.state, finding.detail) for finding in found]
+        rows = [(finding.what, finding.state, finding.detail) for finding in findings]
         print("\n".join(visible(line).rstrip() for line in text_table(Table(("what", "state", "detail"), rows))))
         if asked:
-            count = problems(found)
+            count = problems(findings)
             print(f"\nThis config cannot run here: {count} to mend." if count else "\nThis config can run here.")
-    return int(problems(found) > 0)
+    return int(problems(findings) > 0)

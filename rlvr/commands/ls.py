@@ -14,9 +14,9 @@ rlvr ls rewards
 def run(argv: list[str]) -> int:
     parser = command_parser(__name__)
     parser.add_argument("kind", nargs="?", choices=sorted(_listing()), help="one kind only")
-    own = parser.parse_args(argv)
+    args = parser.parse_args(argv)
     for kind, entries in _listing().items():
-        if own.kind in (None, kind):
+        if args.kind in (None, kind):
             print(f"{kind}:")
             for name, summary in entries().items():
                 print(f"  {name:<24} {summary}")
@@ -37,8 +37,8 @@ def _listing() -> dict[str, Callable[[], dict[str, str]]]:
         return {name: first_sentence(path) for name, path in specs.names(kind).items()}
 
     def recipes(folder: Path) -> dict[str, str]:
-        found = recipe_files.recipes(folder).items()
-        return {name: path.read_text(encoding="utf-8").split("\n")[0].lstrip("# ") for name, path in found}
+        paths = recipe_files.recipes(folder).items()
+        return {name: path.read_text(encoding="utf-8").split("\n")[0].lstrip("# ") for name, path in paths}
 
     def transforms() -> dict[str, str]:
         from rlvr.advantages import RECIPES, TRANSFORMS

@@ -19,9 +19,9 @@ def command_parser(module: str, **kwargs) -> argparse.ArgumentParser:
     )
 
 
-def config_help(kind: type, own: argparse.ArgumentParser) -> None:
+def config_help(kind: type, parser: argparse.ArgumentParser) -> None:
     """Print the command's own help, then one line for each setting of its config."""
-    print(own.format_help())
+    print(parser.format_help())
     print("settings (flags here, keys in a recipe):")
     for f in dataclasses.fields(kind):
         text = str(f.metadata.get("help", "")).strip().split("\n")[0]

@@ -25,19 +25,19 @@ def run(argv: list[str]) -> int:
         help="mean length of a completion in tokens, for the time (default: half of max_completion_length)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON: bytes and seconds")
-    own, rest = parser.parse_known_args(argv)
+    args, rest = parser.parse_known_args(argv)
     from rlvr.config.settings import TrainConfig, parse_config
 
-    if own.help:
+    if args.help:
         config_help(TrainConfig, parser)
         return 0
-    config = parse_config(TrainConfig, own.config, rest, "rlvr plan")
-    found = estimate(config, own)
-    print(json.dumps(found, indent=2) if own.json else "\n".join(lines(found)))
-    return 0 if found["fits"] else 1
+    config = parse_config(TrainConfig, args.config, rest, "rlvr plan")
+    numbers = estimate(config, args)
+    print(json.dumps(numbers, indent=2) if args.json else "\n".join(lines(numbers)))
+    return 0 if numbers["fits"] else 1
 
 
-def estimate(config, own: argparse.Namespace) -> dict:
+def estimate(config, args: argparse.Namespace) -> dict:
     """Return everything that the command prints: bytes, seconds, tokens."""
     import torch
     from accelerate import PartialState
@@ -45,10 +45,10 @@ def estimate(config, own: argparse.Namespace) -> dict:
     from rlvr.planning import cost
 
     device = PartialState().device
-    shape, job, baseline = cost.resolve_job(config, own.completion_length, own.processes)
+    shape, job, baseline = cost.resolve_job(config, args.completion_length, args.processes)
     free = cost.available(device)
     train = torch.bfloat16 if config.bf16 else torch.float16 if config.fp16 else torch.float32
-    machine = cost.measure(shape, train, config.sampling_precision, device)
+    machine = cost.measure_machine(shape, train, config.sampling_precision, device)
     memory = cost.memory_rows(shape, job, baseline, device.type == "cpu")
     seconds, peak = cost.seconds_rows(shape, job, machine), cost.peak(memory)
     evaluation = cost.evaluation_seconds(shape, job, machine)
@@ -74,38 +74,38 @@ def estimate(config, own: argparse.Namespace) -> dict:
     }
 
 
-def lines(found: dict) -> list[str]:
+def lines(numbers: dict) -> list[str]:
     """Return the text of an estimate: the verdict, memory, time, what to change."""
-    fits = "fits" if found["fits"] else "does not fit"
-    step, peak = found["step_seconds"], found["peak"]
-    length = found["completion_tokens"]
+    fits = "fits" if numbers["fits"] else "does not fit"
+    step, peak = numbers["step_seconds"], numbers["peak"]
+    length = numbers["completion_tokens"]
     out = [
-        f"{fits}: peak {gb(peak)} of {gb(found['available'])} available; {step:.1f} s a step, "
-        f"{duration(found['total_seconds'])} for {found['steps']} steps and their evaluations",
-        f"{found['model']['spec']}: {found['model']['parameters']:,} parameters; prompts of "
-        f"{found['prompt_tokens']:.0f} tokens; completions of at most {length['limit']} (memory), "
+        f"{fits}: peak {gb(peak)} of {gb(numbers['available'])} available; {step:.1f} s a step, "
+        f"{duration(numbers['total_seconds'])} for {numbers['steps']} steps and their evaluations",
+        f"{numbers['model']['spec']}: {numbers['model']['parameters']:,} parameters; prompts of "
+        f"{numbers['prompt_tokens']:.0f} tokens; completions of at most {length['limit']} (memory), "
         f"{length['expected']:g} on average (time)",
         "",
         "memory",
     ]
-    for phase, rows in found["memory"].items():
+    for phase, rows in numbers["memory"].items():
         if any(rows.values()):
             out.append(f"  {phase:<50} {gb(sum(rows.values()))}")
             out += [f"    {name.strip():<48} {gb(size)}" for name, size in rows.items() if size]
     out += [f"  {'peak':<50} {gb(peak)}", "", "time of a step"]
-    out += [f"  {name:<50} {value:8.2f} s" for name, value in found["seconds"].items()]
+    out += [f"  {name:<50} {value:8.2f} s" for name, value in numbers["seconds"].items()]
     out += [
         f"  {'step':<50} {step:8.2f} s",
-        f"  {'evaluations before and after':<50} {found['evaluation_seconds']:8.1f} s",
+        f"  {'evaluations before and after':<50} {numbers['evaluation_seconds']:8.1f} s",
         "",
         "if one thing is changed" + " " * 47 + "peak          step",
     ]
-    for c in found["advice"]:
+    for c in numbers["advice"]:
         out.append(
             f"  {c['change']:<66} {gb(c['peak'])} {c['peak'] / peak - 1:+5.0%} "
             f"{c['step_seconds']:7.2f} s {c['step_seconds'] / step - 1:+5.0%}"
         )
-    return [*out, *(f"note: {note}" for note in found["notes"])]
+    return [*out, *(f"note: {note}" for note in numbers["notes"])]
 
 
 def gb(size: float) -> str:

@@ -15,17 +15,17 @@ def run(argv: list[str]) -> int:
     parser = command_parser(__name__)
     parser.add_argument("runs", nargs="+", type=Path, help="run directories, or the folder of one ablation")
     parser.add_argument("--out", type=Path, help="folder of the report (default: the run's own, or ./report)")
-    own = parser.parse_args(argv)
+    args = parser.parse_args(argv)
     from rlvr.core.errors import RunError
     from rlvr.planning.ablation.folder import is_ablation
     from rlvr.report import write_report
 
-    if ablations := [path for path in own.runs if is_ablation(path)]:
-        if len(own.runs) > 1:
+    if ablations := [path for path in args.runs if is_ablation(path)]:
+        if len(args.runs) > 1:
             raise RunError(f"{ablations[0]} is an ablation: report it alone, e.g. rlvr report {ablations[0]}")
         from rlvr.report.results import Ablation
 
-        print(Ablation(own.runs[0]).write(own.out or own.runs[0]))
+        print(Ablation(args.runs[0]).write(args.out or args.runs[0]))
         return 0
-    print(write_report(own.runs, own.out or (own.runs[0] if len(own.runs) == 1 else Path("report"))))
+    print(write_report(args.runs, args.out or (args.runs[0] if len(args.runs) == 1 else Path("report"))))
     return 0

@@ -50,33 +50,33 @@ def run(argv: list[str]) -> int:
     for sub in (student, prune):
         sub.add_argument("--data", type=Path, required=True, help="JSONL of rows with a prompt and a completion")
         sub.add_argument("--out", type=Path, required=True, help="kept rows; <out>.scores.jsonl says why, row by row")
-    own = parser.parse_args(argv)
-    return _student(own) if own.command == "student" else _prune(own)
+    args = parser.parse_args(argv)
+    return _student(args) if args.command == "student" else _prune(args)
 
 
-def _student(own) -> int:
+def _student(args) -> int:
     from rlvr.select.command import select_student
 
-    settings = {k: v for k, v in vars(own).items() if k not in ("command", "data", "model", "out")}
-    _print(select_student(own.data, own.model, own.out, **settings), own.out)
+    settings = {k: v for k, v in vars(args).items() if k not in ("command", "data", "model", "out")}
+    _print(select_student(args.data, args.model, args.out, **settings), args.out)
     return 0
 
 
-def _prune(own) -> int:
+def _prune(args) -> int:
     from rlvr.core.errors import SpecError, did_you_mean
     from rlvr.select.command import prune
     from rlvr.select.prune import Prune
     from rlvr.select.scores import SCORES
 
-    if own.score not in SCORES:
-        raise SpecError(did_you_mean("score", own.score, SCORES))
-    rule = Prune(own.keep, own.fraction, own.tail, own.random_share, own.parameters, seed=own.seed)
+    if args.score not in SCORES:
+        raise SpecError(did_you_mean("score", args.score, SCORES))
+    rule = Prune(args.keep, args.fraction, args.tail, args.random_share, args.parameters, seed=args.seed)
     rule, counts = prune(
-        own.data, own.out, own.score, rule, model_spec=own.model, label=own.label, attempts=own.attempts,
-        clusters=own.clusters, seed=own.seed,
+        args.data, args.out, args.score, rule, model_spec=args.model, label=args.label, attempts=args.attempts,
+        clusters=args.clusters, seed=args.seed,
     )  # fmt: skip
-    print(f"keep {rule.keep_}{' (auto)' if own.keep == 'auto' else ''}")
-    _print(counts, own.out)
+    print(f"keep {rule.keep_}{' (auto)' if args.keep == 'auto' else ''}")
+    _print(counts, args.out)
     return 0
 
 

@@ -26,21 +26,21 @@ def run(argv: list[str]) -> int:
     )
     parser.add_argument("--dry_run", action="store_true", help="print the resolved settings and the chain, and stop")
     parser.add_argument("--no_report", action="store_true", help="do not write the report at the end")
-    own, rest = parser.parse_known_args(argv)
+    args, rest = parser.parse_known_args(argv)
     from rlvr.config.settings import TrainConfig, to_yaml
 
-    if own.help:
+    if args.help:
         config_help(TrainConfig, parser)
         return 0
     from rlvr.core.console import say
-    from rlvr.planning.resolve import plan
+    from rlvr.planning.resolve import resolve_config
     from rlvr.runs.directory import RunDir, locked
     from rlvr.runs.resume import asked_run, finished
-    from rlvr.train import train
+    from rlvr.train import train_run
 
-    config, resume = asked_run(own.resume, own.config, rest)
-    resolved = plan(config)
-    if own.dry_run:
+    config, resume = asked_run(args.resume, args.config, rest)
+    resolved = resolve_config(config)
+    if args.dry_run:
         print(to_yaml(config), end="")
         print(f"# the signal: {resolved.advantage!r}")
         print(f"# {len(resolved.problems)} training problems, e.g. {resolved.problems[0].prompt[-1]['content']!r}")
@@ -48,7 +48,7 @@ def run(argv: list[str]) -> int:
     from accelerate import PartialState
 
     main = PartialState().is_main_process
-    wanted = not own.no_report and main
+    wanted = not args.no_report and main
     if resume and finished(RunDir(resume), resolved.eval_problems, resolved.config):
         run = RunDir(resume)
         with locked(run.path) if main else nullcontext():
@@ -57,7 +57,7 @@ def run(argv: list[str]) -> int:
             if wanted:  # killed while it was written
                 run.sweep()
     else:
-        run = train(resolved, own.config, ["rlvr", "train", *argv], resume)
+        run = train_run(resolved, args.config, ["rlvr", "train", *argv], resume)
     if wanted:
         from rlvr.report import write_report
 

@@ -13,13 +13,13 @@ def run(argv: list[str]) -> int:
     parser = command_parser(__name__, add_help=False)
     parser.add_argument("-h", "--help", action="store_true", help="show this, and every setting")
     parser.add_argument("--config", nargs="+", default=[], help="recipes, by name or path, merged left to right")
-    own, rest = parser.parse_known_args(argv)
+    args, rest = parser.parse_known_args(argv)
     from rlvr.config.settings import TrainConfig, parse_config
 
-    if own.help:
+    if args.help:
         config_help(TrainConfig, parser)
         return 0
-    config = parse_config(TrainConfig, own.config, rest, "rlvr warmup")
+    config = parse_config(TrainConfig, args.config, rest, "rlvr warmup")
     from rlvr.core.console import say
     from rlvr.training.supervised.warmup import warmup, warmup_settings
 

@@ -315,7 +315,7 @@ def to_yaml(config: Any) -> str:
 
 def to_settings(config: Any) -> dict[str, Any]:
     """Return the settings that `to_yaml` writes."""
-    own = {f for base in (TrainConfig, EvalConfig) for f in inspect.get_annotations(base)}
+    declared_here = {f for base in (TrainConfig, EvalConfig) for f in inspect.get_annotations(base)}
     # Compared with the declared defaults: a default *instance* would reset the state of a distributed launch.
     kept = {}
     for f in dataclasses.fields(config):
@@ -326,7 +326,7 @@ def to_settings(config: Any) -> dict[str, Any]:
         value = getattr(config, f.name)
         default = f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
         unset = value in (None, []) and default in (None, [], "", "none", "auto")
-        if f.name in own or not (value == default or unset):
+        if f.name in declared_here or not (value == default or unset):
             kept[f.name] = value.value if hasattr(value, "value") else value
     if kept.get("steps_per_generation") == getattr(config, "gradient_accumulation_steps", None):
         kept.pop("steps_per_generation", None)

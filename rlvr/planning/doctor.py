@@ -19,10 +19,10 @@ from transformers.integrations import get_available_reporting_integrations
 
 from rlvr.config.settings import TrainConfig, parse_config
 from rlvr.core.errors import ModelError, RlvrError, SpecError
-from rlvr.models.load import PACKAGED, TINY, build_tiny, cache_dir, check_attention, resolve
+from rlvr.models.load import PACKAGED, TINY, build_tiny, cache_dir, check_attention, model_source
 from rlvr.models.precision import native_bf16
 from rlvr.planning.parts import PARTS, Finding, existing, free_bytes, gpus, packaged, probe
-from rlvr.planning.resolve import plan
+from rlvr.planning.resolve import resolve_config
 
 HEALTH_SECONDS = 2.0
 _WEIGHTS = (
@@ -49,25 +49,25 @@ def preflight(recipes: Sequence[str], argv: Sequence[str], launch: str | None = 
     except ImportError as error:  # DeepSpeed's settings import it
         return [Finding("settings", "problem", f"a package is missing: {error}")]
     has_gpu = bool(gpus()) and config.device.type != "cpu"
-    found = [_plan(config), _model(config)]
-    found += _precision(config)
-    found += _vllm(config, has_gpu)
-    found += _kernels(config, has_gpu)
-    found += _gpu(config, has_gpu)
+    findings = [_plan(config), _model(config)]
+    findings += _precision(config)
+    findings += _vllm(config, has_gpu)
+    findings += _kernels(config, has_gpu)
+    findings += _gpu(config, has_gpu)
     if config.lora_rank:
-        found.append(Finding("LoRA", "ok", f"rank {config.lora_rank} on every linear layer, by peft"))
-    found += _trackers(config)
-    found += _launch(launch)
-    return [*found, *_disk(config)]
+        findings.append(Finding("LoRA", "ok", f"rank {config.lora_rank} on every linear layer, by peft"))
+    findings += _trackers(config)
+    findings += _launch(launch)
+    return [*findings, *_disk(config)]
 
 
-def problems(found: Sequence[Finding]) -> int:
+def problems(findings: Sequence[Finding]) -> int:
     """Count what keeps a run from starting.
 
     >>> problems([Finding("GPU", "problem", "none"), Finding("vllm", "missing", "pip install vllm")])
     1
     """
-    return sum(finding.state == "problem" for finding in found)
+    return sum(finding.state == "problem" for finding in findings)
 
 
 def _needed(name: str, has_gpu: bool) -> Finding:
@@ -91,7 +91,7 @@ def _gpu(config: TrainConfig, has_gpu: bool) -> list[Finding]:
 def _plan(config: TrainConfig) -> Finding:
     """Check everything that `rlvr train --dry_run` checks: terms, safety, chain, problem sets, gold answers."""
     try:
-        resolved = plan(config)
+        resolved = resolve_config(config)
     except RlvrError as error:
         return Finding("settings", "problem", str(error))
     return Finding("settings", "ok", f"{len(resolved.problems)} training problems of {config.data}")
@@ -106,7 +106,7 @@ def _model(config: TrainConfig) -> Finding:
         finding = packaged()
         return Finding("model", "ok" if finding.state == "ready" else "problem", finding.detail)
     try:
-        source = resolve(spec)
+        source = model_source(spec)
     except ModelError as error:
         return Finding("model", "problem", str(error))
     if Path(source).is_dir():
@@ -140,16 +140,16 @@ def _precision(config: TrainConfig) -> list[Finding]:
 def _vllm(config: TrainConfig, has_gpu: bool) -> list[Finding]:
     if not config.use_vllm:
         return []
-    found = [_needed("vllm", has_gpu)]
+    findings = [_needed("vllm", has_gpu)]
     if config.vllm_mode == "server":
         server = _server(config)
-        found += [server] if server.state == "ok" else [server, Finding("to start one", "note", _SERVE)]
+        findings += [server] if server.state == "ok" else [server, Finding("to start one", "note", _SERVE)]
     elif config.model == TINY and not config.sft_steps:
         remedy = (
             "vLLM reads the model from a folder or the hub, and tiny is in neither: --sft_steps 1, or another model"
         )
-        found.append(Finding("model for vLLM", "problem", remedy))
-    return found
+        findings.append(Finding("model for vLLM", "problem", remedy))
+    return findings
 
 
 def _server(config: TrainConfig) -> Finding:
@@ -167,25 +167,27 @@ def _server(config: TrainConfig) -> Finding:
 
 def _kernels(config: TrainConfig, has_gpu: bool) -> list[Finding]:
     """Check Liger's kernels and the attention."""
-    found = []
+    findings = []
     if config.use_liger_kernel:
-        found.append(_needed("liger_kernel", has_gpu))
-        found.append(
+        findings.append(_needed("liger_kernel", has_gpu))
+        findings.append(
             Finding("Liger's reach", "note", "layer kernels only: TRL keeps its own loss, and the credit is ours")
         )
     if config.attn_implementation == "auto":
-        return found
+        return findings
     name = config.attn_implementation
     try:
         check_attention(name)
-        found.append(Finding("attention", "ok", name))
+        findings.append(Finding("attention", "ok", name))
     except ModelError as error:
-        found.append(Finding("attention", "problem", str(error)))
+        findings.append(Finding("attention", "problem", str(error)))
     if name == "flash_attention_2" and not (config.bf16 or config.fp16):
-        found.append(Finding("attention", "problem", "FlashAttention computes in 16 bits: --bf16 true"))
+        findings.append(Finding("attention", "problem", "FlashAttention computes in 16 bits: --bf16 true"))
     if name != "sdpa" and config.pack_prompts:
-        found.append(Finding("pack_prompts", "note", f"has no effect with {name}: prompts are shared with sdpa only"))
-    return found
+        findings.append(
+            Finding("pack_prompts", "note", f"has no effect with {name}: prompts are shared with sdpa only")
+        )
+    return findings
 
 
 def _trackers(config: TrainConfig) -> list[Finding]:
@@ -211,15 +213,15 @@ def _launch(path: str | None) -> list[Finding]:
     what = f"launch, {path or default_config_file}"
     if kind in (DistributedType.NO, DistributedType.MULTI_CPU):
         return [Finding(what, "ok", f"{asked.num_processes} CPU processes" if asked.use_cpu else f"{kind.value}")]
-    found = []
+    findings = []
     if kind == DistributedType.DEEPSPEED and not is_deepspeed_available():
-        found.append(Finding(what, "problem", "DeepSpeed is not installed: pip install deepspeed"))
+        findings.append(Finding(what, "problem", "DeepSpeed is not installed: pip install deepspeed"))
     if asked.use_cpu:
-        found.append(Finding(what, "note", f"accelerate ignores {kind.value} without a GPU and trains with DDP"))
+        findings.append(Finding(what, "note", f"accelerate ignores {kind.value} without a GPU and trains with DDP"))
     elif each > cards:
         remedy = f"{kind.value} asks for {each} GPUs on each machine, here are {cards}: change num_processes"
-        found.append(Finding(what, "problem", remedy))
-    return found or [Finding(what, "ok", f"{kind.value}, {each} of {cards} GPUs")]
+        findings.append(Finding(what, "problem", remedy))
+    return findings or [Finding(what, "ok", f"{kind.value}, {each} of {cards} GPUs")]
 
 
 def _disk(config: TrainConfig) -> list[Finding]:
@@ -234,15 +236,18 @@ def _disk(config: TrainConfig) -> list[Finding]:
         return [Finding("output", "problem", f"{parent} cannot be written: give another --output_dir")]
     if config.output_dir and (folder / "config.yaml").is_file():
         return [Finding("output", "note", f"{folder} holds a run: --resume auto goes on with it")]
-    found = [Finding("output", "ok", f"{folder.absolute()} can be written")]
+    findings = [Finding("output", "ok", f"{folder.absolute()} can be written")]
     parameters, kept, free = _parameters(config), _checkpoints(config), free_bytes(folder)
     if parameters is None or kept is None:
-        return [*found, Finding("disk", "note", f"{free / 1e9:.0f} GB free; what checkpoints take is not known before")]
+        return [
+            *findings,
+            Finding("disk", "note", f"{free / 1e9:.0f} GB free; what checkpoints take is not known before"),
+        ]
     need = 4 * parameters * ((1 if config.save_only_model else 3) * kept + 1)
     said = f"roughly {need / 1e9:.2g} GB for {kept} checkpoints and the model; {free / 1e9:.0f} GB free at {parent}"
     if need <= free:
-        return [*found, Finding("disk", "ok", said)]
-    return [*found, Finding("disk", "problem", f"{said}: lower --save_total_limit, or another --output_dir")]
+        return [*findings, Finding("disk", "ok", said)]
+    return [*findings, Finding("disk", "problem", f"{said}: lower --save_total_limit, or another --output_dir")]
 
 
 def _checkpoints(config: TrainConfig) -> int | None:

@@ -80,13 +80,13 @@ PARTS = {
 
 def gpus() -> list[str]:
     """Return each GPU that torch sees as "name, memory, compute capability, bfloat16"."""
-    found = []
+    cards = []
     for i in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(i)
         bf16 = "native bfloat16" if native_bf16(f"cuda:{i}") else "no bfloat16"
         capability = f"compute capability {properties.major}.{properties.minor}"
-        found.append(f"{properties.name}, {properties.total_memory / _GB:.0f} GB, {capability}, {bf16}")
-    return found
+        cards.append(f"{properties.name}, {properties.total_memory / _GB:.0f} GB, {capability}, {bf16}")
+    return cards
 
 
 def probe(part: Part, has_gpu: bool) -> Finding:
@@ -131,19 +131,19 @@ def check_needs(config: TrainConfig) -> None:
 def packages() -> list[Finding]:
     """Compare the installed versions of the core packages with the bounds in rlvr's own metadata."""
     bounds = {r.name: r for r in map(Requirement, importlib.metadata.requires("rlvr") or []) if not r.marker}
-    found = [Finding("python", "ok", platform.python_version())]
+    findings = [Finding("python", "ok", platform.python_version())]
     for name in CORE:
         wanted = bounds[name].specifier
         try:
             version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found.append(Finding(name, "problem", f"not installed: pip install '{bounds[name]}'"))
+            findings.append(Finding(name, "problem", f"not installed: pip install '{bounds[name]}'"))
             continue
         if wanted.contains(version, prereleases=True):
-            found.append(Finding(name, "ok", f"{version} (supported: {wanted})"))
+            findings.append(Finding(name, "ok", f"{version} (supported: {wanted})"))
         else:
-            found.append(Finding(name, "problem", f"{version}, supported is {wanted}: pip install '{bounds[name]}'"))
-    return found
+            findings.append(Finding(name, "problem", f"{version}, supported is {wanted}: pip install '{bounds[name]}'"))
+    return findings
 
 
 def existing(path: Path) -> Path:
@@ -176,16 +176,18 @@ def hardware() -> list[Finding]:
     sets = " ".join(name for name in _CPU_SETS if has.get(name)) or "none that matters here"
     bf16 = "is native" if native_bf16("cpu") else "is emulated, far slower than float32: it stays off"
     memory = psutil.virtual_memory()
-    found = [
+    findings = [
         Finding("CPU", "ok", f"{cores()} cores for this process; instruction sets: {sets}"),
         Finding("bfloat16 on the CPU", "ok" if native_bf16("cpu") else "note", bf16),
         Finding("memory", "ok", f"{memory.available / _GB:.1f} of {memory.total / _GB:.1f} GB available"),
     ]
     for name, path in (("runs", Path("runs")), ("rlvr's cache", cache_dir()), ("the hub cache", Path(HF_HUB_CACHE))):
-        found.append(Finding(f"disk of {name}", "ok", f"{free_bytes(path) / _GB:.0f} GB free at {path.absolute()}"))
+        findings.append(Finding(f"disk of {name}", "ok", f"{free_bytes(path) / _GB:.0f} GB free at {path.absolute()}"))
     cards = gpus()
-    found += [Finding(f"GPU {i}", "ok", card) for i, card in enumerate(cards)]
-    return found if cards else [*found, Finding("GPU", "note", "none visible: training and sampling run on the CPU")]
+    findings += [Finding(f"GPU {i}", "ok", card) for i, card in enumerate(cards)]
+    return (
+        findings if cards else [*findings, Finding("GPU", "note", "none visible: training and sampling run on the CPU")]
+    )
 
 
 def machine() -> list[Finding]:

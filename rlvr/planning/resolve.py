@@ -7,7 +7,7 @@ from rlvr.config.settings import TrainConfig
 from rlvr.core.console import say
 from rlvr.core.errors import RlvrError, SpecError
 from rlvr.core.records import Problem
-from rlvr.models.load import resolve
+from rlvr.models.load import model_source
 from rlvr.problems.check import check
 from rlvr.problems.sets import ProblemSet, measured_warnings, overlap_warning
 from rlvr.problems.worked import lessons, read_rows
@@ -17,7 +17,7 @@ from rlvr.training.critic import check_critic
 
 
 @dataclass(frozen=True)
-class Plan:
+class ResolvedConfig:
     """Hold what a config resolves to, checked, before any model is loaded; `sets` has every problem set by its spec."""
 
     config: TrainConfig
@@ -28,7 +28,7 @@ class Plan:
     eval_problems: dict[str, list[Problem]]
 
 
-def plan(config: TrainConfig) -> Plan:
+def resolve_config(config: TrainConfig) -> ResolvedConfig:
     """Resolve and check everything that a config names; raises RlvrError saying what to mend."""
     assert isinstance(config.rewards, dict)
     if config.reward_weights is not None:
@@ -37,12 +37,12 @@ def plan(config: TrainConfig) -> Plan:
             f'--rewards \'{{"correct": 0.5, "brier": 0.5}}\'. This config has {config.rewards}.'
         )
     for name, default in (("scale_rewards", "group"), ("multi_objective_aggregation", "sum_then_normalize")):
-        if (found := getattr(config, name)) != default:
+        if (value := getattr(config, name)) != default:
             raise SpecError(
-                f"{name} {found!r} would change nothing: the credit is made by --advantage, here {config.advantage!r}. "
+                f"{name} {value!r} would change nothing: the credit is made by --advantage, here {config.advantage!r}. "
                 "Instead of scale_rewards none take dr_grpo, of batch lite_ppo, of normalize_then_sum gdpo."
             )
-    resolve(config.model)
+    model_source(config.model)
     if config.sft_data:
         lessons(read_rows(config.sft_data), config.answers, config.seed)
     terms = load_terms(config.rewards)
@@ -68,4 +68,7 @@ def plan(config: TrainConfig) -> Plan:
             *([overlap] if overlap else []),
         ]:
             say(f"WARNING: {warning}")
-    return Plan(config, terms, advantage, sets, problems, evals)
+    return ResolvedConfig(config, terms, advantage, sets, problems, evals)
+
+
+Plan, plan = ResolvedConfig, resolve_config  # their names before 2026-11-24

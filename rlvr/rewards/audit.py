@@ -237,11 +237,11 @@ def assert_safe(
     >>> assert_safe(load_terms({"correct": 1}), ("think", "answer")).safe
     True
     """
-    found = audit(terms, tags, problem)
-    if not found.safe and not allow_hackable:
+    result = audit(terms, tags, problem)
+    if not result.safe and not allow_hackable:
         recipe = ", ".join(f"{term}: {weight:g}" for term, weight in terms.items())
         raise RlvrError(
-            f"The rewards {{{recipe}}} can be gamed: {'; '.join(found.reasons)}. {found.remedy}, or set "
+            f"The rewards {{{recipe}}} can be gamed: {'; '.join(result.reasons)}. {result.remedy}, or set "
             "allow_hackable: true to train anyway."
         )
-    return found
+    return result

@@ -25,8 +25,8 @@ def term_function(term: Term, worker: Worker) -> Callable[..., list[float | None
             return [term(c) for c in record]
         calls = worker.call(term, zip(record))
         return [
-            _result(found, f"Reward term {str(term)!r} (problem {c.problem.id!r})", worker.timeout)
-            for c, found in zip(record, calls, strict=True)
+            _result(result, f"Reward term {str(term)!r} (problem {c.problem.id!r})", worker.timeout)
+            for c, result in zip(record, calls, strict=True)
         ]
 
     reward.__name__ = term.name

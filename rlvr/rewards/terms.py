@@ -224,8 +224,8 @@ def as_trl_reward(
 
     def score(prompts, completions, completion_ids=None, **columns) -> list[float | None]:
         if verify is not None and "answer" not in columns:
-            found = ", ".join(columns) or "none"
-            raise RlvrError(f"Verifying needs a column 'answer' in the data set; its other columns: {found}.")
+            others = ", ".join(columns) or "none"
+            raise RlvrError(f"Verifying needs a column 'answer' in the data set; its other columns: {others}.")
         return [term(c) for c in completions_of(prompts, completions, completion_ids, columns, answers, judge)]
 
     score.__name__ = term.name
@@ -250,7 +250,7 @@ def completions_of(
     n, answers = len(completions), AnswerFormat.of(tags)
     # What TRL adds beside the columns (trainer_state, log_metric, ...) is not one value per completion.
     rows = {key: values for key, values in columns.items() if isinstance(values, list) and len(values) == n}
-    records = []
+    judged = []
     for i, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
         row = {key: column[i] for key, column in rows.items()}
         problem = Problem(
@@ -264,5 +264,5 @@ def completions_of(
         parsed = answers.parse(text, prompt if isinstance(prompt, str) else None)
         verdict = judge(parsed.answer, problem.answer)
         n_tokens = len(completion_ids[i]) if completion_ids is not None else 0
-        records.append(Completion(problem, text, parsed.answer, parsed.confidence, parsed.format_ok, verdict, n_tokens))
-    return records
+        judged.append(Completion(problem, text, parsed.answer, parsed.confidence, parsed.format_ok, verdict, n_tokens))
+    return judged

@@ -12,10 +12,10 @@ from rlvr.core.json_rows import json_text
 SCHEMA = 1
 
 
-def save_eval(record: dict[str, Any], path: Path) -> None:
+def save_eval(evaluation: dict[str, Any], path: Path) -> None:
     """Write an evaluation atomically; a number that is not finite becomes null, as JSON has no NaN."""
     with replacing(path) as temporary:
-        temporary.write_text(json_text(record), encoding="utf-8")
+        temporary.write_text(json_text(evaluation), encoding="utf-8")
 
 
 # What a reader may rely on: field -> what it must be, in words and as a test. `bool` is no number here.
@@ -43,25 +43,27 @@ def _is_number(value: Any) -> bool:
 def load_eval(path: str | Path, needs: Collection[str] = ALL) -> dict[str, Any]:
     """Read an evaluation and check it (see `check_eval`); raises DataError when the file is missing too."""
     try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        evaluation = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"Cannot read the evaluation {str(path)!r}: {error.strerror}.") from error
     except json.JSONDecodeError as error:
         raise DataError(f"{str(path)!r} is not JSON (line {error.lineno}): {error.msg}.") from error
     except (ValueError, RecursionError) as error:  # not UTF-8, a number of thousands of digits, too deep
         raise DataError(f"{str(path)!r} is not JSON: {error}.") from error
-    check_eval(record, repr(str(path)), needs)
-    return record
+    check_eval(evaluation, repr(str(path)), needs)
+    return evaluation
 
 
-def check_eval(record: Any, where: str, needs: Collection[str] = ALL) -> None:
+def check_eval(evaluation: Any, where: str, needs: Collection[str] = ALL) -> None:
     """Raise DataError, naming `where`, problem and value, unless an evaluation is what docs/run-directory.md says.
 
     Args:
         needs: the fields of problems and samples that the reader cannot do without. Those that are there are checked
             all the same; so are `n` and `c`, the counts of the samples and of the right ones among them.
     """
-    problems = record.get("problems") if isinstance(record, dict) and record.get("schema") == SCHEMA else None
+    problems = (
+        evaluation.get("problems") if isinstance(evaluation, dict) and evaluation.get("schema") == SCHEMA else None
+    )
     if not isinstance(problems, list):
         raise DataError(f"{where} is not an evaluation of schema {SCHEMA}. Make one with: rlvr evaluate MODEL")
     needed = {"id", "samples", *needs}

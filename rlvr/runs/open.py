@@ -44,16 +44,16 @@ def open_run(config: TrainConfig, recipes: Sequence[str], argv: Sequence[str], r
     broadcast_object_list(name)
     run = runs.reopen(resume) if resume else runs.RunDir(Path(name[0]))
     with runs.locked(run.path) if state.is_main_process else nullcontext():
-        found: list[Start | None] = [None]
+        start: list[Start | None] = [None]
         if state.is_main_process:
             if not resume:
                 runs.create(run.path, to_yaml(config), argv, str(config.precision))
             say(f"run directory: {run.path}")
-            found = [_reopened(run, config, argv) if resume else Start(run)]
-        broadcast_object_list(found)
+            start = [_reopened(run, config, argv) if resume else Start(run)]
+        broadcast_object_list(start)
         config.output_dir = str(run.checkpoints)
-        assert found[0] is not None
-        yield found[0]
+        assert start[0] is not None
+        yield start[0]
 
 
 def _reopened(run: runs.RunDir, config: TrainConfig, argv: Sequence[str]) -> Start:

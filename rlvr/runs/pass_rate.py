@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rlvr.core.errors import DataError, RunError, SpecError
 from rlvr.core.files import replacing
+from rlvr.core.old_names import old_keywords
 
 JEFFREYS = (0.5, 0.5)
 THROWN = "thrown_away"  # what rollouts/*.parquet calls a completion that dynamic sampling did not use
@@ -20,9 +21,9 @@ THROWN = "thrown_away"  # what rollouts/*.parquet calls a completion that dynami
 class PassRate:
     """Count attempts and successes per problem id, read as a Beta posterior (no paper; Jeffreys' prior unless given).
 
-    >>> record = PassRate()
-    >>> record.update(["a"], torch.tensor([[True, False, False, False]]))
-    >>> record.posterior_mean("a", prior=(1, 1))
+    >>> pass_rates = PassRate()
+    >>> pass_rates.update(["a"], torch.tensor([[True, False, False, False]]))
+    >>> pass_rates.posterior_mean("a", prior=(1, 1))
     0.3333333333333333
     """
 
@@ -34,11 +35,13 @@ class PassRate:
     def add(self, problem_id: str, attempts: float, successes: float) -> None:
         """Add to the counts of one problem; raises DataError unless 0 <= successes <= attempts.
 
-        No attempts leave no trace, nor does an empty id: problems without a name must not share a record.
+        No attempts leave no trace, nor does an empty id: problems without a name must not share their counts.
         """
         if not 0 <= successes <= attempts:
-            found = f"{successes} successes in {attempts} attempts"
-            raise DataError(f"Problem {problem_id!r} cannot have {found}: the record is damaged.")
+            raise DataError(
+                f"Problem {problem_id!r} cannot have {successes} successes in {attempts} attempts: "
+                "the pass rates are damaged."
+            )
         if attempts and problem_id:
             n, c = self.counts.get(problem_id, (0, 0))
             self.counts[problem_id] = (n + attempts, c + successes)
@@ -57,9 +60,9 @@ class PassRate:
         every batch levels off at G / (1 - factor) attempts, and one that is no longer seen returns to the prior. So
         `drop_near_impossible` gives a problem another chance: 0 of 16 is back over 0.05 after 58 batches of 0.99.
 
-        >>> record = PassRate({"a": (8, 2)})
-        >>> record.discount(0.5)
-        >>> record.counts
+        >>> pass_rates = PassRate({"a": (8, 2)})
+        >>> pass_rates.discount(0.5)
+        >>> pass_rates.counts
         {'a': (4.0, 1.0)}
         """
         if not 0 < factor <= 1:
@@ -108,10 +111,11 @@ class PassRate:
         return out
 
     @classmethod
-    def from_eval(cls, record: Mapping[str, Any]) -> "PassRate":
+    @old_keywords(record="evaluation")
+    def from_eval(cls, evaluation: Mapping[str, Any]) -> "PassRate":
         """Return the pass rates of an evaluation; samples without a verdict do not count."""
         out = cls()
-        for problem in record["problems"]:
+        for problem in evaluation["problems"]:
             verdicts = [s["correct"] for s in problem["samples"] if s["correct"] is not None]
             out.add(problem["id"], len(verdicts), sum(verdicts))
         return out
@@ -146,7 +150,7 @@ class PassRate:
             with replacing(path) as temporary:
                 pq.write_table(pa.table(columns), temporary)
         except OSError as error:
-            raise RunError(f"Cannot write the pass-rate record {path}: {error}") from error
+            raise RunError(f"Cannot write the pass rates {path}: {error}") from error
 
     @classmethod
     def from_parquet(cls, path: Path) -> "PassRate":

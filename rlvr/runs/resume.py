@@ -86,8 +86,8 @@ def asked_config(
     """
     run = reopen(path)
     stored = stored_config(run)
-    own = to_settings(stored)
-    kept = {name: own[name] for name in _OF_THE_MACHINE if name in own} if whole else own
+    run_settings = to_settings(stored)
+    kept = {name: run_settings[name] for name in _OF_THE_MACHINE if name in run_settings} if whole else run_settings
     asked = build_config(TrainConfig, kept | read_recipes(recipes) | dict(settings or {}), argv, "rlvr train")
     allowed_changes(run, stored, asked)
     return asked
@@ -106,14 +106,14 @@ def differences(stored: TrainConfig, asked: TrainConfig) -> dict[str, tuple[Any,
 
 def allowed_changes(run: RunDir, stored: TrainConfig, asked: TrainConfig) -> dict[str, tuple[Any, Any]]:
     """Return the `differences`, if the run can go on with them; RunError naming those that it cannot take."""
-    found = differences(stored, asked)
-    if refused := {name: pair for name, pair in found.items() if name not in MAY_CHANGE}:
+    changes = differences(stored, asked)
+    if refused := {name: pair for name, pair in changes.items() if name not in MAY_CHANGE}:
         listed = "; ".join(f"{name} is {was!r}, asked for {now!r}" for name, (was, now) in refused.items())
         raise RunError(
             f"{run.path} was started with other settings, and these decide which model it trains: {listed}. Leave them "
             "out (rlvr train --resume RUN), or start another run with another --output_dir."
         )
-    return found
+    return changes
 
 
 def tell(changes: Mapping[str, tuple[Any, Any]], asked: TrainConfig) -> None:
@@ -133,20 +133,20 @@ def _plain(value: Any) -> Any:
 
 def missing(run: RunDir, when: str, evals: Mapping[str, Sequence[Problem]], config: TrainConfig) -> dict[str, str]:
     """Return set -> why, for the evaluations that are not there, cannot be read or measured something else."""
-    found = {spec: _lacks(run.evaluation(when, spec), problems, config) for spec, problems in evals.items()}
-    return {spec: why for spec, why in found.items() if why}
+    reasons = {spec: _lacks(run.evaluation(when, spec), problems, config) for spec, problems in evals.items()}
+    return {spec: why for spec, why in reasons.items() if why}
 
 
 def _lacks(path: Path, problems: Iterable[Problem], config: TrainConfig) -> str:
     if not path.is_file():
         return "not measured yet"
     try:
-        record = load_eval(path)
+        evaluation = load_eval(path)
         wanted = {"n": config.eval_n, "temperature": config.eval_temperature, "seed": config.eval_seed}
-        found = {key: record[key] for key in wanted} | {"ids": [row["id"] for row in record["problems"]]}
+        measured = {key: evaluation[key] for key in wanted} | {"ids": [row["id"] for row in evaluation["problems"]]}
     except (DataError, KeyError, TypeError, ValueError) as error:
         return f"{path} is no whole evaluation ({error})"
-    same = found == wanted | {"ids": [problem.id for problem in problems]}
+    same = measured == wanted | {"ids": [problem.id for problem in problems]}
     return "" if same else f"{path} is of other problems or samples than the settings say"
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rlvr.advantages.rollouts import Signal
 from rlvr.core.files import replacing
+from rlvr.core.old_names import old_keywords
 from rlvr.core.records import Completion, Problem
 from rlvr.runs.pass_rate import THROWN
 
@@ -40,11 +41,12 @@ def unjudged(row: Mapping[str, Any], text: str, ids: Sequence[int]) -> Completio
     return Completion(problem, text, format_ok=True, correct=None, n_tokens=len(ids))  # no tags were asked for
 
 
+@old_keywords(records="completions")
 def write_rollouts(
     path: Path,
     *,
     step: int,
-    records: Sequence[Completion],
+    completions: Sequence[Completion],
     terms: Mapping[str, Sequence[float]],
     reward: Tensor,
     signal: Signal | None,
@@ -60,8 +62,8 @@ def write_rollouts(
     """
     group_size = reward.shape[1]
     unused = [None] * len(thrown)
-    records = [*records, *thrown]
-    n = len(records)
+    completions = [*completions, *thrown]
+    n = len(completions)
     adv: list[float | None] = [None] * n
     keep: list[bool | None] = [None] * n
     dropped_by: list[str | None] = [None] * n
@@ -77,17 +79,17 @@ def write_rollouts(
     columns = {
         "step": [step] * n,
         "group": [i // group_size for i in range(n)],
-        "problem_id": [c.problem.id for c in records],
-        "task": [c.problem.task for c in records],
-        "prompt": [c.problem.prompt[-1]["content"] for c in records],
-        "completion": [c.text for c in records],
-        "gold": [str(c.problem.answer) for c in records],
-        "answer": [c.answer for c in records],
-        "confidence": pa.array([c.confidence for c in records], pa.float64()),
-        "correct": pa.array([c.correct for c in records], pa.bool_()),
-        "format_ok": [c.format_ok for c in records],
-        "n_tokens": [c.n_tokens for c in records],
-        "truncated": [c.truncated for c in records],
+        "problem_id": [c.problem.id for c in completions],
+        "task": [c.problem.task for c in completions],
+        "prompt": [c.problem.prompt[-1]["content"] for c in completions],
+        "completion": [c.text for c in completions],
+        "gold": [str(c.problem.answer) for c in completions],
+        "answer": [c.answer for c in completions],
+        "confidence": pa.array([c.confidence for c in completions], pa.float64()),
+        "correct": pa.array([c.correct for c in completions], pa.bool_()),
+        "format_ok": [c.format_ok for c in completions],
+        "n_tokens": [c.n_tokens for c in completions],
+        "truncated": [c.truncated for c in completions],
         **{
             f"term/{name}": pa.array([*values, *unused], pa.float64(), from_pandas=True)
             for name, values in terms.items()

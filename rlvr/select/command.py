@@ -15,7 +15,7 @@ from rlvr.core.files import replacing
 from rlvr.core.records import Problem
 from rlvr.measure.plots import figure_svg, plot_score_kept
 from rlvr.models.chat import encode
-from rlvr.models.load import load_model, resolve
+from rlvr.models.load import load_model, model_source
 from rlvr.models.precision import run_device
 from rlvr.problems.prompts import messages
 from rlvr.problems.worked import as_chat, read_rows, write_rows
@@ -66,19 +66,19 @@ def select_student(
     answers = AnswerFormat.of(answer_format, tags)
 
     def score(pairs: Sequence[Pair]) -> list[PairScore | None]:
-        behind_system = [(messages(Problem("", chat, None), answers, system_prompt), reply) for chat, reply in pairs]
-        return score_pairs(model, tokenizer, behind_system, direct=direct, max_length=max_length)
+        after_system = [(messages(Problem("", chat, None), answers, system_prompt), reply) for chat, reply in pairs]
+        return score_pairs(model, tokenizer, after_system, direct=direct, max_length=max_length)
 
     selector = StudentSelector(score, unimproved, threshold)
     selector.check()
-    resolve(model_spec)
+    model_source(model_spec)
     model, tokenizer = load_model(model_spec, device=run_device())
     selector.fit(rows)
-    record = selector.report(rows)
+    report = selector.report(rows)
     kept = selector.transform(rows)
-    _write(out, kept, record)
-    counts = Counter(r["reason"] for r in record)
-    if unfit := sum(len(r["too_long"]) for r in record):
+    _write(out, kept, report)
+    counts = Counter(r["reason"] for r in report)
+    if unfit := sum(len(r["too_long"]) for r in report):
         counts["(candidates that exceed the context)"] = unfit
     return counts
 
@@ -106,8 +106,8 @@ def prune(
     _check_out(data, out)
     classes = _column(rows, label) if label else None
     if score == "pass_rate":
-        record = _attempts(attempts)
-        rates = PassRateScore(record).fit(_ids(rows, record, data.stem))
+        pass_rates = _attempts(attempts)
+        rates = PassRateScore(pass_rates).fit(_ids(rows, pass_rates, data.stem))
         if not rates.attempts_.any():
             raise DataError(f"{str(attempts)!r} knows none of the ids in {str(data)!r}, for example {rows[0]['id']!r}.")
         fits, scores = np.ones(len(rows), dtype=bool), rates.scores_
@@ -121,7 +121,7 @@ def prune(
             raise SpecError(f"The score {score!r} trains a classifier on classes. Name their column with --label.")
         if model_spec is None:
             raise SpecError(f"The score {score!r} reads a model's embeddings. Name the model with --model.")
-        resolve(model_spec)
+        model_source(model_spec)
         fits, X = _embed(rows, model_spec)
         y = None if classes is None else [c for c, fit in zip(classes, fits, strict=True) if fit]
         estimator = SCORES[score](n_clusters=clusters) if score == "prototype" else SCORES[score]()
@@ -132,11 +132,11 @@ def prune(
             rule.set_params(n_parameters=X.shape[1] * max(1, len(set(y or ())) - 1))
     chosen = [row for row, fit in zip(rows, fits, strict=True) if fit]
     rule.fit(scores, None if classes is None else [c for c, fit in zip(classes, fits, strict=True) if fit])
-    found = {
+    scored = {
         row["id"]: {"score": round(float(s), 6), "kept": bool(k), "reason": reason} | more
         for row, s, k, reason, more in zip(chosen, scores, rule.kept_, rule.reasons_, extra, strict=True)
     }
-    report = [{"id": r["id"]} | found.get(r["id"], {"score": None, "kept": False, "reason": "too long"}) for r in rows]
+    report = [{"id": r["id"]} | scored.get(r["id"], {"score": None, "kept": False, "reason": "too long"}) for r in rows]
     _write(out, rule.transform(chosen), report)
     figure = plot_score_kept(scores, list(rule.reasons_), score, f"keep {rule.keep_}, {rule.fraction:.0%}")
     with replacing(beside(out, ".svg")) as temporary:
@@ -167,9 +167,9 @@ def _attempts(path: Path | None) -> PassRate:
     )
 
 
-def _ids(rows: Sequence[Row], record: PassRate, stem: str) -> list[str]:
+def _ids(rows: Sequence[Row], pass_rates: PassRate, stem: str) -> list[str]:
     """Return the ids by which the pass rates know the rows: their own, or `<file>/<id>` as in the set `jsonl`."""
-    return [row["id"] if row["id"] in record.counts else f"{stem}/{row['id']}" for row in rows]
+    return [row["id"] if row["id"] in pass_rates.counts else f"{stem}/{row['id']}" for row in rows]
 
 
 def _column(rows: Sequence[Row], name: str) -> list[str]:
@@ -185,8 +185,8 @@ def _check_out(data: Path, out: Path) -> None:
         raise SpecError(f"--out {str(out)!r} is the data itself; the dropped rows would be lost. Choose another name.")
 
 
-def _write(out: Path, kept: list[Row], record: list[Row]) -> None:
-    write_rows(record, beside(out, ".scores.jsonl"))
+def _write(out: Path, kept: list[Row], report: list[Row]) -> None:
+    write_rows(report, beside(out, ".scores.jsonl"))
     if not kept:
         raise DataError(f"No row was kept, so there is no {out}; {beside(out, '.scores.jsonl')} says why.")
     write_rows(kept, out)

@@ -57,8 +57,8 @@ def score_pairs(
     """
     if not pairs:
         return []
-    own = getattr(model.config, "max_position_embeddings", None) or 10**9
-    room = own if max_length is None else min(max_length, own)
+    context = getattr(model.config, "max_position_embeddings", None) or 10**9
+    room = context if max_length is None else min(max_length, context)
 
     questions = [chat[-1]["content"] for chat, _ in pairs]
     replies = [reply for _, reply in pairs]

@@ -134,10 +134,10 @@ class StudentSelector(BaseEstimator):
     def _thresholds(self, originals: Sequence[Pair]) -> tuple[float, float]:
         if isinstance(self.threshold, int | float):
             return float(self.threshold), float(self.threshold)
-        found = [s for s in self.score_pairs(mismatched(originals)) if s is not None]
-        if not found:
+        scores = [s for s in self.score_pairs(mismatched(originals)) if s is not None]
+        if not scores:
             raise DataError("threshold='shuffled' needs two rows with different replies that fit the context.")
-        low = np.quantile([[s.ifd, s.rifd] for s in found], 0.05, axis=0)
+        low = np.quantile([[s.ifd, s.rifd] for s in scores], 0.05, axis=0)
         return min(1.0, float(low[0])), min(1.0, float(low[1]))
 
     def transform(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -146,8 +146,8 @@ class StudentSelector(BaseEstimator):
         for row, decision in zip(rows, self.decisions_, strict=True):
             if decision.kept:
                 chat, reply = candidates(row)[decision.kept]
-                own = {k: v for k, v in row.items() if k != "rewrites"}
-                kept.append(own | {"prompt": chat, "completion": reply, "candidate": decision.kept})
+                columns = {k: v for k, v in row.items() if k != "rewrites"}
+                kept.append(columns | {"prompt": chat, "completion": reply, "candidate": decision.kept})
         return kept
 
     def report(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

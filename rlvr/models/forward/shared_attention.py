@@ -120,8 +120,8 @@ def attention(
     if rows:
         key_R = torch.cat([key_U[layout.group_R], key_R], 2)
         value_R = torch.cat([value_U[layout.group_R], value_R], 2)
-        own, _ = sdpa_attention_forward(module, query_R, key_R, value_R, layout.see_R1TK, **kwargs)
-        parts.append(own.flatten(0, 1))
+        attended, _ = sdpa_attention_forward(module, query_R, key_R, value_R, layout.see_R1TK, **kwargs)
+        parts.append(attended.flatten(0, 1))
     return _Move.apply(torch.cat(parts), layout.cell_L, layout.flat_C, layout.real_C)[None], None
 
 

@@ -15,7 +15,7 @@ from transformers import LogitsProcessor, PreTrainedModel, PreTrainedTokenizerBa
 
 from rlvr.core.errors import ModelError, SpecError
 from rlvr.models.chat import encode
-from rlvr.models.load import load_model, resolve
+from rlvr.models.load import load_model, model_source
 from rlvr.models.sampling.general import PaddedReader
 from rlvr.models.sampling.steered import Steered, check_alpha, steer
 
@@ -76,10 +76,10 @@ def check_same_vocabulary(base: PreTrainedTokenizerBase, other: PreTrainedTokeni
     off = sorted((i, token) for token, i in mine.items() if theirs.get(token) != i)
     if off:
         i, token = off[0]
-        found = f"has it at {theirs[token]}" if token in theirs else "does not have it"
+        place = f"has it at {theirs[token]}" if token in theirs else "does not have it"
         raise ModelError(
             f"Proxy-tuning adds logits token by token, so the three models need one vocabulary, and {name!r} has "
-            f"another than the base: the base has {token!r} at id {i}, {name!r} {found} ({len(off)} of {len(mine)} "
+            f"another than the base: the base has {token!r} at id {i}, {name!r} {place} ({len(off)} of {len(mine)} "
             "tokens differ). Choose an expert and an anti-expert of the base's own family."
         )
 
@@ -118,7 +118,7 @@ def load_policy(
         check_alpha(alpha)
     specs = (base, expert, antiexpert)
     for spec in specs:
-        resolve(spec)
+        model_source(spec)
     loaded = {spec: load_model(spec, device=device, needs_chat=False) for spec in dict.fromkeys(specs)}
     (model, tokenizer), (tuned, tuned_tokenizer), (untuned, untuned_tokenizer) = (loaded[spec] for spec in specs)
     check_same_vocabulary(tokenizer, tuned_tokenizer, expert)

@@ -86,7 +86,7 @@ class SteeredSource:
 
     def room(self, prompts: Prompts) -> list[int]:
         """Return how many tokens all three have room for after each prompt."""
-        rooms = [part.room(own) for part, own in zip(self._parts, self._prompts(prompts), strict=True)]
+        rooms = [part.room(its_prompts) for part, its_prompts in zip(self._parts, self._prompts(prompts), strict=True)]
         return [min(tokens) for tokens in zip(*rooms, strict=True)]
 
     @contextmanager
@@ -94,8 +94,8 @@ class SteeredSource:
         """Open three readers as one."""
         with ExitStack() as stack:
             opened = [
-                stack.enter_context(part.reading(own, pad_id, slots, room))
-                for part, own in zip(self._parts, self._prompts(prompts), strict=True)
+                stack.enter_context(part.reading(its_prompts, pad_id, slots, room))
+                for part, its_prompts in zip(self._parts, self._prompts(prompts), strict=True)
             ]
             yield SteeredReader(opened, self.steered)
 

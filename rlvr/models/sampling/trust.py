@@ -39,7 +39,7 @@ class _Plain(nn.Module):
             return plain(input_ids=ids_BS, use_cache=False).logits
 
 
-def own_logits(policy: nn.Module, ids_BS: Tensor, dtype: torch.dtype) -> Tensor:
+def policy_logits(policy: nn.Module, ids_BS: Tensor, dtype: torch.dtype) -> Tensor:
     """Return the logits of the policy's own forward with its weights in `dtype`, as float32, (B, S, V)."""
     plain = _Plain(policy)
     weights = {name: p.to(dtype) for name, p in plain.named_parameters() if p.dtype != dtype}
@@ -60,23 +60,25 @@ def objection(policy: Any, forward: LlamaForward, prompts: Sequence[Sequence[int
     """Say why the fast path is not the policy's own forward, or None where it is, judged on `prompts` (token ids)."""
     dtype, device = forward.dtype, forward.embed.device
     low = dtype not in TOLERANCE
-    off, fast_kl, own_kl = 0.0, [], []
+    off, fast_kl, model_kl = 0.0, [], []
     for prompt in prompts:
         steps = min(STEPS, len(prompt) - 1)
         ids, at = torch.tensor([list(prompt)], device=device), slice(len(prompt) - 1 - steps, None)
-        exact = own_logits(policy, ids, torch.float32 if low else dtype)[0, at]
+        exact = policy_logits(policy, ids, torch.float32 if low else dtype)[0, at]
         fast = fast_logits(forward, prompt, steps)
         if not fast.isfinite().all():
             return "the fast path's logits are not finite"
         if low:
             fast_kl.append(_kl(exact, fast))
-            own_kl.append(_kl(exact, own_logits(policy, ids, dtype)[0, at]))
+            model_kl.append(_kl(exact, policy_logits(policy, ids, dtype)[0, at]))
         else:
             off = max(off, ((fast - exact).abs().max() / (exact.std() + 1e-6)).item())
     if low:
-        found, own = torch.cat(fast_kl).mean().item(), torch.cat(own_kl).mean().item()
-        if found > RATIO * own + FLOOR:
-            return f"the fast path's logits are off by {found:.3g} nats, the model's own in {dtype} by {own:.3g}"
+        off_fast, off_model = torch.cat(fast_kl).mean().item(), torch.cat(model_kl).mean().item()
+        if off_fast > RATIO * off_model + FLOOR:
+            return (
+                f"the fast path's logits are off by {off_fast:.3g} nats, the model's own in {dtype} by {off_model:.3g}"
+            )
     elif off > TOLERANCE[dtype]:
         return f"the fast path's logits are off by {off:.3g} spreads"
     return None

@@ -6,9 +6,11 @@ from rlvr.planning.cost.job import Job, job_of
 from rlvr.planning.cost.memory import memory_rows, peak
 from rlvr.planning.cost.seconds import evaluation_seconds, seconds_rows
 from rlvr.planning.cost.shape import Shape, read_shape, read_tokenizer, shape_of
-from rlvr.planning.cost.speed import Machine, available, measure
+from rlvr.planning.cost.speed import Machine, available, measure_machine
+
+measure = measure_machine  # its name before 2026-11-24
 
 __all__ = [
-    "Change", "Job", "Machine", "Shape", "advise", "available", "evaluation_seconds", "job_of", "measure",
+    "Change", "Job", "Machine", "Shape", "advise", "available", "evaluation_seconds", "job_of", "measure_machine",
     "memory_rows", "peak", "read_shape", "read_tokenizer", "resolve_job", "seconds_rows", "shape_of",
 ]  # fmt: skip

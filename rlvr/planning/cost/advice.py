@@ -21,37 +21,37 @@ class Change:
 
 def changes(job: Job) -> dict[str, Job]:
     """Return the jobs that differ in one setting, by what was changed; what cannot go lower is left out."""
-    found: dict[str, Job] = {}
+    jobs: dict[str, Job] = {}
     if job.rows > 1 and job.rows % 2 == 0:
         factor = 2 if job.generations == job.accumulation else 1
-        found[f"per_device_train_batch_size {job.rows // 2}, gradient_accumulation_steps {2 * job.accumulation}"] = (
+        jobs[f"per_device_train_batch_size {job.rows // 2}, gradient_accumulation_steps {2 * job.accumulation}"] = (
             replace(job, rows=job.rows // 2, accumulation=2 * job.accumulation, generations=factor * job.generations)
         )
     if job.group >= 4 and job.group % 2 == 0:  # as many prompts, half the completions of each
         name = f"num_generations {job.group // 2}"
         if job.rows % 2 == 0:
             fewer = replace(job, group=job.group // 2, rows=job.rows // 2)
-            found[f"{name}, per_device_train_batch_size {job.rows // 2}"] = fewer
+            jobs[f"{name}, per_device_train_batch_size {job.rows // 2}"] = fewer
     if job.tokens > 1:
-        found[f"max_completion_length {job.tokens // 2}"] = replace(
+        jobs[f"max_completion_length {job.tokens // 2}"] = replace(
             job, tokens=job.tokens // 2, expected=min(job.expected, job.tokens // 2)
         )
     if not job.lora_rank:
-        found["lora_rank 16"] = replace(job, lora_rank=16, reference=False)
+        jobs["lora_rank 16"] = replace(job, lora_rank=16, reference=False)
     if not job.checkpointing:
-        found["gradient_checkpointing true"] = replace(job, checkpointing=True)
+        jobs["gradient_checkpointing true"] = replace(job, checkpointing=True)
     if not job.critic_layers:
-        found[f"FSDP over {2 * job.processes} processes, twice the batch"] = replace(
+        jobs[f"FSDP over {2 * job.processes} processes, twice the batch"] = replace(
             job, processes=2 * job.processes, engine=False
         )
-    return found
+    return jobs
 
 
 def advise(shape: Shape, job: Job, machine: Machine, baseline: float) -> list[Change]:
     """Return every change with its peak and its seconds, the one that saves most memory first (then most time)."""
     cpu = machine.device == "cpu"
-    found = [
+    options = [
         Change(what, new, peak(memory_rows(shape, new, baseline, cpu)), sum(seconds_rows(shape, new, machine).values()))
         for what, new in changes(job).items()
     ]
-    return sorted(found, key=lambda change: (change.peak, change.seconds))
+    return sorted(options, key=lambda change: (change.peak, change.seconds))

@@ -7,7 +7,7 @@ from rlvr.config.settings import TrainConfig
 from rlvr.models.chat import check_lengths, encode
 from rlvr.planning.cost.job import Job, job_of
 from rlvr.planning.cost.shape import Shape, read_shape, read_tokenizer
-from rlvr.planning.resolve import plan
+from rlvr.planning.resolve import resolve_config
 from rlvr.problems.prompts import messages
 
 PROMPTS = 32  # problems whose prompts are counted
@@ -22,7 +22,7 @@ def resolve_job(
     """
     import rlvr.training.trainer  # noqa: F401  what a run imports is in the baseline
 
-    problems = plan(config).problems[:PROMPTS]
+    problems = resolve_config(config).problems[:PROMPTS]
     shape = read_shape(config.model, config.trust_remote_code)
     tokenizer = read_tokenizer(config.model, config.trust_remote_code)
     chats = [messages(p, config.answers, config.system_prompt) for p in problems]

@@ -36,11 +36,11 @@ def layer_numbers(shape: Shape, job: Job, tokens: float) -> float:
     wide = shape.heads * shape.head_dim
     norms = 4 if job.lora_rank else 6
     adapters = len(shape.products_IO) / shape.layers * job.lora_rank
-    own = job.positions(tokens) * (norms * shape.width + 3 * wide + 4 * shape.inner + adapters)
+    without_kv = job.positions(tokens) * (norms * shape.width + 3 * wide + 4 * shape.inner + adapters)
     if not job.packed:
-        return own + job.positions(tokens) * 2 * wide
+        return without_kv + job.positions(tokens) * 2 * wide
     seen = job.prompt + tokens
-    return own + 2 * wide * (job.micro_prompts * job.prompt + job.rows * seen) + job.rows * tokens * seen
+    return without_kv + 2 * wide * (job.micro_prompts * job.prompt + job.rows * seen) + job.rows * tokens * seen
 
 
 def activation_bytes(shape: Shape, job: Job, tokens: float) -> float:
@@ -85,16 +85,16 @@ def memory_rows(shape: Shape, job: Job, baseline: float, cpu: bool = True) -> di
 
     Activations go as the gradients come, so the two meet only where earlier micro-batches left theirs.
     """
-    own, n = trained(shape, job), job.processes
+    trainable, n = trained(shape, job), job.processes
     critic = critic_numbers(shape, job)
     # a separate critic of a LoRA policy trains adapters only
-    critic_trained = critic * (own / shape.parameters if job.lora_rank else 1)
+    critic_trained = critic * (trainable / shape.parameters if job.lora_rank else 1)
     weights = WORD * (shape.parameters + shape.lora(job.lora_rank))
     rows = min(max(job.max_rows, job.group), job.sampled) if job.engine else job.sampled
     always = {
         "Python and libraries": baseline + (EXTRA if cpu else 0.0),
         "weights": weights / n,
-        f"optimizer moments ({job.optimizer})": job.moment_bytes * own / n,
+        f"optimizer moments ({job.optimizer})": job.moment_bytes * trainable / n,
         "packed weights that sample": sampling_copy(shape, job, cpu),
         "reference model (beta > 0)": weights / n if job.reference else 0.0,
         "critic and its moments": WORD * critic + job.moment_bytes * critic_trained,
@@ -106,7 +106,7 @@ def memory_rows(shape: Shape, job: Job, baseline: float, cpu: bool = True) -> di
         "weights made anew (LoRA merged, FSDP gathered)": weights if job.lora_rank or n > 1 else 0.0,
     }
     labelled = min(CHUNK, job.rows * job.tokens) if shape.own_head else job.rows * job.tokens
-    gradients, head = WORD * (own + critic_trained) / n, 0 if job.lora_rank else WORD * shape.head
+    gradients, head = WORD * (trainable + critic_trained) / n, 0 if job.lora_rank else WORD * shape.head
     autocast = 2.0 * (shape.body + shape.head) if job.autocast else 0.0
     forward = {
         "activations of a micro-batch": activation_bytes(shape, job, job.tokens),

@@ -61,7 +61,7 @@ def _sampling(shape: Shape, job: Job, machine: Machine, rows: int, prompts: int)
 
 def seconds_rows(shape: Shape, job: Job, machine: Machine) -> dict[str, float]:
     """Return the seconds of one optimizer step, by what they are for."""
-    own = trained(shape, job) + (0 if job.lora_rank else critic_numbers(shape, job))
+    trainable = trained(shape, job) + (0 if job.lora_rank else critic_numbers(shape, job))
     micro = training_flops(shape, job) / (EFFICIENCY * machine.train_flops)
     kept = activation_bytes(shape, Job(**{**vars(job), "checkpointing": False}), job.expected)
     micro += TOUCHES * kept / machine.bandwidth
@@ -71,7 +71,7 @@ def seconds_rows(shape: Shape, job: Job, machine: Machine) -> dict[str, float]:
         "sampling": job.sampler_calls * _sampling(shape, job, machine, job.sampled, job.prompts),
         "weights to the sampler": job.sampler_calls * 6 * copied / machine.bandwidth,
         "training passes": job.accumulation * micro,
-        "optimizer": (3 * WORD + 2 * WORD + 2 * job.moment_bytes) * own / job.processes / machine.bandwidth,
+        "optimizer": (3 * WORD + 2 * WORD + 2 * job.moment_bytes) * trainable / job.processes / machine.bandwidth,
         "everything else": OVERHEAD,
     }
 

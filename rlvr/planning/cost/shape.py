@@ -11,7 +11,15 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from rlvr.core.errors import ModelError
 from rlvr.models.forward.head import can_score
 from rlvr.models.forward.shared_attention import share_prompts
-from rlvr.models.load import PACKAGED, TINY, build_tiny, packaged_path, resolve, tiny_tokenizer, trainable_parameters
+from rlvr.models.load import (
+    PACKAGED,
+    TINY,
+    build_tiny,
+    model_source,
+    packaged_path,
+    tiny_tokenizer,
+    trainable_parameters,
+)
 from rlvr.models.sampling.llama import misfit
 
 
@@ -89,7 +97,7 @@ def read_shape(spec: str, trust_remote_code: bool = False) -> Shape:
     if spec == TINY:
         with torch.device("meta"):
             return shape_of(build_tiny()[0])
-    source = str(packaged_path()) if spec == PACKAGED else resolve(spec)
+    source = str(packaged_path()) if spec == PACKAGED else model_source(spec)
     rank = 0
     try:
         if (Path(source) / "adapter_config.json").is_file():
@@ -110,7 +118,7 @@ def read_tokenizer(spec: str, trust_remote_code: bool = False) -> PreTrainedToke
     """Return the tokenizer of a model spec, without its model; raises ModelError where there is none."""
     if spec == TINY:
         return tiny_tokenizer()
-    source = str(packaged_path()) if spec == PACKAGED else resolve(spec)
+    source = str(packaged_path()) if spec == PACKAGED else model_source(spec)
     try:
         return AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:

@@ -71,7 +71,7 @@ def _rate(work: Callable[[int], object], seconds: float, device: torch.device) -
 
 
 @torch.no_grad()
-def measure(
+def measure_machine(
     shape: Shape, train: torch.dtype, sampling: torch.dtype, device: torch.device, seconds: float = 2.0
 ) -> Machine:
     """Time the products of one layer and the memory of this machine; `seconds` is the time to spend, about."""

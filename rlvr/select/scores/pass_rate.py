@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from rlvr.core.old_names import old_keywords
 from rlvr.runs.pass_rate import JEFFREYS, PassRate
 
 
@@ -15,7 +16,7 @@ class PassRateScore(BaseEstimator):
     that was never tried has the prior's mean.
 
     Args:
-        record: attempts and successes per problem id.
+        pass_rates: attempts and successes per problem id.
         prior: (a, b); Jeffreys' unless given.
 
     After `fit`: `scores_` (R,), `intervals_` (R, 2): the score's central 95% posterior interval; `attempts_` (R,).
@@ -24,14 +25,15 @@ class PassRateScore(BaseEstimator):
     array([0.2, 0.5])
     """
 
-    def __init__(self, record: PassRate, prior: tuple[float, float] = JEFFREYS):
-        self.record = record
+    @old_keywords(record="pass_rates")
+    def __init__(self, pass_rates: PassRate, prior: tuple[float, float] = JEFFREYS):
+        self.pass_rates = pass_rates
         self.prior = prior
 
     def fit(self, X: Sequence[str], y: None = None) -> "PassRateScore":
         """Look the problem ids X up; `y` is not looked at."""
-        self.scores_ = np.array([1 - self.record.posterior_mean(i, self.prior) for i in X])
-        rates = [self.record.interval(i, prior=self.prior) for i in X]
+        self.scores_ = np.array([1 - self.pass_rates.posterior_mean(i, self.prior) for i in X])
+        rates = [self.pass_rates.interval(i, prior=self.prior) for i in X]
         self.intervals_ = np.array([(1 - high, 1 - low) for low, high in rates]).reshape(-1, 2)
-        self.attempts_ = self.record.lookup(X)[0].numpy()
+        self.attempts_ = self.pass_rates.lookup(X)[0].numpy()
         return self
