@@ -6,7 +6,7 @@ import time
 import pytest
 
 from rlvr.commands.main import main
-from rlvr.config.settings import TrainConfig, parse_config
+from rlvr.config.settings import EvalConfig, TrainConfig, parse_config
 from rlvr.core.errors import RlvrError, SpecError
 from rlvr.core.yaml_file import read_yaml
 from rlvr.planning.ablation.arms import read_ablation
@@ -66,6 +66,24 @@ def test_bytes_that_are_no_settings(tmp_path, body, message):
     start = time.perf_counter()
     assert message in refused(path)
     assert time.perf_counter() - start < 10
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{" + ", ".join(BOMB.strip().split("\n")) + "}", "over 100000 values"),
+        ("{a: " * 60 + "1" + "}" * 60, "over 50 levels"),
+        ("{a: &a {b: *a}}", "inside what it stands for"),
+        ("{a: 2024-13-45}", "is not YAML"),
+        ("{a: " + "x" * 1_000_001 + "}", "over 1000000 characters"),
+    ],
+    ids=["bomb", "deep", "recursive", "month 13", "megabytes"],
+)
+@pytest.mark.parametrize("kind", [TrainConfig, EvalConfig])
+def test_a_flag_that_is_a_mapping_has_the_bounds_of_a_file(kind, text, message):
+    with pytest.raises(SpecError, match=message) as caught:
+        parse_config(kind, argv=["--chat_template_kwargs", text])
+    assert len(str(caught.value)) < 1000
 
 
 def test_anchors_and_merges_of_an_honest_file_are_read(tmp_path):

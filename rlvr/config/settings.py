@@ -22,6 +22,7 @@ from rlvr.core.answer_format import DEFAULT_TAGS, AnswerFormat
 from rlvr.core.distributed import take_one_gpu
 from rlvr.core.errors import SpecError, did_you_mean
 from rlvr.core.parse import TAGS
+from rlvr.core.yaml_file import parse_yaml
 from rlvr.models.load import PACKAGED
 from rlvr.models.precision import Precision
 
@@ -211,13 +212,14 @@ class EvalConfig:
 
 def _mapping(name: str, value: Any) -> dict[str, Any] | None:
     """Return a setting that is a mapping, or its YAML or JSON text, as a mapping; None stays None."""
+    wanted = f"{name} must map names to values, e.g. '{{\"enable_thinking\": false}}'"
     try:
-        found = yaml.safe_load(value) if isinstance(value, str) else value
-    except yaml.YAMLError:
-        found = value
-    if found is not None and not (isinstance(found, dict) and all(isinstance(key, str) for key in found)):
-        raise SpecError(f"{name} must map names to values, e.g. '{{\"enable_thinking\": false}}', got {value!r}.")
-    return found
+        mapping = parse_yaml(value, name) if isinstance(value, str) else value
+    except SpecError as error:
+        raise SpecError(f"{wanted}: {error}") from None
+    if mapping is not None and not (isinstance(mapping, dict) and all(isinstance(key, str) for key in mapping)):
+        raise SpecError(f"{wanted}, got {value!r}.")
+    return mapping
 
 
 def _answer_format(spec: str, tags: list[str]) -> AnswerFormat:
@@ -303,6 +305,7 @@ def _argument(value: Any, kind: type, name: str) -> Any:
 
 
 _DERIVED = {"output_dir", "generation_batch_size", "activation_checkpointing"}  # of other settings, or this run's own
+_SECRET = {"hub_token"}  # who goes on with a run gives it again; run directories are shared
 
 
 def to_yaml(config: Any) -> str:
@@ -314,12 +317,12 @@ def to_yaml(config: Any) -> str:
 
 
 def to_settings(config: Any) -> dict[str, Any]:
-    """Return the settings that `to_yaml` writes."""
+    """Return the settings that `to_yaml` writes: no secret is among them."""
     declared_here = {f for base in (TrainConfig, EvalConfig) for f in inspect.get_annotations(base)}
     # Compared with the declared defaults: a default *instance* would reset the state of a distributed launch.
     kept = {}
     for f in dataclasses.fields(config):
-        if not f.init or f.name in _DERIVED:
+        if not f.init or f.name in _DERIVED | _SECRET:
             continue
         if f.name == "use_cpu" and not torch.accelerator.is_available():  # says what there was, not what was asked
             continue
