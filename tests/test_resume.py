@@ -123,3 +123,18 @@ def test_a_run_directory_that_is_none_is_named(tmp_path):
     with pytest.raises(RunError, match="is not a run directory"):
         asked_config(tmp_path, [], [], whole=False)
     assert not RunDir(tmp_path).config.exists()
+
+
+def test_the_token_of_the_hub_is_not_written_and_a_run_goes_on_with_or_without_it(tmp_path, capsys):
+    argv = [*FIRST, "--output_dir", str(tmp_path / "run"), "--hub_token", "hf_secret"]
+    config = parse_config(TrainConfig, ["grpo", "tiny"], argv)
+    with open_run(config, ["grpo", "tiny"], ["rlvr", "train", *argv], None) as start:
+        path = start.run.path
+    for whole, flags in ((True, argv), (True, FIRST), (False, ["--hub_token=hf_secret"]), (False, [])):
+        recipes = ["grpo", "tiny"] if whole else []
+        asked = asked_config(path, recipes, flags, whole)
+        assert asked.hub_token == (None if flags in (FIRST, []) else "hf_secret")
+        with open_run(asked, recipes, ["rlvr", "train", *flags], path):
+            pass
+    written = "".join(f.read_text(encoding="utf-8") for f in path.rglob("*") if f.is_file() and f.name != "code.diff")
+    assert "hf_secret" not in written + "".join(capsys.readouterr()) and "***" in written

@@ -113,12 +113,22 @@ class RunDir:
         """Add the command that goes on with the run to command.txt, one line a command."""
         path = self.path / "command.txt"
         before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-        write_whole(path, before + shlex.join(argv) + "\n")
+        write_whole(path, before + command_line(argv) + "\n")
 
     def sweep(self) -> None:
         """Remove temporary files of a process that was killed; the run must be locked."""
         for folder in ("", "rollouts", "eval/before", "eval/after", "plots"):
             sweep(self.path / folder)
+
+
+def command_line(argv: Sequence[str]) -> str:
+    """Return a command as a shell would take it, the value of --hub_token hidden.
+
+    >>> command_line(["rlvr", "train", "--hub_token", "hf_x", "--hub_token=hf_y", "--model", "my folder"])
+    "rlvr train --hub_token '***' '--hub_token=***' --model 'my folder'"
+    """
+    hidden = ["***" if before == "--hub_token" else word for before, word in zip(["", *argv], argv, strict=False)]
+    return shlex.join("--hub_token=***" if word.startswith("--hub_token=") else word for word in hidden)
 
 
 def run_name(recipes: Sequence[str], model: str, seed: int) -> str:
@@ -162,7 +172,7 @@ def create(path: Path, config_yaml: str, argv: Sequence[str], precision: str | N
                 )
         for folder in (path, run.rollouts, run.checkpoints):
             folder.mkdir(parents=True, exist_ok=True)
-        texts = (shlex.join(argv) + "\n", json.dumps(environment(precision), indent=2) + "\n", code_diff())
+        texts = (command_line(argv) + "\n", json.dumps(environment(precision), indent=2) + "\n", code_diff())
         for file, text in zip(description, texts, strict=True):
             write_whole(file, text)
         write_whole(run.config, config_yaml)
