@@ -1,6 +1,9 @@
 """What a command may ask of a run that exists: what differs is named, refused or taken and noted."""
 
+import copy
+
 import pytest
+import torch
 import yaml
 
 from rlvr.commands.main import main
@@ -136,5 +139,8 @@ def test_the_token_of_the_hub_is_not_written_and_a_run_goes_on_with_or_without_i
         assert asked.hub_token == (None if flags in (FIRST, []) else "hf_secret")
         with open_run(asked, recipes, ["rlvr", "train", *flags], path):
             pass
-    written = "".join(f.read_text(encoding="utf-8") for f in path.rglob("*") if f.is_file() and f.name != "code.diff")
-    assert "hf_secret" not in written + "".join(capsys.readouterr()) and "***" in written
+    torch.save(config, path / "training_args.bin", _use_new_zipfile_serialization=False)  # as transformers does
+    written = b"".join(f.read_bytes() for f in path.rglob("*") if f.is_file() and f.name != "code.diff")
+    assert b"hf_secret" not in written and b"***" in written and "hf_secret" not in "".join(capsys.readouterr())
+    assert torch.load(path / "training_args.bin", weights_only=False).max_steps == 4
+    assert copy.copy(config) == config and config.hub_token == "hf_secret"

@@ -145,6 +145,16 @@ class TrainConfig(GRPOConfig):
         if self.sft_data and not self.sft_steps:
             raise SpecError(f"sft_data is {self.sft_data!r}, but sft_steps is 0: nothing would read it. Set sft_steps.")
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled, into training_args.bin beside every model that is saved: all but the secrets."""
+        return {**vars(self), **dict.fromkeys(_SECRET)}
+
+    def __copy__(self) -> "TrainConfig":
+        """Return a copy, secrets and all: copy.copy would take what is pickled."""
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self))
+        return twin
+
     @property
     def answers(self) -> AnswerFormat:
         """Return the form of answer that the run asks for and reads: `answer_format`, with `tags`."""
