@@ -152,7 +152,7 @@ class TrainConfig(GRPOConfig):
     def __copy__(self) -> "TrainConfig":
         """Return a copy, secrets and all: copy.copy would take what is pickled."""
         twin = object.__new__(type(self))
-        vars(twin).update(vars(self))
+        twin.__dict__.update(vars(self))
         return twin
 
     @property
