@@ -150,7 +150,7 @@ class PassRate:
             with replacing(path) as temporary:
                 pq.write_table(pa.table(columns), temporary)
         except OSError as error:
-            raise RunError(f"Cannot write the pass rates {path}: {error}") from error
+            raise RunError(f"Cannot write the pass-rate record {path}: {error}") from error
 
     @classmethod
     def from_parquet(cls, path: Path) -> "PassRate":
