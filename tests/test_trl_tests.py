@@ -43,11 +43,13 @@ def test_a_test_that_fails_with_rlvr_only_is_what_the_table_hands_back():
 
 
 def test_the_stand_in_data_has_the_columns_and_splits_of_the_original(tmp_path):
-    script("trl_stand_ins").write_zen(tmp_path)
+    script("trl_stand_ins").write_zen(tmp_path, rows=3)
     plain = load_dataset(str(tmp_path), "standard_prompt_only", cache_dir=tmp_path / "cache")
     assert {split: len(rows) for split, rows in plain.items()} == {"train": 3, "test": 2}
     chats = load_dataset(str(tmp_path), "conversational_prompt_only", split="train", streaming=True)
     assert [row["prompt"][0]["content"] for row in chats] == plain["train"]["prompt"]
+    assert plain["train"]["prompt"] == ["Beautiful is better than", "Explicit is", "Simple is better"]
+    assert plain["test"]["prompt"][1] == "Namespaces are one honking great"
 
 
 @pytest.mark.parametrize("name", ["tiny-Qwen2ForCausalLM-2.5", "tiny-GptOssForCausalLM", "tiny-Glm4MoeForCausalLM"])
