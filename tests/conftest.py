@@ -1,8 +1,13 @@
 """Shared by all tests: no network, a cache of their own, one deterministic thread count."""
 
 import os
+import shlex
+import subprocess
+import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -80,6 +85,57 @@ def cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RLVR_CACHE", str(path))
         yield path
+
+
+@pytest.fixture
+def cold_cache(tmp_path, monkeypatch):
+    """An empty cache for one test, as RLVR_CACHE: for tests of what is built, left behind or missing there."""
+    path = tmp_path / "cold-cache"
+    path.mkdir()
+    monkeypatch.setenv("RLVR_CACHE", str(path))
+    return path
+
+
+class Ended(NamedTuple):
+    """How a command ended: exit status, standard output, standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+def words(line: str, *more: Any) -> list[str]:
+    """Return the words of a command line: `line` split as a shell does, and each further argument as one word."""
+    return [*shlex.split(line), *map(str, more)]
+
+
+@pytest.fixture
+def cli(capsys):
+    """Run the command in this process: cli("train --config grpo tiny", "--output_dir", folder) -> Ended."""
+    from rlvr.commands.main import main
+
+    def run(line: str = "", *more: Any) -> Ended:
+        capsys.readouterr()  # what was printed before is not the command's
+        try:
+            code = main(words(line, *more))
+        except SystemExit as exit:
+            code = exit.code
+        return Ended(code, *capsys.readouterr())
+
+    return run
+
+
+def run_apart(line: str, *more: Any, start: Sequence[str] = ("-m", "rlvr"), timeout: float = 300, **env: Any) -> Ended:
+    """Run the command in a process of its own (by another launcher: `start`), with further environment variables."""
+    done = subprocess.run(
+        [sys.executable, *start, *words(line, *more)],
+        env=os.environ | {name: str(value) for name, value in env.items()},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture(scope="session")

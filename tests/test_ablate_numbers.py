@@ -5,7 +5,6 @@ import json
 import pytest
 import yaml
 
-from rlvr.commands.main import main
 from rlvr.planning.ablation.arms import Ablation, Run
 from rlvr.planning.ablation.folder import finished
 from rlvr.report import summarise
@@ -95,7 +94,7 @@ def test_an_untrained_model_folder_is_no_finished_run(tmp_path):
     assert not finished(tmp_path / "runs" / "none")
 
 
-def test_the_report_of_an_ablations_folder(tmp_path, capsys):
+def test_the_report_of_an_ablations_folder(tmp_path, cli):
     """`rlvr report AB` was "not a run directory"."""
     folder = tmp_path / "ab"
     ablation_of(folder, a=lopsided(1), b=lopsided(2))
@@ -104,8 +103,9 @@ def test_the_report_of_an_ablations_folder(tmp_path, capsys):
         (folder / "settings" / f"{arm}-s0.yaml").write_text("seed: 0\n")
     arms = {"arms": {"a": {}, "b": {}}, "controls": ["untrained"]}
     (folder / "ablation.yaml").write_text(yaml.safe_dump(arms))
-    assert main(["report", str(folder)]) == 0
-    assert capsys.readouterr().out.strip() == str(folder / "report.md")
+    done = cli("report", folder)
+    assert done.code == 0
+    assert done.out.strip() == str(folder / "report.md")
     text = (folder / "report.md").read_text()
     assert "difference to a" in text
     assert "With 1 seed the intervals are too narrow" in text
@@ -119,9 +119,11 @@ def test_the_report_of_an_ablations_folder(tmp_path, capsys):
         evaluation([{**p, "samples": [sample(True, None)] * 4} for p in lopsided()["problems"]]),
         folder / "runs" / "b-s0" / "eval" / "after" / "arithmetic.json",
     )  # b states no confidence any more
-    assert main(["report", str(folder), "--out", str(tmp_path / "silent")]) == 0
+    done = cli("report", folder, "--out", tmp_path / "silent")
+    assert done.code == 0
     assert ">b<" in (tmp_path / "silent" / "plots" / "forest-pass-1.svg").read_text()
     assert ">b<" not in (tmp_path / "silent" / "plots" / "forest-brier.svg").read_text()
     assert r"\toprule" in (folder / "differences.tex").read_text()
-    assert main(["report", str(folder), str(folder / "runs" / "a-s0")]) == 2
-    assert "report it alone" in capsys.readouterr().err
+    done = cli("report", folder, folder / "runs" / "a-s0")
+    assert done.code == 2
+    assert "report it alone" in done.err

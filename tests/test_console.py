@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from rlvr.commands.main import main
 from tests.conftest import REPO
 
 SAY = 'import sys; from rlvr.core.console import LOG, warn_once; LOG.info("progress"); [warn_once("WARNING: odd") for _ in "ab"]'
@@ -35,13 +34,13 @@ def test_a_program_with_its_own_logging_gets_records_and_no_second_line():
     assert found == ("INFO|rlvr|progress\nWARNING|rlvr|WARNING: odd\n", "")
 
 
-def test_the_command_prints_whoever_has_configured_logging(capsys, caplog):
+def test_the_command_prints_whoever_has_configured_logging(caplog, cli):
     """Its warning about a chain is one line, and a record as well."""
-    assert main(["explain", "--advantage", "grpo, keep_negative"]) == 0
-    out, err = capsys.readouterr()
-    assert "kept in the loss" in out
-    assert err.startswith("keep_negative() comes after group_center()")
-    assert err.count("\n") == 1
+    done = cli("explain --advantage", "grpo, keep_negative")
+    assert done.code == 0
+    assert "kept in the loss" in done.out
+    assert done.err.startswith("keep_negative() comes after group_center()")
+    assert done.err.count("\n") == 1
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 

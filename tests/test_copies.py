@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from rlvr.commands.main import main
 from rlvr.problems.copies import paid_copies
 
 LENIENT = """
@@ -55,13 +54,15 @@ def test_nothing_is_paid_in_rows_of_products(tmp_path, verifier):
     assert paid_copies(f"jsonl(path={str(path)!r}, verifier={verifier!r})", ("all",), 40, 0) == []
 
 
-def test_the_command_fails_and_says_why(tmp_path, capsys):
+def test_the_command_fails_and_says_why(tmp_path, cli):
     path = tmp_path / "lenient.py"
     path.write_text(LENIENT + "def verify(answer, gold): return answer.endswith(gold)\n")
-    assert main(["check", str(path), "--splits", "test"]) == 1
-    said = capsys.readouterr().out
+    done = cli("check", path, "--splits", "test")
+    assert done.code == 1
+    said = done.out
     assert "two answers, the right one last is paid in 10 of 10 problems" in said
-    assert main(["check", "arithmetic", "--size", "20", "--splits", "test"]) == 0
+    done = cli("check arithmetic --size 20 --splits test")
+    assert done.code == 0
 
 
 def test_strict_gsm8k_pays_for_the_number_alone_and_published_does_not(gsm8k_rows):

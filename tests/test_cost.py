@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from peft import get_peft_model
 from transformers import Gemma2Config, Gemma2ForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from rlvr.commands.main import main
 from rlvr.config.settings import TrainConfig, parse_config
 from rlvr.models.load import build_tiny, lora_config, trainable_parameters
 from rlvr.models.sampling.llama import LlamaForward
@@ -23,6 +22,7 @@ from rlvr.planning.cost import Job, Machine, advise, job_of, memory_rows, peak, 
 from rlvr.planning.cost.advice import changes
 from rlvr.planning.cost.memory import activation_bytes, cache_bytes, sampling_copy
 from rlvr.planning.cost.seconds import decode_flops, prefill_flops, training_flops
+from tests.conftest import run_apart
 
 SMALL = {
     "vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
@@ -192,16 +192,25 @@ def test_a_config_becomes_a_job():
     )
 
 
+<<<<<<< HEAD
 def test_the_command_prints_an_estimate_and_its_status(capsys, monkeypatch):
     monkeypatch.setattr("rlvr.planning.cost.measure_machine", lambda *args: SPEED)
     assert main(["plan", "--config", "grpo", "tiny"]) == 0
     text = capsys.readouterr().out
+=======
+def test_the_command_prints_an_estimate_and_its_status(monkeypatch, cli):
+    monkeypatch.setattr("rlvr.planning.cost.measure", lambda *args: SPEED)
+    done = cli("plan --config grpo tiny")
+    assert done.code == 0
+    text = done.out
+>>>>>>> 7a94f0c (Tests run the command by one fixture, cli, or apart by run_apart; a cold cache is a fixture too)
     assert text.startswith("fits: peak")
     assert "completions of at most 40 (memory), 20 on average" in text
     assert "gradient_checkpointing true" in text
     monkeypatch.setattr("rlvr.planning.cost.available", lambda device: 1e6)
-    assert main(["plan", "--config", "grpo", "tiny", "--completion_length", "30", "--json"]) == 1
-    found = json.loads(capsys.readouterr().out)
+    done = cli("plan --config grpo tiny --completion_length 30 --json")
+    assert done.code == 1
+    found = json.loads(done.out)
     assert found["fits"] is False
     assert found["completion_tokens"] == {"limit": 40, "expected": 30}
     assert found["step_seconds"] == pytest.approx(sum(found["seconds"].values()))
@@ -216,9 +225,10 @@ def test_the_command_prints_an_estimate_and_its_status(capsys, monkeypatch):
         (["--num_generation", "8"], "num_generations"),
     ],
 )
-def test_bad_input(flags, message, capsys):
-    assert main(["plan", "--config", "grpo", "tiny", *flags]) == 2
-    assert message in capsys.readouterr().err
+def test_bad_input(flags, message, cli):
+    done = cli("plan --config grpo tiny", *flags)
+    assert done.code == 2
+    assert message in done.err
 
 
 @pytest.mark.slow
@@ -231,6 +241,5 @@ def test_memory_of_a_real_run_is_within_a_quarter(tmp_path):
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
-    plan = [sys.executable, "-m", "rlvr", "plan", *flags, "--json"]
-    found = json.loads(subprocess.run(plan, capture_output=True, text=True, check=True).stdout)
+    found = json.loads(run_apart("plan", *flags, "--json").out)
     assert found["peak"] == pytest.approx(usage.ru_maxrss * 1024, rel=0.25)

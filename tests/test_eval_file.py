@@ -5,7 +5,6 @@ import json
 
 import pytest
 
-from rlvr.commands.main import main
 from rlvr.core.errors import DataError
 from rlvr.runs.eval_file import load_eval, save_eval
 from tests.conftest import REPO
@@ -68,7 +67,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_malformed_evaluation_is_refused_with_file_problem_and_value(case, tmp_path, capsys):
+def test_a_malformed_evaluation_is_refused_with_file_problem_and_value(case, tmp_path, cli):
     change, message = WRONG[case]
     record = copy.deepcopy(GOOD)
     change(record)
@@ -77,8 +76,9 @@ def test_a_malformed_evaluation_is_refused_with_file_problem_and_value(case, tmp
     with pytest.raises(DataError, match=rf"mine\.json'.*{message}"):
         load_eval(path)
     for command in (["decide", "utility"], ["decide", "vote"]):
-        assert main([*command, str(path)]) == 2
-        assert "mine.json" in capsys.readouterr().err
+        done = cli(*command, path)
+        assert done.code == 2
+        assert "mine.json" in done.err
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 100_000, b"9" * 10_000, b"", b"[1]", b"null"])

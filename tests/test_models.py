@@ -91,8 +91,7 @@ def test_unknown_models(spec, message):
     assert message in str(caught.value)
 
 
-def test_cache_is_built_once_by_two_threads_and_never_half(tmp_path, monkeypatch):
-    monkeypatch.setenv("RLVR_CACHE", str(tmp_path))
+def test_cache_is_built_once_by_two_threads_and_never_half(cold_cache):
     calls = []
 
     def build(folder):
@@ -105,7 +104,7 @@ def test_cache_is_built_once_by_two_threads_and_never_half(tmp_path, monkeypatch
     for thread in threads:
         thread.join()
     assert len(calls) == 1
-    assert (tmp_path / "x" / "y" / "a").read_text() == "1"
+    assert (cold_cache / "x" / "y" / "a").read_text() == "1"
 
     def fails(folder):
         (folder / "half").write_text("")
@@ -113,8 +112,8 @@ def test_cache_is_built_once_by_two_threads_and_never_half(tmp_path, monkeypatch
 
     with pytest.raises(RuntimeError):
         cached("x/z", fails)
-    assert not (tmp_path / "x" / "z").exists()
-    assert sorted(p.name for p in (tmp_path / "x").iterdir()) == ["y", "y.lock", "z.lock"]
+    assert not (cold_cache / "x" / "z").exists()
+    assert sorted(p.name for p in (cold_cache / "x").iterdir()) == ["y", "y.lock", "z.lock"]
 
 
 def test_eos_ids_hold_the_tokenizers_and_the_models(tiny):

@@ -6,7 +6,6 @@ import pytest
 import torch
 import yaml
 
-from rlvr.commands.main import main
 from rlvr.config.settings import TrainConfig, parse_config, to_yaml
 from rlvr.core.errors import RunError
 from rlvr.runs import directory as runs
@@ -58,11 +57,12 @@ def test_the_precision_stays_that_of_the_run_where_the_command_leaves_it_open(ru
     assert asked_config(run.path, [str(recipe)], [], whole=True).bf16 is not settings["bf16"]
 
 
-def test_the_command_line_refuses_before_anything_is_written(run, capsys):
+def test_the_command_line_refuses_before_anything_is_written(run, cli):
     command = ["train", "--config", "ppo", "tiny", "--learning_rate", "1.0", "--output_dir", str(run.path)]
     before = {p.name: p.read_bytes() for p in run.path.iterdir() if p.is_file()}
-    assert main([*command, "--resume", "auto"]) == 2
-    assert "was started with other settings" in capsys.readouterr().err
+    done = cli(*command, "--resume", "auto")
+    assert done.code == 2
+    assert "was started with other settings" in done.err
     assert {p.name: p.read_bytes() for p in run.path.iterdir() if p.is_file()} == before
 
 
@@ -109,11 +109,12 @@ def test_fewer_steps_than_are_trained_are_refused(run):
 
 @pytest.mark.parametrize("text", [b"", b"\n", b"\xff\xfe", b"[1, 2", b"learning_rat: 1\n", b"- 1\n"])
 @pytest.mark.parametrize("how", [["--resume", "auto", "--output_dir"], ["--resume"]])
-def test_settings_that_cannot_be_read_stop_the_run(run, text, how, capsys):
+def test_settings_that_cannot_be_read_stop_the_run(run, text, how, cli):
     """A full disk left config.yaml empty, and the defaults were trained in its place."""
     run.config.write_bytes(text)
-    assert main(["train", *(["--config", "grpo", "tiny"] if "auto" in how else []), *how, str(run.path)]) == 2
-    err = capsys.readouterr().err
+    done = cli("train", *(["--config", "grpo", "tiny"] if "auto" in how else []), *how, run.path)
+    assert done.code == 2
+    err = done.err
     assert "config.yaml" in err and "another --output_dir" in err and "Traceback" not in err
     assert run.config.read_bytes() == text and not run.metrics.exists()
 
