@@ -192,18 +192,11 @@ def test_a_config_becomes_a_job():
     )
 
 
-<<<<<<< HEAD
-def test_the_command_prints_an_estimate_and_its_status(capsys, monkeypatch):
-    monkeypatch.setattr("rlvr.planning.cost.measure_machine", lambda *args: SPEED)
-    assert main(["plan", "--config", "grpo", "tiny"]) == 0
-    text = capsys.readouterr().out
-=======
 def test_the_command_prints_an_estimate_and_its_status(monkeypatch, cli):
-    monkeypatch.setattr("rlvr.planning.cost.measure", lambda *args: SPEED)
+    monkeypatch.setattr("rlvr.planning.cost.measure_machine", lambda *args: SPEED)
     done = cli("plan --config grpo tiny")
     assert done.code == 0
     text = done.out
->>>>>>> 7a94f0c (Tests run the command by one fixture, cli, or apart by run_apart; a cold cache is a fixture too)
     assert text.startswith("fits: peak")
     assert "completions of at most 40 (memory), 20 on average" in text
     assert "gradient_checkpointing true" in text
