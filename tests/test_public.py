@@ -4,6 +4,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 import rlvr
 
 NAMES = [
@@ -41,3 +43,21 @@ def test_no_file_of_the_engine_is_over_400_lines():
     for folder in ("rlvr", "rewards", "data"):
         for path in (REPO / folder).rglob("*.py"):
             assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, path
+
+
+def test_names_and_keywords_of_before_go_on_working():
+    from rlvr.measure.metrics import EvalArrays, Records
+    from rlvr.planning.resolve import plan, resolve_config
+    from rlvr.select.scores.pass_rate import PassRateScore
+
+    assert (Records, plan, rlvr.train.train) == (EvalArrays, resolve_config, rlvr.train.train_run)
+    contents = {"problems": [{"id": "a", "samples": [{"correct": True}, {"correct": None}]}]}
+    with pytest.warns(DeprecationWarning, match="'record' is now 'evaluation'"):
+        pass_rates = rlvr.PassRate.from_eval(record=contents)
+    assert pass_rates == rlvr.PassRate.from_eval(evaluation=contents) == rlvr.PassRate({"a": (1, 1)})
+    with pytest.warns(DeprecationWarning, match="'record' is now 'pass_rates'"):
+        score = PassRateScore(record=pass_rates)
+    assert score.get_params()["pass_rates"] is pass_rates
+    with pytest.raises(TypeError, match="Give one of them"), pytest.warns(DeprecationWarning, match="is now"):
+        rlvr.PassRate.from_eval(record=contents, evaluation=contents)
+    assert rlvr.Evaluation(contents).record is contents

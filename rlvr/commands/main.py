@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def is_text(argument: str) -> bool:
-    """Return whether a text can be written as UTF-8; bytes of the command line that cannot arrive as half characters.
+    """Return whether a text can be written as UTF-8: an argument that is no UTF-8 arrives with lone surrogates.
 
     >>> is_text("é"), is_text("\\udcff")
     (True, False)

@@ -237,13 +237,13 @@ def _answer_format(spec: str, tags: list[str]) -> AnswerFormat:
     for tag in tags:
         if tag not in TAGS:
             raise SpecError(did_you_mean("tag", tag, TAGS))
-    found = AnswerFormat.of(spec, tags)
-    if found.place is not None and tuple(tags) != DEFAULT_TAGS:
+    answers = AnswerFormat.of(spec, tags)
+    if answers.place is not None and tuple(tags) != DEFAULT_TAGS:
         raise SpecError(
             f"The tags {tags} belong to answer_format 'tags', and it is {spec!r}. Leave them out, and say there what "
             "is wanted beside the answer: thinking='tags', confidence='tag' or 'line'."
         )
-    return found
+    return answers
 
 
 def _check_choice(config: Any, name: str, allowed: tuple[str, ...]) -> None:

@@ -76,20 +76,20 @@ class AnswerFormat:
             return spec
         if not isinstance(spec, str):
             return _of_tags(spec, {})
-        found = parse_spec(spec)
-        if found.name not in PARAMETERS or found.attr:
-            raise SpecError(did_you_mean("answer format", found.name, PARAMETERS))
-        params: dict[str, Any] = dict(found.params)
+        parsed = parse_spec(spec)
+        if parsed.name not in PARAMETERS or parsed.attr:
+            raise SpecError(did_you_mean("answer format", parsed.name, PARAMETERS))
+        params: dict[str, Any] = dict(parsed.params)
         for name in params:
-            if name not in PARAMETERS[found.name]:
-                raise SpecError(did_you_mean(f"parameter of {found.name!r}", name, PARAMETERS[found.name]))
+            if name not in PARAMETERS[parsed.name]:
+                raise SpecError(did_you_mean(f"parameter of {parsed.name!r}", name, PARAMETERS[parsed.name]))
         for name, allowed in (("thinking", THINKING), ("confidence", CONFIDENCE)):
             if name in params and params[name] not in allowed:
                 raise SpecError(did_you_mean(name, str(params[name]), allowed))
-        if found.name == "tags":
+        if parsed.name == "tags":
             given = params.pop("tags", tuple(tags))
             return _of_tags([given] if isinstance(given, str) else given, params)
-        place = _place(found.name, params)
+        place = _place(parsed.name, params)
         thinking, confidence = params.get("thinking", "native"), params.get("confidence", "none")
         parts = ["answer", *["think"] * (thinking == "tags"), *["confidence"] * (confidence != "none")]
         return cls(ordered(parts), place, thinking, confidence)
@@ -285,11 +285,11 @@ class AnswerFormat:
         if self._plain:
             return tag_grammar.render(think, answer, confidence, analysis, self.tags)
         text = self.write(think, answer, confidence, analysis, thinks)
-        found = self.parse(text)
-        if not found.format_ok or found.answer != answer.strip():
+        parsed = self.parse(text)
+        if not parsed.format_ok or parsed.answer != answer.strip():
             raise DataError(
                 f"Cannot write {text[:200]!r} so that it reads back in the form {str(self)!r}: it reads as "
-                f"{found.answer!r}. The steps may hold no answer of that form, and a confidence lies in [0, 1]."
+                f"{parsed.answer!r}. The steps may hold no answer of that form, and a confidence lies in [0, 1]."
             )
         return text
 

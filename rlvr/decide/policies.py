@@ -89,9 +89,9 @@ def best_threshold(
     total_T = gain_ST.sum(0)
     if not leave_out:
         return float(grid_T[np.argmax(total_T)])
-    own_PT = np.zeros((problem_S.max(initial=0) + 1, grid_T.size))
-    np.add.at(own_PT, problem_S, gain_ST)
-    return grid_T[np.argmax(total_T - own_PT, axis=1)][problem_S]
+    gain_PT = np.zeros((problem_S.max(initial=0) + 1, grid_T.size))
+    np.add.at(gain_PT, problem_S, gain_ST)
+    return grid_T[np.argmax(total_T - gain_PT, axis=1)][problem_S]
 
 
 def _outcome(action_S: NDArray[np.int64], correct_S: Array, prices: Prices, draws_S=None, paid_S=0.0) -> Outcome:

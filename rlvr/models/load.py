@@ -172,7 +172,7 @@ def model_source(spec: str) -> str:
 
 
 def hub_answers(name: str, seconds: float = 10.0) -> bool:
-    """Return whether the hub says anything about a model within so many seconds, if only that there is none.
+    """Return whether the hub answers a question about a model within so many seconds, if only that it has none.
 
     transformers asks without a limit and would wait for ever; where this is False it is told to look in the cache.
     """

@@ -30,7 +30,7 @@ def instruction_sets() -> list[str]:
 
 
 def native_bf16(device: str | torch.device = "cpu") -> bool:
-    """Return whether `device` multiplies bfloat16 in hardware, or is taken to (the environment's RLVR_PRECISION).
+    """Return whether `device` multiplies bfloat16 in hardware, or is declared to (the environment's RLVR_PRECISION).
 
     A CPU without it emulates: on an AVX2 machine a bfloat16 product ran ten to a hundred times slower than float32
     (0.8 to 19 against 126 to 179 GFLOP/s), so TRL's default of bfloat16 is not ours there. Asked, not timed: a

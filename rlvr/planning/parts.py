@@ -36,7 +36,7 @@ _GB = 1e9
 
 @dataclass(frozen=True)
 class Finding:
-    """Hold one line of the doctor's: `what` was looked at, its `state`, and the detail or the remedy.
+    """Hold one line of `rlvr doctor`: `what` was looked at, its `state`, and the detail or the remedy.
 
     States: ok and ready (it works), note (good to know), missing and needs a GPU (an optional part that cannot be used
     here), problem (something needed that is not there: the exit status is 1).
@@ -147,7 +147,7 @@ def packages() -> list[Finding]:
 
 
 def existing(path: Path) -> Path:
-    """Return the nearest folder on the way to `path` that is there already.
+    """Return `path` if it is a folder, else the nearest of its parents that is.
 
     >>> existing(Path("/no/such/folder"))
     PosixPath('/')

@@ -27,7 +27,7 @@ class Source(Protocol):
 
     @property
     def path(self) -> str:
-        """Return which path reads: "fast" or "general"."""
+        """Return which path computes the logits: "fast" or "general"."""
         ...
 
     @property
@@ -72,7 +72,7 @@ class ModelSource:
 
     @property
     def path(self) -> str:
-        """Return which path reads: "fast" or "general"."""
+        """Return which path computes the logits: "fast" or "general"."""
         return "general" if self._fast is None else "fast"
 
     @property

@@ -71,7 +71,7 @@ class SteeredSource:
 
     @property
     def path(self) -> str:
-        """Return which path reads: "fast" only if it reads all three."""
+        """Return which path computes the logits: "fast" only if it does for all three."""
         return "fast" if all(part.path == "fast" for part in self._parts) else "general"
 
     @property

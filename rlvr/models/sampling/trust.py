@@ -57,7 +57,7 @@ def fast_logits(forward: LlamaForward, prompt: Sequence[int], steps: int) -> Ten
 
 
 def objection(policy: Any, forward: LlamaForward, prompts: Sequence[Sequence[int]]) -> str | None:
-    """Say why the fast path is not the policy's own forward, or None where it is, judged on `prompts` (token ids)."""
+    """Return why the fast path's logits are not the policy's, None where they are, judged on `prompts` (token ids)."""
     dtype, device = forward.dtype, forward.embed.device
     low = dtype not in TOLERANCE
     off, fast_kl, model_kl = 0.0, [], []

@@ -1,4 +1,4 @@
-"""EL2N: the length of a young classifier's error vector."""
+"""EL2N: the length of a classifier's error vector early in training."""
 
 from typing import Any
 
