@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from rlvr.commands.main import main
 from rlvr.config.settings import TrainConfig, parse_config
 from rlvr.models.load import build_tiny
 from rlvr.problems.worked import read_rows, write_rows
@@ -38,36 +37,39 @@ def jsonl(path: Path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_student_accounts_for_every_row(data, tmp_path, capsys):
+def test_student_accounts_for_every_row(data, tmp_path, cli):
     out = tmp_path / "kept.jsonl"
     # a random model finds every ratio near 1: a bound of 2 lets rows pass
     argv = ["select", "student", "--data", str(data), "--model", "tiny", "--out", str(out), "--threshold", "2"]
-    assert main(argv) == 0
+    done = cli(*argv)
+    assert done.code == 0
     record = jsonl(tmp_path / "kept.scores.jsonl")
     assert [r["id"] for r in record] == [r["id"] for r in worked()]
     assert record[-1] == {"id": "long", "kept": None, "reason": "too long", "scores": {}, "too_long": ["original"]}
     assert all(set(r["scores"]) == {"original", "instruction", "both", "response"} for r in record[:-1])
     kept = read_rows(out)
     assert {r["id"]: r["candidate"] for r in kept} == {r["id"]: r["kept"] for r in record if r["kept"]}
-    text = capsys.readouterr().out
+    text = done.out
     assert "     1  too long" in text
     assert "     1  (candidates that exceed the context)" in text
 
 
-def test_nothing_kept_is_an_error_and_the_scores_stay(data, tmp_path, capsys):
+def test_nothing_kept_is_an_error_and_the_scores_stay(data, tmp_path, cli):
     out = tmp_path / "kept.jsonl"
     argv = ["select", "student", "--data", str(data), "--model", "tiny", "--out", str(out), "--threshold", "0.001"]
-    assert main(argv) == 2
-    assert "No row was kept" in capsys.readouterr().err
+    done = cli(*argv)
+    assert done.code == 2
+    assert "No row was kept" in done.err
     assert not out.exists()
     assert len(jsonl(tmp_path / "kept.scores.jsonl")) == 13
 
 
 @pytest.mark.parametrize("score", ["prototype", "el2n"])
-def test_prune_writes_rows_scores_and_plot(score, data, tmp_path, capsys):
+def test_prune_writes_rows_scores_and_plot(score, data, tmp_path, cli):
     out = tmp_path / "kept.jsonl"
     flags = ["--score", score, "--model", "tiny", "--label", "kind", "--clusters", "3", "--fraction", "0.5"]
-    assert main(["select", "prune", "--data", str(data), "--out", str(out), *flags]) == 0
+    done = cli("select prune --data", data, "--out", out, *flags)
+    assert done.code == 0
     record = jsonl(tmp_path / "kept.scores.jsonl")
     assert len(record) == 13 and sum(r["kept"] for r in record) == 6
     assert record[-1] == {"id": "long", "score": None, "kept": False, "reason": "too long"}
@@ -76,10 +78,10 @@ def test_prune_writes_rows_scores_and_plot(score, data, tmp_path, capsys):
     assert sorted(r["kind"] for r in kept) == ["a"] * 3 + ["b"] * 3
     assert "rewrites" in kept[0]  # rows are carried along whole
     assert (tmp_path / "kept.svg").read_text().startswith("<svg")
-    assert "keep easy (auto)" in capsys.readouterr().out  # 13 rows for 128 free parameters are scarce
+    assert "keep easy (auto)" in done.out  # 13 rows for 128 free parameters are scarce
 
 
-def test_prune_by_pass_rate_takes_either_record(data, tmp_path, capsys):
+def test_prune_by_pass_rate_takes_either_record(data, tmp_path, cli):
     PassRate({f"r{i}": (8, 8 if i < 6 else 1) for i in range(12)}).to_parquet(tmp_path / "difficulty.parquet")
     problems = [{"id": f"rows/r{i}", "samples": [{"correct": i < 6}] * 4} for i in range(12)]
     (tmp_path / "eval.json").write_text(json.dumps({"schema": 1, "problems": problems}))
@@ -95,7 +97,8 @@ def test_prune_by_pass_rate_takes_either_record(data, tmp_path, capsys):
             "--random_share",
             "0",
         ]
-        assert main(["select", "prune", "--data", str(data), "--out", str(out), "--fraction", "0.4", *flags]) == 0
+        done = cli("select prune --data", data, "--out", out, "--fraction", "0.4", *flags)
+        assert done.code == 0
         assert {r["id"] for r in jsonl(out)} <= {f"r{i}" for i in range(6)}
         record = jsonl(tmp_path / f"{attempts}.scores.jsonl")
         assert [r["attempts"] for r in record] == [n] * 12 + [0]
@@ -119,26 +122,28 @@ def test_prune_by_pass_rate_takes_either_record(data, tmp_path, capsys):
         ("prune", ["--score", "pass_rate", "--attempts", "none.parquet"], "none.parquet"),
     ],
 )
-def test_mistakes_are_named_before_a_model_is_loaded(command, flags, message, data, tmp_path, capsys, monkeypatch):
+def test_mistakes_are_named_before_a_model_is_loaded(command, flags, message, data, tmp_path, monkeypatch, cli):
     monkeypatch.setattr("rlvr.select.command.load_model", lambda spec: pytest.fail("a model was loaded"))
-    assert main(["select", command, "--data", str(data), "--out", str(tmp_path / "k.jsonl"), *flags]) == 2
-    assert message in capsys.readouterr().err
+    done = cli("select", command, "--data", data, "--out", tmp_path / "k.jsonl", *flags)
+    assert done.code == 2
+    assert message in done.err
 
 
-def test_the_data_are_never_overwritten(data, capsys):
-    assert main(["select", "student", "--data", str(data), "--model", "tiny", "--out", str(data)]) == 2
-    assert "is the data itself" in capsys.readouterr().err
+def test_the_data_are_never_overwritten(data, cli):
+    done = cli("select student --data", data, "--model", "tiny", "--out", data)
+    assert done.code == 2
+    assert "is the data itself" in done.err
 
 
-def test_a_record_that_knows_no_row(data, tmp_path, capsys):
+def test_a_record_that_knows_no_row(data, tmp_path, cli):
     PassRate({"other": (8, 1)}).to_parquet(tmp_path / "d.parquet")
     flags = ["--score", "pass_rate", "--attempts", str(tmp_path / "d.parquet"), "--out", str(tmp_path / "k.jsonl")]
-    assert main(["select", "prune", "--data", str(data), *flags]) == 2
-    assert "knows none of the ids" in capsys.readouterr().err
+    done = cli("select prune --data", data, *flags)
+    assert done.code == 2
+    assert "knows none of the ids" in done.err
 
 
-def test_the_warm_up_takes_kept_rows_and_counts_what_is_too_long(data, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("RLVR_CACHE", str(tmp_path / "cache"))
+def test_the_warm_up_takes_kept_rows_and_counts_what_is_too_long(data, tmp_path, cold_cache, capsys):
     model, tokenizer = build_tiny(hidden=64, layers=1)
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
@@ -155,10 +160,12 @@ def test_the_warm_up_takes_kept_rows_and_counts_what_is_too_long(data, tmp_path,
     assert settings.key() != folder.name
 
 
-def test_the_warm_up_refuses_rows_of_another_form(tmp_path, capsys):
+def test_the_warm_up_refuses_rows_of_another_form(tmp_path, cli):
     write_rows([{"prompt": "1+1?", "completion": "2"}], tmp_path / "bad.jsonl")
     for command in (["warmup"], ["train", "--no_report"]):
-        assert main([*command, "--config", "tiny", "--sft_data", str(tmp_path / "bad.jsonl")]) == 2
-        assert "Worked row '1', column 'completion': expected the form <think>" in capsys.readouterr().err
-    assert main(["warmup", "--config", "tiny", "--sft_data", str(tmp_path / "none.jsonl")]) == 2
-    assert "No file" in capsys.readouterr().err
+        done = cli(*command, "--config", "tiny", "--sft_data", tmp_path / "bad.jsonl")
+        assert done.code == 2
+        assert "Worked row '1', column 'completion': expected the form <think>" in done.err
+    done = cli("warmup --config tiny --sft_data", tmp_path / "none.jsonl")
+    assert done.code == 2
+    assert "No file" in done.err
