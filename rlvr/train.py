@@ -163,7 +163,7 @@ def _fit(
         problems={p.id: p for p in resolved.problems},
         scorer=scorer,
         terms=resolved.terms,
-        record=pass_rates,
+        pass_rates=pass_rates,
         rollouts=run.rollouts if config.log_rollouts else None,
     )
     trainer.remove_callback(PrinterCallback)  # Progress prints one readable line instead
@@ -179,7 +179,7 @@ def _fit(
         scorer.verifier.close()
         trainer.term_worker.close()
         if state.is_main_process:
-            trainer.record.to_parquet(run.difficulty)
+            trainer.pass_rates.to_parquet(run.difficulty)
     if stop.caught:
         raise Stopped(f"saved at step {trainer.state.global_step}. Go on with: rlvr train --resume {run.path}")
     if state.is_main_process:

@@ -68,3 +68,23 @@ def test_the_count_goes_on_after_a_resume(tmp_path):
     with pytest.raises(RunError, match="3 times in a row"):
         step(model, optimizer, second, args, math.nan)
     assert second.skipped == 3
+
+
+def test_all_gradients_are_read_from_the_device_at_once(tmp_path):
+    """Each read of a GPU waits for all that runs there: one a step, not one a parameter."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Reads(TorchDispatchMode):
+        count = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            self.count += function is torch.ops.aten._local_scalar_dense.default
+            return function(*args, **(kwargs or {}))
+
+    model, callback = torch.nn.Sequential(*(torch.nn.Linear(3, 3) for _ in range(5))), SkipBadGradients(5)
+    for p in model.parameters():
+        p.grad = torch.ones_like(p)
+    args = arguments(tmp_path)
+    with Reads() as reads:
+        callback.on_pre_optimizer_step(args, TrainerState(), None, model=model)
+    assert reads.count == 1

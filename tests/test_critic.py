@@ -133,7 +133,7 @@ def test_a_new_critic_expects_nothing_so_the_first_credit_is_the_plain_return(tm
     trainer = critical(tmp_path, kind, advantage=build("gae"))
     out = one_batch(trainer)
     assert not out["old_values"].any()
-    rewards = trainer._captured["rewards"][:, 0]
+    rewards = trainer.batch.judged.rewards_NF[:, 0]
     mask = out["completion_mask"]
     assert torch.equal(out["advantages"], rewards[:, None] * mask)
     assert torch.equal(out["returns"], rewards[:, None] * mask)
@@ -143,7 +143,7 @@ def test_a_new_critic_expects_nothing_so_the_first_credit_is_the_plain_return(tm
 def test_only_a_shared_body_feels_the_critics_loss(tmp_path, kind):
     trainer = opinionated(critical(tmp_path, kind))
     out = one_batch(trainer)
-    trainer._critic_loss(trainer.critic, out).backward()
+    trainer._critic_loss(out).backward()
     assert any(p.grad is not None and p.grad.any() for p in trainer.model.parameters()) == (kind == "shared")
     assert all(p.grad is not None and p.grad.any() for p in trainer.critic.head.parameters())
     if kind == "separate":
@@ -159,18 +159,18 @@ def test_dropped_rows_leave_the_critics_loss_and_its_normaliser(tmp_path):
     assert 0 < kept.sum() < 8
     mask = out["completion_mask"][kept].bool()
     error = (out["old_values"][kept] - out["returns"][kept])[mask].square().mean() / 2
-    torch.testing.assert_close(trainer._critic_loss(trainer.critic, out), 0.5 * error, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(trainer._critic_loss(out), 0.5 * error, rtol=1e-4, atol=1e-7)
 
 
 def test_micro_batches_add_up_to_the_whole_batch(tmp_path):
     trainer = opinionated(critical(tmp_path))
     out = one_batch(trainer)
-    whole = trainer._critic_loss(trainer.critic, out)
+    whole = trainer._critic_loss(out)
     halves = [{k: v[rows] if v.dim() else v for k, v in out.items()} for rows in (slice(0, 4), slice(4, 8))]
     trainer.args.steps_per_generation = trainer.current_gradient_accumulation_steps = 2  # one update in two halves
-    torch.testing.assert_close(sum(trainer._critic_loss(trainer.critic, half) for half in halves), whole)
+    torch.testing.assert_close(sum(trainer._critic_loss(half) for half in halves), whole)
     trainer.current_gradient_accumulation_steps = 1  # two updates: each divides by its share of the batch
-    torch.testing.assert_close(sum(trainer._critic_loss(trainer.critic, half) for half in halves), 2 * whole)
+    torch.testing.assert_close(sum(trainer._critic_loss(half) for half in halves), 2 * whole)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -181,13 +181,13 @@ def test_it_learns_a_fixed_batch(tmp_path, kind):
     losses = []
     for _ in range(60):
         optimizer.zero_grad()
-        loss = trainer._critic_loss(trainer.critic, out)
+        loss = trainer._critic_loss(out)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.3 * losses[0]
     mask = out["completion_mask"].bool()
-    assert explained_variance(trainer._values(trainer.critic, out)[mask], out["returns"][mask]) > 0.5
+    assert explained_variance(trainer.critic_loss.values(out, 8)[mask], out["returns"][mask]) > 0.5
 
 
 class _Watch(TrainerCallback):

@@ -16,6 +16,7 @@ from rlvr.core.errors import SpecError
 from rlvr.core.records import Completion
 from rlvr.runs.directory import RunDir, read_metrics
 from rlvr.runs.pass_rate import PassRate
+from rlvr.training.batch import GenerationBatch
 from rlvr.training.curriculum.dynamic_sampling import Sample, ask_for, fill, is_mixed
 from rlvr.training.curriculum.fresh_problems import FreshProblems
 from rlvr.training.trainer import RLVRTrainer
@@ -156,7 +157,7 @@ def test_known_completions_train_like_sampled_ones(tmp_path):
         ]})()  # fmt: skip
         outs.append(batch_of(made))
     assert made._metrics["train"]["dynamic/rollouts"] == [2 * GROUP * PROMPTS]
-    assert made._fresh.position == 0
+    assert made.choose.position == 0
     assert outs[0].keys() == outs[1].keys() >= {"old_per_token_logps"}
     for key, value in outs[0].items():
         assert torch.equal(value, outs[1][key]), key
@@ -166,7 +167,8 @@ def test_each_try_draws_its_own_noise(tmp_path):
     made = trainer(tmp_path, 3)
     rows = [{"prompt": PROBLEMS["2"].prompt, "id": "2"}] * GROUP
     made.model.train()
-    one, two = (made._sample(rows)[0] for _ in range(2))
+    batch = made.batch = GenerationBatch(group_size=GROUP)
+    one, two = (made._sample_groups(batch, rows)[0] for _ in range(2))
     assert [s.ids for s in one] != [s.ids for s in two]
 
 
@@ -191,7 +193,7 @@ def test_resume_is_exact_inside_a_generation_window(tmp_path):
     second.train(resume_from_checkpoint=str(tmp_path / "cut" / "checkpoint-3"))
     assert second.state.global_step == 6
     assert second.record == whole.record
-    assert second._fresh.position == whole._fresh.position > 0
+    assert second.choose.position == whole.choose.position > 0
     for a, b in zip(second.model.parameters(), whole.model.parameters(), strict=True):
         assert torch.equal(a, b)
 

@@ -234,7 +234,7 @@ def every_third(completion_ids, **_):
         {"advantage": build("grpo"), "critic": "none", "loss_type": "dr_grpo", "pack_prompts": False},
         {"advantage": build("grpo"), "steps_per_generation": 2},  # the old log-probabilities are the sampler's
         {"advantage": build("grpo"), "steps_per_generation": 2, "sampling_dtype": "bfloat16"},  # and here the model's
-        {"advantage": build("grpo"), "_own_head": False},  # a GPU has TRL's fused head
+        {"advantage": build("grpo"), "chunked_head": False},  # a GPU has TRL's fused head
         {"advantage": None},
     ],
     ids=["dropped", "critic", "plain", "old-logps", "bfloat16-sampler", "fused-head", "trl-signal"],
@@ -243,9 +243,9 @@ def test_a_generation_batch_and_its_loss(settings, tmp_path, monkeypatch):
     """All of TRL's batch around ours: prompts, sampling, rewards, the signal back in the batch, and the loss."""
 
     def trainer_and_rows():
-        own = {k: v for k, v in settings.items() if k != "_own_head"}
+        own = {k: v for k, v in settings.items() if k != "chunked_head"}
         trainer = make(RLVRTrainer, tmp_path, TrainConfig, **own)
-        trainer._own_head = settings.get("_own_head", True)
+        trainer.forward.chunked_head = settings.get("chunked_head", True)
         torch.manual_seed(9)
         trainer.model.train()
         trainer.current_gradient_accumulation_steps = 1

@@ -97,7 +97,7 @@ def test_every_source_of_verdicts_decides_what_nsr_keeps(tmp_path, correct):
     made = trainer(tmp_path, advantage="nsr", reward_funcs=by_row, correct=correct, rollouts=tmp_path)
     wrong = kept(made)
     assert wrong == 4  # one group of the two
-    assert sum(made._captured["verdicts"]) == 4
+    assert sum(made.batch.judged.verdicts) == 4
     assert sum(pq.read_table(tmp_path / "step-00001.parquet")["correct"].to_pylist()) == 4
     assert len(made.record.state_dict()) == 2  # what training saw is counted, by problem
 
@@ -170,10 +170,10 @@ def test_rows_of_ones_own_are_judged_by_a_sets_verifier(tmp_path):
     rows = [{"prompt": [{"role": "user", "content": row["prompt"]}], "answer": row["answer"]} for row in ROWS]
     made = trainer(tmp_path, train_dataset=rows, terms={"correct": 1.0}, data="arithmetic", advantage="nsr")
     out = one_batch(made)
-    records = made._captured["records"]
-    assert len(out["advantages"]) == len(records) == 8
-    assert {c.problem.answer for c in records} <= {row["answer"] for row in ROWS}
-    assert all(c.correct is False for c in records)  # random text
+    completions = made.batch.judged.completions
+    assert len(out["advantages"]) == len(completions) == 8
+    assert {c.problem.answer for c in completions} <= {row["answer"] for row in ROWS}
+    assert all(c.correct is False for c in completions)  # random text
 
 
 def test_arguments_in_trls_order_and_settings_left_alone(tmp_path):

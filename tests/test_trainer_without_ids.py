@@ -15,7 +15,7 @@ def test_without_ids_a_problem_is_named_by_its_prompt_and_the_near_impossible_on
     record = PassRate({problem_name({"prompt": "1+1="}): (640, 0)})
     trainer = make(RLVRTrainer, tmp_path, advantage=build("grpo"), record=record, rows=2)
     one_batch(trainer)
-    rollouts = trainer._rollouts(4)
+    rollouts = trainer.batch.rollouts
     assert set(rollouts.ids) == {problem_name({"prompt": p}) for p in ("0+0=", "1+1=")}
     hopeless = torch.tensor([name == problem_name({"prompt": "1+1="}) for name in rollouts.ids])
     assert torch.equal(drop_near_impossible()(rollouts).keep_PG.any(1), ~hopeless)

@@ -14,6 +14,7 @@ the real one). So the audit does not say whether a length term is worth a wrong 
 term can be searched. A completion that no term scores counts as 0, as in TRL's sum.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -22,7 +23,8 @@ import numpy as np
 from rlvr.core.answer_format import AnswerFormat
 from rlvr.core.errors import RlvrError
 from rlvr.core.records import Completion, Problem
-from rlvr.rewards.terms import Term, reward
+from rlvr.rewards.terms import Term
+from rlvr.rewards.total import weighted_sum
 
 Q = np.linspace(0, 1, 101)  # stated confidences, and chances p of being right
 PROBLEM = Problem("audit", [{"role": "user", "content": "How much is 6 * 7?"}], "42", "audit")
@@ -72,11 +74,9 @@ class _Bench:
 
     def worth(self, c: Completion) -> float:
         """Return the reward of `c`: a term sees the text only if it has nothing else to look at."""
-        values = [
-            reward({term: weight}, c if term.trl_style else replace(c, text=_STEPS))[1]
-            for term, weight in self.terms.items()
-        ]
-        return float(np.nansum(values))
+        seen = {True: c, False: replace(c, text=_STEPS)}
+        values = [math.nan if (value := term(seen[term.trl_style])) is None else value for term in self.terms]
+        return float(weighted_sum(np.array(values), np.array(list(self.terms.values()))))
 
     def completion(self, answer: str, q: float, break_form: Callable[[str], str] = str) -> Completion:
         """Return what the parser and an exact verifier make of a perfect text after `break_form`.

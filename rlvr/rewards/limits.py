@@ -13,6 +13,8 @@ from rlvr.core.worker import ProcessExpired, Worker
 from rlvr.rewards.audit import Audit, assert_safe
 from rlvr.rewards.terms import Term
 
+JUDGED = "record"  # the column of TRL's rows with the Completion of each; your reward functions may read it too
+
 
 def term_function(term: Term, worker: Worker) -> Callable[..., list[float | None]]:
     """Return the TRL reward function of a term: it reads the completions that the trainer made.
@@ -20,13 +22,14 @@ def term_function(term: Term, worker: Worker) -> Callable[..., list[float | None
     A term of the user's own runs in the worker, under its limit; the built-in ones are pure and linear in the text.
     """
 
-    def reward(record: list[Completion], **kwargs) -> list[float | None]:
+    def reward(**columns: Any) -> list[float | None]:
+        completions: list[Completion] = columns[JUDGED]
         if not term.spec.is_path:
-            return [term(c) for c in record]
-        calls = worker.call(term, zip(record))
+            return [term(c) for c in completions]
+        calls = worker.call(term, zip(completions))
         return [
-            _result(result, f"Reward term {str(term)!r} (problem {c.problem.id!r})", worker.timeout)
-            for c, result in zip(record, calls, strict=True)
+            _result(call, f"Reward term {str(term)!r} (problem {c.problem.id!r})", worker.timeout)
+            for c, call in zip(completions, calls, strict=True)
         ]
 
     reward.__name__ = term.name

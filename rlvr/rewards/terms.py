@@ -8,11 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rlvr.core import specs
 from rlvr.core.answer_format import AnswerFormat
 from rlvr.core.errors import RlvrError, SpecError
 from rlvr.core.records import Completion, Problem
 from rlvr.core.specs import Spec, parse_spec
+from rlvr.rewards.total import weighted_sum
 
 LARGEST = 1e9  # of a value and of a weight: advantages square their product, and float32 ends at 3.4e38
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -186,9 +189,11 @@ def reward(terms: Mapping[Term, float], c: Completion) -> tuple[dict[str, float 
     >>> reward(load_terms({"correct": 1, "format": 0.5}), Completion(Problem("1", [], "4"), "", correct=True))
     ({'correct': 1.0, 'format': 0.0}, 1.0)
     """
-    values = {term: term(c) for term in terms}
-    counted = [weight * value for (term, weight) in terms.items() if weight and (value := values[term]) is not None]
-    return {term.name: value for term, value in values.items()}, math.fsum(counted) if counted else math.nan
+    values = {term: term(c) for term in sorted(terms, key=str)}  # float sums depend on the order
+    counts = any(terms[term] and value is not None for term, value in values.items())
+    known = np.array([math.nan if value is None else value for value in values.values()])
+    total = weighted_sum(known, np.array([terms[term] for term in values])) if counts else math.nan
+    return {term.name: values[term] for term in terms}, float(total)
 
 
 def as_trl_reward(

@@ -1,4 +1,7 @@
-"""Measure the signal of one generation batch: groups, accuracy, what was dropped, format and confidence."""
+"""Measure one generation batch: its signal, its answers, and what its draws say of the whole training set.
+
+To log one more number at each step, add a function of the batch to `batch_metrics`, and a row to docs/metrics.md.
+"""
 
 import math
 from collections.abc import Collection, Sequence
@@ -7,14 +10,42 @@ from rlvr.advantages.base import all_equal
 from rlvr.advantages.rollouts import Rollouts, Signal
 from rlvr.core.records import Completion
 from rlvr.training.answer_metrics import echo, repetition
+from rlvr.training.batch import GenerationBatch
+from rlvr.training.curriculum.propensity import ipw_mean, self_normalised_mean
+
+VERDICT_METRICS = ("accuracy", "groups/all_right", "groups/all_wrong", "groups/mixed")  # nobody knows them from rewards
+
+
+def batch_metrics(batch: GenerationBatch, judged: bool, tags: Collection[str] = ()) -> dict[str, float]:
+    """Return metric name -> value of a batch that has its credit; `judged` says whether anybody said what is right.
+
+    Formulas and units in docs/metrics.md.
+    """
+    signal = signal_metrics(batch.rollouts, batch.signal, batch.judged.completions, tags)
+    return {
+        **{name: value for name, value in signal.items() if judged or name not in VERDICT_METRICS},
+        **draw_metrics(batch),
+    }
+
+
+def draw_metrics(batch: GenerationBatch) -> dict[str, float]:
+    """Return what the draws say of the whole set, beside the naive mean over what was drawn (`accuracy`)."""
+    if batch.draws is None:
+        return {}
+    rate_P, propensity_P = batch.rollouts.correct_PG.double().mean(1), batch.draws.propensity_P
+    return {
+        "accuracy/ipw": ipw_mean(rate_P, propensity_P, batch.draws.set_size),
+        "accuracy/self_normalised": self_normalised_mean(rate_P, propensity_P),
+        "difficulty/propensity": float(propensity_P.mean()),
+    }
 
 
 def signal_metrics(
-    rollouts: Rollouts, signal: Signal | None, records: Sequence[Completion] | None, tags: Collection[str]
+    rollouts: Rollouts, signal: Signal | None, completions: Sequence[Completion] | None, tags: Collection[str]
 ) -> dict[str, float]:
     """Return metric name -> value of one batch; formulas and units in docs/metrics.md.
 
-    Without records (no scorer) the format and confidence metrics are absent; a mean over nothing is NaN.
+    Without completions (no scorer) the format and confidence metrics are absent; a mean over nothing is NaN.
 
     >>> metrics = signal_metrics(Rollouts.of([[1.0, 0.0], [0.0, 0.0]]), None, None, ())
     >>> metrics["accuracy"], metrics["groups/mixed"], metrics["groups/all_wrong"]
@@ -34,13 +65,13 @@ def signal_metrics(
         out["kept"] = signal.keep_PG.float().mean().item()
         for name, mask in signal.dropped.items():
             out[f"dropped/{name}"] = mask.float().mean().item()
-    if records:
-        stated = [c.confidence for c in records if c.confidence is not None]
-        out["format_rate"] = sum(c.format_ok for c in records) / n
+    if completions:
+        stated = [c.confidence for c in completions if c.confidence is not None]
+        out["format_rate"] = sum(c.format_ok for c in completions) / n
         if "confidence" in tags:
             out["confidence/mean"] = sum(stated) / len(stated) if stated else math.nan
             out["confidence/missing"] = 1 - len(stated) / n
-        out["answers/repetition"] = repetition(records, rollouts.correct_PG.shape[1])
-        out["answers/echo"] = echo(records)
-        out["verifier/errors"] = sum(c.correct is None for c in records)
+        out["answers/repetition"] = repetition(completions, rollouts.correct_PG.shape[1])
+        out["answers/echo"] = echo(completions)
+        out["verifier/errors"] = sum(c.correct is None for c in completions)
     return out

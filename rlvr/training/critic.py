@@ -16,7 +16,7 @@ from accelerate import PartialState
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import PreTrainedModel, TrainerCallback
+from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from rlvr.advantages.base import Transform, is_number
 from rlvr.advantages.rollouts import Rollouts
@@ -81,16 +81,16 @@ def body_of(policy: PreTrainedModel | PeftModel) -> PreTrainedModel:
 
 def first_layers(body: PreTrainedModel, layers: int) -> PreTrainedModel:
     """Return a copy of the body with its first `layers` layers; 0 copies all."""
-    own = copy.deepcopy(body).eval()
+    copied = copy.deepcopy(body).eval()
     if layers:
-        depth = len(getattr(own, "layers", ()))
+        depth = len(getattr(copied, "layers", ()))
         if layers > depth:
             raise ModelError(
                 f"critic_layers={layers}, but this model has {depth} layers to copy. 0 copies the whole body."
             )
-        own.layers = own.layers[:layers]
-        own.config.num_hidden_layers = layers
-    return own
+        copied.layers = copied.layers[:layers]
+        copied.config.num_hidden_layers = layers
+    return copied
 
 
 def check_critic(config: Any, advantage: Transform | None) -> None:
@@ -158,7 +158,14 @@ class CriticStep(TrainerCallback):
     def __init__(self, critic: Critic, log: Callable[[str, float], None]):
         self.critic, self.log = critic, log
 
-    def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
+    def on_pre_optimizer_step(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: nn.Module | None = None,
+        **kwargs: Any,
+    ) -> None:
         # After the Trainer's own clip, which has undone any fp16 scale for the whole optimizer.
         norm = nn.utils.clip_grad_norm_(self.critic.trainable(), args.max_grad_norm or math.inf)
         self.log("critic/grad_norm", norm.item())
@@ -168,5 +175,5 @@ class CriticStep(TrainerCallback):
             if not left_out and not args.fp16:
                 say(f"WARNING at step {state.global_step + 1}: the critic's gradient is not finite; it is left out")
 
-    def on_step_end(self, args, state, control, **kwargs):
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.critic.zero_grad()

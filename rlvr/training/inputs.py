@@ -14,12 +14,13 @@ from rlvr.advantages.chain import verdict_readers
 from rlvr.config.settings import TrainConfig
 from rlvr.core.errors import DataError, SpecError
 from rlvr.core.records import Problem
+from rlvr.core.worker import Worker
 from rlvr.models.load import PACKAGED, TINY, load_model, lora_config
 from rlvr.problems.prompts import messages
 from rlvr.problems.scorer import Scorer
 from rlvr.problems.sets import ProblemSet
 from rlvr.problems.verifier import Verifier
-from rlvr.rewards.limits import audit_within
+from rlvr.rewards.limits import audit_within, term_function
 from rlvr.rewards.terms import Term, load_terms
 from rlvr.training.verdicts import WANTED, Verdicts
 
@@ -83,6 +84,14 @@ def resolve_inputs(
     return inputs
 
 
+def use_terms(inputs: Inputs, worker: Worker) -> None:
+    """Make the terms TRL's reward functions, and their weights its own, unless functions were given."""
+    if inputs.terms and not inputs.trl.get("reward_funcs"):
+        weights = dict(sorted(inputs.terms.items(), key=lambda pair: str(pair[0])))  # float sums depend on the order
+        inputs.trl["reward_funcs"] = [term_function(term, worker) for term in weights]
+        inputs.trl["args"].reward_weights = list(weights.values())
+
+
 def _verdicts(
     trl: Mapping[str, Any], terms: Mapping[Term, float], correct: Any, scorer: Scorer | None, config: GRPOConfig | None
 ) -> Verdicts | None:
@@ -118,18 +127,18 @@ def _check_verdicts(inputs: Inputs, config: GRPOConfig | None) -> None:
 
 def _judged(trl: dict[str, Any], config: GRPOConfig | None, data: str | None) -> tuple[dict[str, Problem], Scorer]:
     """Return the problems and their scorer, by a problem set; it gives the rows too, where there are none."""
-    own = config if isinstance(config, TrainConfig) else TrainConfig()
+    settings = config if isinstance(config, TrainConfig) else TrainConfig()
     rows = trl.get("train_dataset")
     if rows is not None and data is None:
         raise SpecError(
             "Reward terms read a verdict on each completion, and nothing says who gives it on these rows. Give data=, "
             "a problem set whose verifier judges the column 'answer'; or scorer= and problems=; or no train_dataset."
         )
-    chosen = ProblemSet.of(data or own.data)
+    chosen = ProblemSet.of(data or settings.data)
     if rows is None:
-        problems = chosen.load("train", own.train_size, own.data_size_seed)
+        problems = chosen.load("train", settings.train_size, settings.data_size_seed)
         trl["train_dataset"] = Dataset.from_list(
-            [{"prompt": messages(p, own.answers, own.system_prompt), "id": p.id} for p in problems]
+            [{"prompt": messages(p, settings.answers, settings.system_prompt), "id": p.id} for p in problems]
         )
     elif "answer" not in rows.column_names:
         raise DataError(f"The verifier of {data!r} judges the column 'answer'; found {', '.join(rows.column_names)}.")
@@ -137,7 +146,7 @@ def _judged(trl: dict[str, Any], config: GRPOConfig | None, data: str | None) ->
         if "id" not in rows.column_names:
             rows = trl["train_dataset"] = rows.add_column("id", [str(i) for i in range(len(rows))])
         problems = [_problem(row) for row in rows]
-    return {p.id: p for p in problems}, Scorer(own.answers, Verifier(chosen, own.verify_timeout))
+    return {p.id: p for p in problems}, Scorer(settings.answers, Verifier(chosen, settings.verify_timeout))
 
 
 def _problem(row: Mapping[str, Any]) -> Problem:

@@ -1,80 +1,93 @@
-"""Sample in training by the in-process engine where it can do exactly what was asked, else by TRL.
+"""Sample a batch by the in-process engine, where it can do exactly what was asked."""
 
-_generate_single_turn            the engine, or completions that are known already; vLLM and the rest stay TRL's
-"""
-
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
+from peft import PeftModel
+from transformers import PreTrainedModel
+from trl import GRPOConfig
 
 from rlvr.config.settings import TrainConfig
-from rlvr.models.sampling import Engine, Sampling
-from rlvr.training.curriculum.dynamic_sampling import Sample
-from rlvr.training.resume import ExactResume
+from rlvr.models.sampling import Engine, Samples, Sampling
+from rlvr.training.batch import GenerationBatch
+
+TokenIds = list[list[int]]
+Logps = list[list[float]] | None
 
 
-class SamplingPass(ExactResume):
-    """Sample a GRPOTrainer's completions by rlvr/models/sampling (TrainConfig.engine)."""
+def engine_fits(args: GRPOConfig, otherwise: bool) -> bool:
+    """Return whether the in-process engine can sample exactly as asked; else TRL does.
 
-    def __init__(self, *args: Any, **kwargs: Any):
-        self._engine: Engine | None = None
-        self._presampled: list[Sample] = []  # this process's completions, where they are known before TRL asks
-        self._rows_sampled = 0  # in this generation batch before the present call, by all processes
-        super().__init__(*args, **kwargs)
+    `otherwise` says that something beyond the settings asks for TRL's way: images, vLLM, a sharded model.
+    """
+    return (
+        isinstance(args, TrainConfig)
+        and args.engine == "rlvr"
+        and not (otherwise or args.generation_kwargs or args.min_p)
+        and args.repetition_penalty == 1.0
+    )
 
-    def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs):
-        if self._presampled:  # either all of them know their log-probabilities or none
-            known = self._presampled
-            self._sampled_logps = [s.exact_logps for s in known if s.exact_logps is not None] or None
-            return [s.ids for s in known], [s.logps for s in known if s.logps is not None] or None
-        if not self._engine_fits(images, multimodal_fields):
-            return super()._generate_single_turn(
-                prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs
-            )
-        if self._engine is None:
-            self._engine = Engine(
-                self.accelerator.unwrap_model(self.model),
-                self.eos_token_ids,
-                self._tokenizer.pad_token_id,
-                self.args.sampling_precision,
-            )
-        self._engine.refresh()
-        group = num_generations
-        whole = len(prompt_ids) % group == 0 and all(
-            prompt == prompt_ids[i - i % group] for i, prompt in enumerate(prompt_ids)
+
+@dataclass
+class EngineSampling:
+    """Sample groups of completions from the policy, each batch from a random stream of its own.
+
+    Args:
+        policy: returns the model that samples; asked once, at the first batch.
+        eos_ids: every token id that ends a completion.
+        pad_id: any valid token id.
+        sampling: length limit, temperature, top-p, top-k.
+        precision: of the weights that sample.
+        seed: of the noise; with the batch's number, and whether it trains, it decides every token.
+        exact: the log-probabilities that are drawn from are the policy's own, so that no second forward is needed.
+    """
+
+    policy: Callable[[], PreTrainedModel | PeftModel]
+    eos_ids: Sequence[int]
+    pad_id: int
+    sampling: Sampling
+    precision: torch.dtype
+    seed: int
+    exact: bool = field(default=False, kw_only=True)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Return the engine, made at the first batch."""
+        return Engine(self.policy(), self.eos_ids, self.pad_id, self.precision)
+
+    def __call__(self, batch: GenerationBatch, prompt_ids: Sequence[Sequence[int]], group_size: int) -> TokenIds:
+        """Return a completion for each prompt; `prompt_ids` repeats each of them for its group.
+
+        The batch gets the log-probabilities where they are exact.
+        """
+        self.engine.refresh()
+        whole = len(prompt_ids) % group_size == 0 and all(
+            prompt == prompt_ids[i - i % group_size] for i, prompt in enumerate(prompt_ids)
         )
         if not whole:  # a group straddles two processes: sample row by row
-            group = 1
-        seed = self.args.sampling_seed if self.args.sampling_seed is not None else self.args.seed
-        samples = self._engine.generate(
-            prompt_ids[::group],
-            group,
-            Sampling(self.max_completion_length, self.temperature, self.top_p, self.top_k or 0),
-            # A stream of its own for every generation batch; `_step` is part of the checkpoint.
-            seed=2 * (seed * 1_000_003 + self._step) + int(not self.model.training),
-            first_row=self._rows_sampled + self.accelerator.process_index * len(prompt_ids),
+            group_size = 1
+        samples = self.engine.generate(
+            prompt_ids[::group_size],
+            group_size,
+            self.sampling,
+            # A stream of its own for every generation batch; its number is part of the checkpoint.
+            seed=2 * (self.seed * 1_000_003 + batch.number) + int(not batch.training),
+            first_row=batch.rows_sampled + batch.process * len(prompt_ids),
         )
-        self._metrics["train" if self.model.training else "eval"]["sampling/tokens_per_second"].append(
-            samples.tokens / max(samples.seconds, 1e-9)
-        )
-        # Exact in the policy's own precision, untruncated; with a KL term the same call would ask for the reference's.
-        plain = (self.top_p, self.top_k or 0, self.beta) == (1.0, 0, 0.0)
-        if plain and self.args.sampling_precision == torch.float32 and not (self.args.bf16 or self.args.fp16):
-            self._sampled_logps = samples.logps
-        return samples.ids, None
+        batch.log({"sampling/tokens_per_second": _rate(samples)})
+        if self.exact:
+            batch.exact_logps = samples.logps
+        return samples.ids
 
-    @property
-    def sharded(self) -> bool:
-        """Return whether no process holds the whole model, so that weights must be gathered first, as TRL does."""
-        return self.is_deepspeed_enabled or self.is_fsdp_enabled
 
-    def _engine_fits(self, images, multimodal_fields) -> bool:
-        """Return whether the in-process engine can sample this batch exactly as asked; else TRL does."""
-        args = self.args
-        return (
-            isinstance(args, TrainConfig)
-            and args.engine == "rlvr"
-            and not (self.use_vllm or self.use_transformers_continuous_batching or self._is_vlm or self.sharded)
-            and not (images or multimodal_fields or args.generation_kwargs or args.min_p)
-            and args.repetition_penalty == 1.0
-        )
+def known_samples(batch: GenerationBatch) -> tuple[TokenIds, Logps]:
+    """Return the completions that are known before TRL asks, and what their engine said of them (vLLM)."""
+    known = batch.known  # either all of them know their log-probabilities or none
+    batch.exact_logps = [s.exact_logps for s in known if s.exact_logps is not None] or None
+    return [s.ids for s in known], [s.logps for s in known if s.logps is not None] or None
+
+
+def _rate(samples: Samples) -> float:
+    return samples.tokens / max(samples.seconds, 1e-9)

@@ -1,53 +1,52 @@
-"""Turn rewards into TRL's learning signal: RLVRTrainer, the top of the four files that touch TRL's private names.
+"""Train on top of TRL: RLVRTrainer, the one file that touches TRL's private names.
 
-Only these four files touch TRL's private names.
-
-Thin wraps, never a copied method. What is captured and what is rewritten:
-
-    _calculate_rewards               parse and verify each completion once; keep the gathered rewards
-    _generate_and_score_completions  which problems; rewards -> Rollouts -> chain -> Signal -> advantages, mask, divisor
-    evaluate                         leaves every RNG as it was
-
-With no rlvr option set it behaves as GRPOTrainer does. Read in TRL 1.16; tests/test_trl_contract.py holds each hook.
+Read it as: choose problems -> sample -> judge -> reward -> credit -> loss. One `GenerationBatch` (batch.py) goes
+through these; each hook below hands on to the part that does the work, which knows no trainer. Thin wraps, never a
+copied method. With no rlvr option set it behaves as GRPOTrainer does. Read in TRL 1.16; tests/test_trl_contract.py
+holds each hook.
 """
 
-import functools
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import gather_object
-from torch import Tensor
+from peft import PeftModel
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from transformers import PreTrainedModel
+from trl import GRPOTrainer
+from trl.kernels.chunked_logprob import _use_triton
 
 from rlvr.advantages import Transform
-from rlvr.advantages.rollouts import Rollouts, Signal
-from rlvr.core.console import say
-from rlvr.core.errors import SpecError
-from rlvr.core.records import Completion, Problem
+from rlvr.config.settings import TrainConfig
+from rlvr.core.old_names import old_keywords
+from rlvr.core.records import Problem
+from rlvr.models.chat import prompt_end
+from rlvr.models.sampling import Sampling
 from rlvr.problems.scorer import Scorer
-from rlvr.rewards.limits import term_function, term_worker
+from rlvr.rewards.limits import JUDGED, term_worker
 from rlvr.runs.pass_rate import PassRate
-from rlvr.runs.rollouts_file import problem_name, unjudged, write_rollouts
-from rlvr.training.batch_metrics import signal_metrics
-from rlvr.training.confidence_start import confidence_start
-from rlvr.training.critic import check_critic
-from rlvr.training.curriculum.difficulty_sampler import DifficultySampler
-from rlvr.training.curriculum.dynamic_sampling import Filled, Group, Sample, fill
-from rlvr.training.curriculum.fresh_problems import FreshProblems
-from rlvr.training.curriculum.propensity import ipw_mean, self_normalised_mean
-from rlvr.training.inputs import resolve_inputs
-from rlvr.training.sampling import SamplingPass
+from rlvr.training import credit
+from rlvr.training.batch import GenerationBatch, Row
+from rlvr.training.batch_metrics import batch_metrics
+from rlvr.training.choose import make_chooser
+from rlvr.training.critic import Critic, CriticStep, check_critic
+from rlvr.training.critic_loss import CriticLoss
+from rlvr.training.curriculum.dynamic_sampling import Group
+from rlvr.training.epoch_sampler import EpochRepeatSampler
+from rlvr.training.forward import Forward, padded, silent_rows
+from rlvr.training.inputs import resolve_inputs, use_terms
+from rlvr.training.judge import Judge
+from rlvr.training.resume import Checkpoints, ResumeState, callback_states, load_callback_states
+from rlvr.training.rollouts_log import log_rollouts
+from rlvr.training.sampling import EngineSampling, Logps, TokenIds, engine_fits, known_samples
 from rlvr.training.verdicts import Correct
 
-# Losses whose divisor counts rows, so a dropped row would still weigh in it (design.md, settled semantics 3).
-ROW_MEAN_LOSSES = ("grpo", "sapo", "dr_grpo", "luspo")
-VERDICT_METRICS = ("accuracy", "groups/all_right", "groups/all_wrong", "groups/mixed")  # nobody knows them from rewards
+Inputs = dict[str, Any]
 
 
-class RLVRTrainer(SamplingPass):
+class RLVRTrainer(GRPOTrainer):
     """Train as GRPOTrainer does, with composable advantages, honest filters and an in-process rollout engine.
 
     Args (all optional, beyond GRPOTrainer's):
@@ -58,13 +57,16 @@ class RLVRTrainer(SamplingPass):
         data: a problem set: its verifier is the scorer, its problems are the rows where `train_dataset` is not given.
         correct: says which completions are right, where no scorer does: a function (with TRL's reward signature, or of
             a Completion), "my_reward > 0.5", or a column with the gold answer (rlvr/training/verdicts.py).
-        record: the pass-rate record that filters read; it grows with what training sees.
+        pass_rates: what is known of each problem, which filters read; it grows with what training sees.
         rollouts: folder for one parquet file per generation batch; None writes none. Nobody judges: `correct` is null.
 
     Every string is resolved as the command does: `model="tiny"`, `advantage="nsr"`, `terms={"correct": 1.0}`. Rows may
     be a list of dicts. Sign rules and difficulty filters need a scorer, `correct` or `data`: a reward is no verdict.
     """
 
+    _tr_loss: Tensor  # transformers', while it trains: the loss since the last logged step
+
+    @old_keywords(record="pass_rates")
     def __init__(
         self,
         *args: Any,
@@ -74,298 +76,313 @@ class RLVRTrainer(SamplingPass):
         terms: Mapping[Any, float] | None = None,
         data: str | None = None,
         correct: Correct | None = None,
-        record: PassRate | None = None,
+        pass_rates: PassRate | None = None,
         rollouts: Path | None = None,
         **kwargs: Any,
     ):
         given = resolve_inputs(args, kwargs, advantage, problems, scorer, terms, data, correct)
-        kwargs, advantage, scorer = given.trl, given.advantage, given.scorer
-        self.verdicts = given.verdicts
-        config = kwargs.get("args")
+        config = given.trl.get("args")
         self.term_worker = term_worker(given.terms, getattr(config, "reward_timeout", 10.0))
-        if given.terms and not kwargs.get("reward_funcs"):
-            weights = dict(sorted(given.terms.items(), key=lambda pair: str(pair[0])))  # float sums depend on the order
-            kwargs["reward_funcs"] = [term_function(term, self.term_worker) for term in weights]
-            config.reward_weights = list(weights.values())  # type: ignore[union-attr]
-        if advantage is not None and config is not None and config.beta and config.loss_type in ROW_MEAN_LOSSES:
-            raise SpecError(
-                f"loss_type={config.loss_type!r} divides by all rows, so with a KL term (beta={config.beta}) a dropped "
-                "row cannot leave the normaliser exactly. Use --loss_type dapo, or --beta 0."
-            )
-        check_critic(config, advantage)
-        self.advantage, self.scorer, self.problems = advantage, scorer, given.problems
-        self.record = record if record is not None else PassRate()
+        use_terms(given, self.term_worker)
+        credit.check_divisor(config, given.advantage)
+        check_critic(config, given.advantage)
+        super().__init__(**given.trl)
+        self.advantage, self.problems, self.verdicts = given.advantage, given.problems, given.verdicts
+        self.pass_rates = PassRate() if pass_rates is None else pass_rates
         self.rollouts_dir = rollouts
-        self._captured: dict[str, Any] = {}
-        self._judged = scorer is not None or self.verdicts is not None
-        self._said_all_dropped = False
-        self._fresh: FreshProblems | None = None
-        self._difficulty: DifficultySampler | None = None
-        self._propensity_P: Tensor | None = None  # with which this batch's problems were drawn
-        super().__init__(**kwargs)
-        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        if getattr(self.args, "dynamic_sampling_tries", 0):
-            if scorer is None or advantage is None:
-                raise SpecError("dynamic_sampling_tries needs a scorer, which says what is right, and an advantage.")
-            self._fresh = FreshProblems(len(self.train_dataset), seed + 1)  # another order than the epochs'
-        if band := getattr(self.args, "difficulty_band", []):
-            self._difficulty = DifficultySampler(tuple(band), self.args.difficulty_floor, seed)
-            if self._fresh is not None:
-                raise SpecError(
-                    "difficulty_band and dynamic_sampling_tries both choose the problems: take one of them."
-                )
+        self.batch = GenerationBatch()  # the newest one
+        self._hold_parts(given.scorer)
 
-    # ------------------------------------------------------------------ score: parse and verify once
+    def _hold_parts(self, scorer: Scorer | None) -> None:
+        """Build the parts from TRL's settings and ours; each of them is built and tested without a trainer."""
+        args, ours = self.args, isinstance(self.args, TrainConfig)
+        self.judge = Judge(
+            scorer,
+            self.problems,
+            self.verdicts,
+            self._tokenizer,
+            self.eos_token_ids,
+            prompt_end(self._tokenizer, self.chat_template_kwargs) if scorer is not None else None,
+            keep_texts=self.rollouts_dir is not None,
+        )
+        self.choose = make_chooser(
+            args, self.train_dataset, self.pass_rates, scorer, self.advantage, self._sample_groups
+        )
+        self.engine_sampling = self._engine_sampling(args) if ours else None
+        self.forward = Forward.of(
+            [model for model in (self.model, self.ref_model) if model is not None],
+            pack_prompts=getattr(args, "pack_prompts", False),
+            fused_head=args.cast_lm_head_to_fp32 or _use_triton(self.accelerator.device),
+            temperature=self.temperature,
+            autocast=self.accelerator.autocast,
+        )
+        self.critic, self.critic_loss = None, None
+        if getattr(args, "critic", "none") != "none":
+            self.critic = Critic(self.model, args.critic, args.critic_layers).to(self.accelerator.device)
+            self.critic_loss = CriticLoss(
+                self.critic, self.forward, self._policy, args.value_coef, args.value_clip, args.critic_learning_rate
+            )
+            self.add_callback(CriticStep(self.critic, self._log_update))
+        self.checkpoints = Checkpoints(self.accelerator)
+        self.warn_if_nothing_is_left = credit.NothingLeftWarning()
 
-    def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
-        records = None
-        texts = [c[0]["content"] if isinstance(c, list) else c for c in completions]
-        if self.scorer is not None:
-            # Dynamic sampling has parsed and verified them already, to choose among them.
-            known = [sample.record for sample in self._presampled]
-            records = known or self._judge(inputs, texts, completion_ids_list)
-            inputs = [{**row, "record": record} for row, record in zip(inputs, records, strict=True)]
-        rewards_NF = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
-        verdicts = None
-        if self.verdicts is not None:
-            mine = self._local(rewards_NF, len(inputs)).T.tolist()
-            rewards = dict(zip(self.reward_func_names, mine, strict=True))
-            verdicts = self.verdicts(inputs, prompts, completions, completion_ids_list, rewards, records)
-        split = [
-            confidence_start(self._tokenizer, ids) if self.scorer and "confidence" in self.scorer.tags else len(ids)
-            for ids in completion_ids_list
-        ]
-        self._captured = {
-            "rewards": rewards_NF,
-            "split": gather_object(split),
-            "tokens": gather_object([len(ids) for ids in completion_ids_list]),
-            "records": None if records is None else gather_object(records),
-            "unjudged": gather_object([unjudged(*row) for row in zip(inputs, texts, completion_ids_list, strict=True)])
-            if records is None and self.rollouts_dir is not None
-            else None,
-            "verdicts": None if verdicts is None else gather_object(verdicts),
-            "ids": gather_object([problem_name(row) for row in inputs]),
-            "truncated": gather_object(self._truncated(completion_ids_list)),
-        }
-        return rewards_NF
+    def _engine_sampling(self, args: TrainConfig) -> EngineSampling:
+        """Return what samples by the engine, with TRL's own limits and temperatures."""
+        # Exact in the policy's own precision, untruncated; with a KL term the same call would ask for the reference's,
+        # and with tools a completion is sampled in several turns.
+        plain = (self.top_p, self.top_k or 0, self.beta) == (1.0, 0, 0.0) and not self.tools
+        return EngineSampling(
+            self._policy,
+            self.eos_token_ids,
+            self._tokenizer.pad_token_id,
+            Sampling(self.max_completion_length, self.temperature, self.top_p, self.top_k or 0),
+            args.sampling_precision,
+            args.sampling_seed if args.sampling_seed is not None else args.seed,
+            exact=plain and args.sampling_precision == torch.float32 and not (args.bf16 or args.fp16),
+        )
 
-    def _truncated(self, completion_ids_list) -> list[bool]:
-        return [not ids or ids[-1] not in self.eos_token_ids for ids in completion_ids_list]
+    # ------------------------------------------------ choose -> sample -> judge -> reward -> credit
 
-    def _judge(self, rows, texts, completion_ids_list) -> list[Completion]:
-        assert self.scorer is not None
-        lengths = [len(ids) for ids in completion_ids_list]
-        problems = [self.problems[row["id"]] for row in rows]
-        return self.scorer(problems, texts, lengths, self._truncated(completion_ids_list))
-
-    # ------------------------------------------------------------------ the signal: reward -> credit
-
-    def _generate_and_score_completions(self, inputs):
-        mode = "train" if self.model.training else "eval"
-        group_size = self.num_generations if mode == "train" else self.num_generations_eval
-        filled = None
+    def _generate_and_score_completions(self, inputs: list[Row]) -> Inputs:
+        training = self.model.training
+        batch = self.batch = GenerationBatch(
+            rows=inputs,
+            group_size=self.num_generations if training else self.num_generations_eval,
+            training=training,
+            number=self._step,
+            step=self.state.global_step + 1,
+            process=self.accelerator.process_index,
+            processes=self.accelerator.num_processes,
+        )
         try:
-            if mode == "train" and self._difficulty is not None:
-                inputs = self._draw(self._difficulty, len(inputs) // group_size)
-            if mode == "train" and self._fresh is not None:
-                filled = self._fill_batch(self._fresh, inputs)
-                self._presampled = self._local([s for group in filled.batch for s in group], len(inputs))
-                inputs = [dict(s.row) for s in self._presampled]
-            out = super()._generate_and_score_completions(inputs)
+            if training and self.choose is not None:
+                self.choose(batch)
+                self.state.num_input_tokens_seen += batch.thrown_tokens
+            out = super()._generate_and_score_completions(batch.rows)  # asks the hooks below: sample, judge, reward
         finally:
-            self._sampled_logps, self._presampled, self._rows_sampled = None, [], 0
-        values_NT = None if self.critic is None else self._values(self.critic, out)
-        rollouts = self._rollouts(group_size, values_NT)
-        signal = None
-        if self.advantage is not None:
-            signal = Signal.start(rollouts)
-            if filled is not None and filled.unfilled:  # before the chain: they are in no baseline either
-                rest_PG = torch.zeros_like(signal.keep_PG)
-                rest_PG[-filled.unfilled :] = True
-                signal = signal.drop("dynamic_sampling", rest_PG)
-            signal = self.advantage(rollouts, signal)
-            self._rewrite(out, signal, len(inputs))
-            if values_NT is not None:
-                self._add_targets(out, values_NT, signal.returns_PGT, mode)
-        self._log_signal(mode, rollouts, signal)
-        if mode == "train":
-            thrown = filled.thrown_records if filled is not None else []
-            if self.rollouts_dir is not None and self.accelerator.is_main_process:
-                self._write_rollouts(self.rollouts_dir, rollouts, signal, thrown)
-            self._log_draws(rollouts)
-            # After the decision: a filter judges a problem by its past, not by the outcome it is about to filter.
-            self.record.discount(getattr(self.args, "record_discount", 1.0))
-            if self._judged:
-                self.record.update(rollouts.ids, rollouts.correct_PG, rollouts.scored_PG)
-            for c in thrown:  # observed all the same
-                if c.correct is not None:
-                    self.record.add(c.problem.id, 1, int(c.correct))
+            batch.forget_samples()
+        self._give_credit(batch, out)
+        self._finish(batch)
         return out
 
-    @functools.cached_property
-    def _row_of(self) -> dict[str, int]:
-        """Return problem id -> row of the training set."""
-        return {problem_id: row for row, problem_id in enumerate(self.train_dataset["id"])}
-
-    def _draw(self, sampler: DifficultySampler, count: int) -> list[dict[str, Any]]:
-        """Draw this batch's problems by pass rate, the same on every process; return this process's rows."""
-        whole = count * self.accelerator.num_processes
-        rate_N = self.record.posterior_means(self.train_dataset["id"])
-        index_P, self._propensity_P = sampler.draw(rate_N, whole, self._step)
-        mine = self._local(index_P, count).tolist()
-        return [row for i in mine for row in [self.train_dataset[i]] * self.num_generations]
-
-    def _fill_batch(self, fresh: FreshProblems, inputs) -> Filled:
-        """Replace groups that are not mixed by mixed groups of fresh problems (curriculum/dynamic_sampling.py)."""
-        size, world, tries = self.num_generations, self.accelerator.num_processes, self.args.dynamic_sampling_tries
-        unit = world // math.gcd(world, size)  # so many groups give every process as many completions
-
-        def more(count: int) -> list[Group]:
-            index = fresh.take(-(-count // unit) * unit, seen)
-            index = index[: len(index) // unit * unit]
-            seen.update(index)
-            rows = [row for i in index for row in [self.train_dataset[i]] * size]
-            return self._sample(self._local(rows, len(rows) // world))
-
-        first = self._sample(inputs)
-        seen = {self._row_of[group[0].record.problem.id] for group in first}
-        filled = fill(first, tries, more)
-        self.state.num_input_tokens_seen += filled.thrown_tokens
-        for name, value in filled.metrics().items():
-            self._metrics["train"][name].append(value)
-        if filled.unfilled:
-            say(
-                f"step {self.state.global_step + 1}: after {filled.tries} more tries (at most {tries}) "
-                f"{filled.unfilled} of {len(first)} groups are all right or all wrong; they take no part"
+    def _generate_single_turn(
+        self, prompt_ids: TokenIds, images: Any, multimodal_fields: Any, num_generations: int, *args: Any, **kwargs: Any
+    ) -> tuple[TokenIds, Logps]:
+        if self.batch.known:
+            return known_samples(self.batch)
+        if self.engine_sampling is None or not self._engine_fits(images, multimodal_fields):
+            return super()._generate_single_turn(
+                prompt_ids, images, multimodal_fields, num_generations, *args, **kwargs
             )
-        return filled
+        return self.engine_sampling(self.batch, prompt_ids, num_generations), None
 
-    def _sample(self, rows) -> list[Group]:
-        """Sample and verify one completion for each row; return the groups of all processes."""
+    def _calculate_rewards(
+        self, inputs: list[Row], prompts: list[Any], completions: list[Any], completion_ids_list: TokenIds
+    ) -> Tensor:
+        judged = self.judge.completions(self.batch, inputs, completions, completion_ids_list)
+        rows = inputs if judged is None else [{**row, JUDGED: c} for row, c in zip(inputs, judged, strict=True)]
+        rewards_NF = super()._calculate_rewards(rows, prompts, completions, completion_ids_list)
+        self.batch.judged = self.judge.gather(
+            self.batch, rows, prompts, completions, completion_ids_list, judged, rewards_NF, self.reward_func_names
+        )
+        return rewards_NF
+
+    def _give_credit(self, batch: GenerationBatch, out: Inputs) -> None:
+        """Make the signal of a batch and put it where the loss reads it."""
+        critic, values_NT = self.critic_loss, None
+        if critic is not None:
+            values_NT = critic.values(out, self.args.per_device_train_batch_size)
+        batch.rollouts = credit.make_rollouts(batch, self.reward_weights, self.pass_rates, values_NT)
+        if self.advantage is None:
+            return
+        batch.signal = credit.make_signal(self.advantage, batch.rollouts, batch.filled.unfilled if batch.filled else 0)
+        used = credit.write_signal(out, batch.signal, batch, self.loss_type, self.accelerator.gather)
+        # A deque as long as the generation batch: this replaces the advantages which TRL computed but nobody used.
+        self._logs["advantages"].extend(used)
+        if critic is not None and values_NT is not None:
+            explained = critic.add_targets(out, values_NT, batch.signal.returns_PGT)
+            batch.log({"critic/explained_variance": explained})
+
+    def _finish(self, batch: GenerationBatch) -> None:
+        """Log a batch, write it down, and count what it showed."""
+        batch.log(batch_metrics(batch, self.judge.judges, self.judge.tags))
+        for name, value in batch.metrics:
+            self._metrics["train" if batch.training else "eval"][name].append(value)
+        if batch.training:
+            self.warn_if_nothing_is_left(batch, self.judge.judges)
+            if self.rollouts_dir is not None and self.accelerator.is_main_process:
+                log_rollouts(self.rollouts_dir, batch, self.reward_func_names)
+            credit.count_outcomes(self.pass_rates, batch, self.judge.judges, getattr(self.args, "record_discount", 1.0))
+            for callback in self.callback_handler.callbacks:
+                if hasattr(callback, "on_generation_batch"):
+                    callback.on_generation_batch(batch)
+
+    def _sample_groups(self, batch: GenerationBatch, rows: Sequence[Row]) -> Sequence[Group]:
+        """Sample and judge one completion for each row; return the groups of all processes."""
         if not rows:
             return []
         prompt_ids, *extra = self._tokenize_prompts([row["prompt"] for row in rows])
-        ids, logps = self._generate_single_turn(prompt_ids, *extra, self.num_generations)
-        self._rows_sampled += len(rows) * self.accelerator.num_processes
+        ids, logps = self._generate_single_turn(prompt_ids, *extra, batch.group_size)
+        batch.rows_sampled += len(rows) * batch.processes
         texts = self.processing_class.batch_decode(ids, skip_special_tokens=True)
-        none = [None] * len(rows)
-        columns = (rows, map(len, prompt_ids), ids, logps or none, self._sampled_logps or none)
-        records = self._judge(rows, texts, ids)
-        samples = gather_object([Sample(*values) for values in zip(*columns, records, strict=True)])
-        return [samples[i : i + self.num_generations] for i in range(0, len(samples), self.num_generations)]
+        return self.judge.groups(batch, rows, list(map(len, prompt_ids)), texts, ids, logps)
 
-    def _rollouts(self, group_size: int, values_NT: Tensor | None = None) -> Rollouts:
-        rewards_NF = self._captured["rewards"].float().cpu()
-        weights_F = self.reward_weights.float().cpu()
-        reward_N = (rewards_NF * weights_F).nansum(1)
-        scored_N = ~rewards_NF.isnan().all(1)
-        records = self._captured["records"]
-        correct_N = reward_N > 0  # a guess, which nothing reads where there is no source of verdicts
-        verdicts = self._captured["verdicts"] or [c.correct for c in records or ()]
-        if verdicts:
-            correct_N = torch.tensor([verdict is True for verdict in verdicts])
-            scored_N &= torch.tensor([verdict is not None for verdict in verdicts])
-        stated = [math.nan if c.confidence is None else c.confidence for c in records or ()]
-        ids = tuple(self._captured["ids"][::group_size])
-        attempts_P, successes_P = self.record.lookup(ids)
-        return Rollouts.of(
-            reward_N.view(-1, group_size),
-            correct_N.view(-1, group_size),
-            scored_PG=scored_N.view(-1, group_size),
-            truncated_PG=torch.tensor(self._captured["truncated"]).view(-1, group_size),
-            attempts_P=attempts_P,
-            successes_P=successes_P,
-            confidence_PG=torch.tensor(stated).view(-1, group_size) if stated else None,
-            tokens_PG=torch.tensor(self._captured["tokens"]).view(-1, group_size),
-            split_PG=torch.tensor(self._captured["split"]).view(-1, group_size),
-            terms_PGF=rewards_NF.view(-1, group_size, rewards_NF.shape[1]),
-            weights_F=weights_F,
-            ids=ids,
-            values_PGT=None if values_NT is None else values_NT.float().cpu().unflatten(0, (-1, group_size)),
-        )
+    def _policy(self) -> PreTrainedModel | PeftModel:
+        return self.accelerator.unwrap_model(self.model)
 
-    def _rewrite(self, out: dict[str, Any], signal: Signal, n_local: int) -> None:
-        """Put the signal in place of TRL's advantages: the local rows, the loss mask, the normaliser."""
-        adv_N = signal.adv.reshape(-1, *signal.adv.shape[2:])
-        keep_N = signal.keep_PG.reshape(-1)
-        used_N = adv_N
-        if not keep_N.all():
-            if self.loss_type in ROW_MEAN_LOSSES:
-                # The divisor counts all rows; scaling the kept ones makes it count the kept.
-                used_N = adv_N * (keep_N.numel() / max(1, int(keep_N.sum())))
-            mask = out["completion_mask"] * self._local(keep_N, n_local).to(out["completion_mask"].device)[:, None]
-            # tool_mask is TRL's mask of tokens that are attended to but carry no loss.
-            out["tool_mask"] = mask if "tool_mask" not in out else mask * out["tool_mask"]
-            out["num_items_in_batch"] = self.accelerator.gather((out["completion_mask"] * out["tool_mask"]).sum()).sum()
-        local = self._local(used_N, n_local)
-        if local.dim() == 2:  # per-token credit is as wide as the longest completion of all processes
-            width = out["completion_ids"].shape[1]
-            local = torch.nn.functional.pad(local, (0, max(0, width - local.shape[1])))[:, :width]
-        out["advantages"] = local.to(out["advantages"])
-        # A deque as long as the generation batch: this replaces the advantages which TRL computed but nobody used.
-        self._logs["advantages"].extend((adv_N if adv_N.dim() == 1 else adv_N.mean(-1)).tolist())
+    def _engine_fits(self, images: Any, multimodal_fields: Any) -> bool:
+        """Return whether the in-process engine can sample this batch exactly as asked; else TRL does."""
+        others = self.use_vllm or self.use_transformers_continuous_batching or self._is_vlm or self.sharded
+        return engine_fits(self.args, otherwise=bool(others or images or multimodal_fields))
 
-    def _local(self, rows_N: Any, n_local: int) -> Any:
-        """Return this process's rows of a gathered tensor or list."""
-        return rows_N[self.accelerator.process_index * n_local :][:n_local]
+    @property
+    def sharded(self) -> bool:
+        """Return whether no process holds the whole model, so that weights must be gathered first, as TRL does."""
+        return self.is_deepspeed_enabled or self.is_fsdp_enabled
 
-    # ------------------------------------------------------------------ what is logged (docs/metrics.md)
+    # ------------------------------------------------------------------ the loss
 
-    def _log_signal(self, mode: str, rollouts: Rollouts, signal: Signal | None) -> None:
-        tags = self.scorer.tags if self.scorer is not None else ()
-        for name, value in signal_metrics(rollouts, signal, self._captured["records"], tags).items():
-            if self._judged or name not in VERDICT_METRICS:
-                self._metrics[mode][name].append(value)
-        if signal is not None and mode == "train" and not signal.keep_PG.any() and not self._said_all_dropped:
-            self._said_all_dropped = True
-            took = [f"{name} took {int(mask.sum())}" for name, mask in signal.dropped.items()]
-            right = f", {rollouts.correct_PG.float().mean():.0%} of them right" if self._judged else ""
-            say(
-                f"WARNING at step {self.state.global_step + 1}: no completion is left in the loss, so this step "
-                f"teaches nothing: of {signal.keep_PG.numel()} completions{right}, {', '.join(took)}. "
-                "Look at the drop_* and keep_* steps of the advantage, and at what calls a completion right."
+    def _compute_loss(self, model: nn.Module, inputs: Inputs) -> Tensor:
+        with self.forward.without(self._without_signal(inputs), inputs.get("old_per_token_logps")):
+            loss = super()._compute_loss(model, inputs)
+        return loss if self.critic_loss is None or not self.model.training else loss + self._critic_loss(inputs)
+
+    def _critic_loss(self, inputs: Inputs) -> Tensor:
+        updates = self.args.steps_per_generation / self.current_gradient_accumulation_steps
+        assert self.critic_loss is not None
+        loss, mean = self.critic_loss(inputs, updates)
+        self._log_update("critic/loss", mean)
+        return loss
+
+    def _without_signal(self, inputs: Inputs) -> Tensor | None:
+        """Return which rows add exactly zero to loss and gradient, so need no forward; None where that is unsure."""
+        if (
+            not (getattr(self.args, "skip_silent_rows", False) and self.model.training)
+            or self.beta
+            or self._entropy_bonus_enabled
+            or self.aux_loss_enabled
+            or self.off_policy_mask_threshold is not None
+            or self.top_entropy_quantile < 1.0
+            or "pixel_values" in inputs
+        ):
+            return None
+        silent_B = silent_rows(inputs)
+        self._log_update("rows_skipped", silent_B.float().mean().item())
+        return silent_B if silent_B.any() else None
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: nn.Module,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        if self.batch.exact_logps is not None and not compute_entropy:  # the old log-probabilities: known already
+            return padded(self.batch.exact_logps, logits_to_keep).to(input_ids.device), None, None
+        special = any(v is not None and v is not False for v in kwargs.values())  # images, router losses
+        if special or not isinstance(self.args, TrainConfig):
+            return super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **kwargs
             )
+        logps, entropies = self.forward.score(model, input_ids, attention_mask, logits_to_keep, batch_size)
+        return logps, entropies if compute_entropy else None, None
 
-    def _log_draws(self, rollouts: Rollouts) -> None:
-        """Log what the draws say of the whole set, beside the naive mean over what was drawn (`accuracy`)."""
-        if self._propensity_P is not None:
-            rate_P = rollouts.correct_PG.double().mean(1)
-            metrics, size = self._metrics["train"], len(self.train_dataset)
-            metrics["accuracy/ipw"].append(ipw_mean(rate_P, self._propensity_P, size))
-            metrics["accuracy/self_normalised"].append(self_normalised_mean(rate_P, self._propensity_P))
-            metrics["difficulty/propensity"].append(float(self._propensity_P.mean()))
+    def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
+        """Create the optimizer as Trainer does, with the critic as one more group of it."""
+        optimizer = super().create_optimizer(model)
+        if self.critic_loss is not None:
+            self.critic_loss.join(optimizer)
+        return optimizer
 
-    def _write_rollouts(
-        self, folder: Path, rollouts: Rollouts, signal: Signal | None, thrown: Sequence[Completion]
-    ) -> None:
-        records = self._captured["records"] or self._captured["unjudged"]
-        if verdicts := self._captured["verdicts"]:  # the file holds what the advantage read
-            records = [replace(c, correct=verdict) for c, verdict in zip(records, verdicts, strict=True)]
-        write_rollouts(
-            folder / f"step-{self.state.global_step + 1:05d}.parquet",
-            step=self.state.global_step + 1,
-            records=records,
-            terms=dict(zip(self.reward_func_names, self._captured["rewards"].T.tolist(), strict=True)),
-            reward=rollouts.reward_PG,
-            signal=signal,
-            propensity=self._propensity_P,
-            thrown=thrown,
-        )
+    def _log_update(self, name: str, value: float) -> None:
+        """Log a number of an update, beside those of its batch."""
+        self._metrics["train"][name].append(value)
 
     # ------------------------------------------------------------------ resume, evaluation
 
+    def _get_train_sampler(self, dataset: Any = None) -> EpochRepeatSampler:
+        return EpochRepeatSampler.like(super()._get_train_sampler(dataset), self.args.data_seed)
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return self.checkpoints.staging or super()._get_output_dir(trial)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        folder = Path(self._get_output_dir(trial))
+        with self.checkpoints.publish(folder, self.state, self.args.save_total_limit) as checkpoint:
+            super()._save_checkpoint(model, trial)
+            if self.critic is not None:
+                self.critic.save(checkpoint)
+            self.checkpoints.write(checkpoint, self._resume_state())
+
+    def _resume_state(self) -> ResumeState:
+        every = self.args.steps_per_generation * self.num_iterations
+        return {
+            "step": self._step,
+            "buffer": self._buffered_inputs if self._step % every else None,
+            "own": self.extra_state(),
+            "metrics": {mode: dict(values) for mode, values in self._metrics.items()},
+            "loss": (self._tr_loss.detach().cpu(), self._globalstep_last_logged),
+            "callbacks": callback_states(self.callback_handler.callbacks),
+        }
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint and self.critic is not None:
+            self.critic.load(Path(checkpoint))  # first: without its group the optimizer's own message would be obscure
+        super()._load_optimizer_and_scheduler(checkpoint)
+        state = self.checkpoints.read(checkpoint, self.accelerator.device)
+        if state is not None:
+            self._step, self._buffered_inputs = state["step"], state["buffer"]
+            self.load_extra_state(state["own"])
+            for mode, values in state["metrics"].items():
+                self._metrics[mode].update(values)
+            load_callback_states(self.callback_handler.callbacks, state.get("callbacks", {}))
+
     def extra_state(self) -> dict[str, Any]:
-        """Return what a checkpoint holds of this class, beside the buffered rollouts (rlvr/training/resume.py)."""
-        return {"record": self.record.state_dict(), "fresh": self._fresh.position if self._fresh else 0}
+        """Return what a checkpoint holds of this class, beside the buffered rollouts: plain values and tensors."""
+        return {"record": self.pass_rates.state_dict(), "fresh": self.choose.position if self.choose else 0}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         """Restore what `extra_state` returned."""
-        self.record.load_state_dict(state["record"])
-        if self._fresh is not None:
-            self._fresh.position = state["fresh"]
+        self.pass_rates.load_state_dict(state["record"])
+        if self.choose is not None:
+            self.choose.position = state["fresh"]
 
-    def evaluate(self, *args, **kwargs):
+    def _init_training_state(self, max_steps: int, *args: Any, **kwargs: Any) -> Any:
+        begun = super()._init_training_state(max_steps, *args, **kwargs)
+        self.state.compute_steps(self.args, max_steps)  # how often to log, save and evaluate is the command's to say
+        return begun
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        # transformers begins at a loss of 0, so the next line's would miss the steps before
+        if (unlogged := self.checkpoints.take_unlogged()) is not None:
+            loss, self._globalstep_last_logged = unlogged
+            self._tr_loss = loss.to(self._tr_loss.device)
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+        if not self.control.should_training_stop:  # a callback may have said so when training began
+            super()._run_epoch(*args, **kwargs)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluate as GRPOTrainer does, leaving every random state as it was: measuring must not change training."""
         with torch.random.fork_rng():
             torch.manual_seed(getattr(self.args, "eval_seed", self.args.seed))
             return super().evaluate(*args, **kwargs)
+
+    # ------------------------------------------------------------------ other names
+
+    @property
+    def scorer(self) -> Scorer | None:
+        """Return what parses and verifies completions; it may be replaced."""
+        return self.judge.scorer
+
+    @scorer.setter
+    def scorer(self, scorer: Scorer | None) -> None:
+        self.judge.scorer = scorer
+
+    @property
+    def record(self) -> PassRate:
+        """Return the pass rates, under their former name."""
+        return self.pass_rates

@@ -58,8 +58,8 @@ class Verdicts:
                 raise SpecError(f"correct={correct!r} cannot be called: {error}. {WANTED}.") from None
         elif not isinstance(correct, str):
             raise SpecError(f"{WANTED}; found {correct!r}.")
-        elif found := _THRESHOLD.fullmatch(correct):
-            name, sign, bound = found.groups()
+        elif comparison := _THRESHOLD.fullmatch(correct):
+            name, sign, bound = comparison.groups()
             if name not in rewards:
                 raise SpecError(did_you_mean("reward", name, rewards, "Its threshold decides what is right."))
             self.threshold = (name, sign, float(bound))
@@ -77,7 +77,7 @@ class Verdicts:
         completions: Sequence[Any],
         completion_ids: Sequence[Sequence[int]],
         rewards: Mapping[str, Sequence[float]],
-        records: Sequence[Completion] | None = None,
+        judged: Sequence[Completion] | None = None,
     ) -> list[bool | None]:
         """Return the verdict of each completion; DataError where the function gave anything but a verdict.
 
@@ -94,12 +94,12 @@ class Verdicts:
             return [self._verdict(v) for v in accuracy_reward(texts, list(map(str, columns[self.column])))]
         assert callable(self.correct)
         if self.of_completion:
-            records = records or completions_of(prompts, completions, completion_ids, columns, self.tags)
-            return [self._verdict(self.correct(c)) for c in records]
-        found = self.correct(prompts=prompts, completions=completions, completion_ids=completion_ids, **columns)
-        if len(found) != len(completions):
-            raise DataError(f"correct={self.correct!r} gave {len(found)} values for {len(completions)} completions.")
-        return [self._verdict(value) for value in found]
+            judged = judged or completions_of(prompts, completions, completion_ids, columns, self.tags)
+            return [self._verdict(self.correct(c)) for c in judged]
+        values = self.correct(prompts=prompts, completions=completions, completion_ids=completion_ids, **columns)
+        if len(values) != len(completions):
+            raise DataError(f"correct={self.correct!r} gave {len(values)} values for {len(completions)} completions.")
+        return [self._verdict(value) for value in values]
 
     def _verdict(self, value: Any) -> bool | None:
         value = value.item() if hasattr(value, "item") else value  # a NumPy or torch scalar

@@ -33,86 +33,86 @@ def _mean(rows: Sequence[Mapping[str, Any]], key: str, above: float = -math.inf)
 
 
 def _states(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    found = {}
+    causes = {}
     wrong, right = _mean(rows, "groups/all_wrong"), _mean(rows, "groups/all_right")
     form, cut, kept = _mean(rows, "format_rate"), _mean(rows, "completions/clipped_ratio"), _mean(rows, "kept")
     if cut > 0.5:
-        found["truncated"] = (
+        causes["truncated"] = (
             f"{cut:.0%} of completions hit the length limit and cannot score. Try a larger "
             "--max_completion_length or shorter worked solutions in the warm-up."
         )
     if form < 0.1:
-        found["format"] = (
+        causes["format"] = (
             f"only {form:.0%} of completions have the requested tags, so nearly all rewards are 0. "
             "Try a warm-up (--sft_steps 40), or fewer --tags."
         )
     elif wrong > 0.9 and (failures := _mean(rows, "verifier/errors")) > 0:
-        found["verifier"] = (
+        causes["verifier"] = (
             f"{wrong:.0%} of groups have no right answer, and on {failures:.0f} completions per step the verifier gave "
             "no verdict. Easier problems will not help: the run's first WARNING says why, and rlvr check tries it."
         )
     elif wrong > 0.9:
-        found["all_wrong"] = (
+        causes["all_wrong"] = (
             f"{wrong:.0%} of groups are all-wrong: group-relative advantages are 0 and nothing is learned. Try "
             "easier problems (--data 'arithmetic(levels=[0, 1])'), more samples (--num_generations), or a warm-up."
         )
     if right > 0.9:
-        found["all_right"] = (
+        causes["all_right"] = (
             f"{right:.0%} of groups are all-right: there is nothing left to learn here. Try harder problems."
         )
     if kept < 0.1:
-        found["dropped"] = (
+        causes["dropped"] = (
             f"only {kept:.0%} of completions reach the loss; the rest is dropped. Loosen the drop_* transforms "
             "of --advantage, or give them problems they keep."
         )
     if _mean(rows, "grad_norm") == 0.0:
-        found["gradient"] = "the gradient is exactly 0: no completion carries credit, or no weight is trainable."
-    return found
+        causes["gradient"] = "the gradient is exactly 0: no completion carries credit, or no weight is trainable."
+    return causes
 
 
 def _collapses(first: Sequence[Mapping[str, Any]], last: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     def both(key: str, above: float = -math.inf) -> tuple[float, float]:
         return _mean(first, key, above), _mean(last, key, above)
 
-    found = {}
+    causes = {}
     # Of completions that ended by themselves (0: none did), so that learning to stop is no collapse.
     start, now = both("completions/mean_terminated_length", above=0)
     before, after = both("accuracy")
     if now < 0.5 * start:
-        found["length"] = (
+        causes["length"] = (
             f"completions shrank from {start:.0f} to {now:.0f} tokens (right: {before:.0%}, now {after:.0%}): the "
             "model may be skipping its working, and accuracy tends to follow. Look at rollouts/; try "
             "drop_near_impossible, dr_grpo, or --data 'inverse(levels=...)' for the hardest levels."
         )
     start, now = both("answers/repetition")
     if now > 0.6 or (now > 0.25 and now > 2 * start):
-        found["repetition"] = (
+        causes["repetition"] = (
             f"two completions of different problems give the same final answer in {now:.0%} of cases (at the start: "
             f"{start:.0%}): one answer is taking over. Look at rollouts/ for what it earns; try drop_near_impossible "
             "or a larger answer space."
         )
     start, now = both("answers/echo")
     if now > 0.5 or (now > 0.25 and now > 2 * start):
-        found["echo"] = (
+        causes["echo"] = (
             f"{now:.0%} of completions wrongly answer with a number of their own prompt (at the start: {start:.0%}): "
             "the computation is skipped. Look at rollouts/; try drop_near_impossible, easier problems or a longer "
             "warm-up."
         )
     start, now = both("entropy")
     if now > max(2 * start, start + 0.5):
-        found["entropy"] = (
+        causes["entropy"] = (
             f"entropy rose from {start:.2f} to {now:.2f} nats a token: mass spreads over garbage, as with "
             "negative-only credit on a weak prior. Try w_reinforce for nsr, a lower --learning_rate, --beta 0.01, "
             "or a longer warm-up."
         )
     start, now = both("format_rate")
     if now < 0.7 * start:
-        found["format_falls"] = (
+        causes["format_falls"] = (
             f"the format rate fell from {start:.0%} to {now:.0%}. Try a format term in --rewards, w_reinforce for "
             "nsr, a lower --learning_rate, or --beta 0.01."
         )
     if after < 0.5 * before and before - after > 0.25:  # a handful of problems a step is noisy
-        found["accuracy"] = (
+        causes["accuracy"] = (
             f"right answers fell from {before:.0%} to {after:.0%}. Try a lower --learning_rate or more problems a step."
         )
-    return found
+    return causes

@@ -1,13 +1,27 @@
 """Leave out and count updates whose gradient is not finite; several in a row end the run."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from rlvr.core.console import say
 from rlvr.core.distributed import any_process
 from rlvr.core.errors import RunError
+
+
+def all_finite(tensors: Iterable[Tensor]) -> bool:
+    """Return whether every entry is finite, in one read of the device: each read waits for all that runs there.
+
+    Of sharded tensors it looks at this process's part.
+
+    >>> all_finite([torch.ones(2), torch.tensor([1.0, torch.inf])]), all_finite([])
+    (False, True)
+    """
+    flags = [torch.isfinite(t.to_local() if hasattr(t, "to_local") else t).all() for t in tensors]
+    return not flags or bool(torch.stack([flag.to(flags[0].device) for flag in flags]).all())
 
 
 class SkipBadGradients(TrainerCallback):
@@ -32,13 +46,12 @@ class SkipBadGradients(TrainerCallback):
         self.skipped, self.in_a_row = state
 
     def on_pre_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model=None, **kwargs: Any
-    ):
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: nn.Module, **kwargs: Any
+    ) -> None:
         if args.fp16:  # its loss scaler expects infinities and skips such steps itself
             return
         grads = [p.grad for p in model.parameters() if p.grad is not None]
-        bad = not all(bool(torch.isfinite(grad).all()) for grad in grads)
-        if not any_process(bad, args.device):
+        if not any_process(not all_finite(grads), args.device):
             self.in_a_row = 0
             return
         self.skipped += 1
@@ -55,18 +68,25 @@ class SkipBadGradients(TrainerCallback):
             )
 
     def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model=None, **kwargs: Any
-    ):
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: nn.Module, **kwargs: Any
+    ) -> None:
         """Raise RunError before weights that are not finite are saved: by the next step it would be too late."""
         if not (control.should_save or control.should_training_stop or state.global_step >= state.max_steps > 0):
             return
-        if any_process(not all(bool(torch.isfinite(p).all()) for p in model.parameters()), args.device):
+        if any_process(not all_finite(model.parameters()), args.device):
             raise RunError(
                 f"The weights are not finite after step {state.global_step}: training diverged, so they are neither "
                 "saved nor measured. Go on from an earlier checkpoint, if there is one, with a smaller "
                 "--learning_rate, or start again with one."
             )
 
-    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs=None, **kwargs: Any):
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
         if logs is not None and "loss" in logs:
             logs["updates_skipped"] = float(self.skipped)

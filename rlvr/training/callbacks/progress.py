@@ -43,7 +43,14 @@ class MetricsFile(TrainerCallback):
         self.start = time.time() - spent
         self.written = False
 
-    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs=None, **kwargs):
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         if not state.is_world_process_zero or not logs or NOT_METRICS & logs.keys():
             return
         row: dict[str, Any] = {"step": state.global_step, "seconds": round(time.time() - self.start, 3)}
@@ -61,7 +68,7 @@ class MetricsFile(TrainerCallback):
         if state.log_history:
             state.log_history[-1] = row
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs):
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if state.is_world_process_zero and self.path.is_file():
             with self.path.open("rb") as file:
                 os.fsync(file.fileno())
@@ -75,10 +82,19 @@ class Progress(TrainerCallback):
         self.start = time.time()
         self.first_step = 0
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         self.start, self.first_step = time.time(), state.global_step
 
-    def on_log(self, args, state, control, logs=None, **kwargs):
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         if not state.is_world_process_zero or not logs or not {"reward", "loss"} & logs.keys():
             return
         per_step = (time.time() - self.start) / max(1, state.global_step - self.first_step)
@@ -127,11 +143,20 @@ class Watch(TrainerCallback):
         """Restore what `resume_state` returned."""
         self.rows, self.said, self.stopped = list(state["rows"]), set(state["said"]), state["stopped"]
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         if self.stop and self.stopped:  # it had ended before the resume
             control.should_training_stop = True
 
-    def on_log(self, args, state, control, logs=None, **kwargs):
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         if not logs or "reward" not in logs:
             return
         self.rows.append(dict(logs))

@@ -23,7 +23,9 @@ class StopOnSignal(TrainerCallback):
         self.caught = False
         self._before: dict[int, Any] = {}
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any):
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._catch) for number in self.SIGNALS}
 
@@ -33,12 +35,14 @@ class StopOnSignal(TrainerCallback):
         self.caught = True
         say(f"{signal.Signals(number).name}: finishing the step, then saving (Ctrl-C again stops at once)")
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any):
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.caught = any_process(self.caught, args.device)
         if self.caught:
             control.should_save = control.should_training_stop = True
 
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any):
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         self.restore()
 
     def restore(self) -> None:

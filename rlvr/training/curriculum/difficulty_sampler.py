@@ -1,8 +1,8 @@
 """Draw the problems whose pass rate is worth training on, without locking out the others.
 
 A problem is wanted when its posterior pass rate lies in a target band (the gain of a group grows with p (1 - p):
-2504.03380 keeps 0.2 to 0.8). The record that says so was read off the sampler's own past choices, so it is biased: a
-problem that was unlucky at first would never be drawn again and never be seen to improve. Three things against that:
+2504.03380 keeps 0.2 to 0.8). The pass rates that say so were read off the sampler's own past choices, so they are
+biased: a problem that was unlucky at first would never be drawn again and never be seen to improve. Against that:
 every problem keeps a probability of at least floor / N; old evidence fades (`PassRate.discount`); and every draw states
 its probability, so that averages over draws can be turned into averages over the set (propensity.py).
 """

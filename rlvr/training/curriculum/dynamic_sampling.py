@@ -2,7 +2,7 @@
 
 This is the third meaning of "drop": not zero credit, not leaving the loss, but sampling again, so it costs rollouts,
 which are counted. It is settled before TRL sees the batch, whose metrics and tables then hold each completion once.
-What is thrown away was still observed: the pass-rate record gets it.
+What is thrown away was still observed: the pass rates get it.
 """
 
 import math
@@ -23,7 +23,7 @@ class Sample:
         ids: its tokens, the end token included.
         logps: what the engine returned as log-probabilities (vLLM), or None.
         exact_logps: log-probabilities that need no second forward, or None.
-        record: parsed and verified.
+        completion: parsed and verified.
     """
 
     row: Mapping[str, Any]
@@ -31,7 +31,7 @@ class Sample:
     ids: list[int]
     logps: Any
     exact_logps: list[float] | None
-    record: Completion
+    completion: Completion
 
 
 Group = Sequence[Sample]
@@ -54,9 +54,9 @@ class Filled:
     tries: int
 
     @property
-    def thrown_records(self) -> list[Completion]:
+    def thrown_completions(self) -> list[Completion]:
         """Return the completions that were thrown away, group by group."""
-        return [s.record for group in self.thrown for s in group]
+        return [s.completion for group in self.thrown for s in group]
 
     @property
     def thrown_tokens(self) -> int:
@@ -71,7 +71,7 @@ class Filled:
             "dynamic/rollouts": len(sampled),
             "dynamic/thrown_away": len(self.thrown),
             "dynamic/filled": 1 - self.unfilled / len(self.batch),
-            "dynamic/accuracy": sum(s.record.correct is True for s in sampled) / len(sampled),
+            "dynamic/accuracy": sum(s.completion.correct is True for s in sampled) / len(sampled),
         }
 
 
@@ -81,7 +81,7 @@ def is_mixed(group: Group) -> bool:
     A reward with a length or format term has spread in groups that are all wrong; completions without a verdict say
     nothing. Source: 2503.14476, 0 < right completions < G.
     """
-    verdicts = {s.record.correct for s in group}
+    verdicts = {s.completion.correct for s in group}
     return {True, False} <= verdicts
 
 

@@ -8,7 +8,7 @@ import torch
 class FreshProblems:
     """Deal problems from one shuffled pass over the set after another; `position` is all there is to checkpoint.
 
-    Its order is its own: dealing from it leaves the order of the training problems as it is.
+    Its order is another: dealing from it leaves the order of the training problems as it is.
 
     >>> fresh = FreshProblems(3, seed=0)
     >>> sorted(fresh.take(2, exclude={1}))
@@ -24,14 +24,14 @@ class FreshProblems:
         One that is passed over waits for the next pass.
         """
         count = min(count, self.size - len(set(exclude)))
-        found: dict[int, None] = {}  # an ordered set
-        while len(found) < count:
+        chosen: dict[int, None] = {}  # an ordered set
+        while len(chosen) < count:
             epoch, start = divmod(self.position, self.size)
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
             for index in torch.randperm(self.size, generator=generator)[start:].tolist():
                 self.position += 1
                 if index not in exclude:
-                    found[index] = None
-                if len(found) == count:
+                    chosen[index] = None
+                if len(chosen) == count:
                     break
-        return list(found)
+        return list(chosen)

@@ -9,9 +9,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import get_peft_model
+from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_seed
 from transformers.trainer_callback import PrinterCallback
@@ -47,7 +49,13 @@ class Calibrated:
 
 
 class _Calibration(Trainer):
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+    def compute_loss(
+        self,
+        model: PreTrainedModel,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Tensor:
         return tokenised_brier(value_logps(model, inputs), inputs["correct"]).mean()
 
 
@@ -116,17 +124,17 @@ def sample_slots(
     with closing(Verifier(config.data, config.verify_timeout)) as verifier:
         policy = Policy(engine, tokenizer, config.system_prompt, config.chat_template_kwargs)
         sampled = sample(policy, problems, Scorer(config.answers, verifier), n=n, sampling=sampling, seed=seed)
-    found = [
-        slot(tokenizer, sampled.prompts[i // n], record.text, record.correct, config.answers)
-        for i, record in enumerate(sampled.completions)
-        if record.confidence is not None and record.correct is not None
+    slots = [
+        slot(tokenizer, sampled.prompts[i // n], c.text, c.correct, config.answers)
+        for i, c in enumerate(sampled.completions)
+        if c.confidence is not None and c.correct is not None
     ]
-    if not found:
+    if not slots:
         raise DataError(
             f"None of {len(sampled.completions)} completions states a readable confidence, so there is no slot to "
             "train. Warm the model up first: rlvr warmup --config ... prints the folder to give here."
         )
-    return found
+    return slots
 
 
 @torch.no_grad()

@@ -47,8 +47,8 @@ def slot(
 
     >>> from rlvr.models.load import tiny_tokenizer
     >>> tokenizer = tiny_tokenizer()
-    >>> found = slot(tokenizer, [1], "<answer>4</answer><confidence>0.3</confidence>", True)
-    >>> tokenizer.decode(found.context[1:]), [tokenizer.decode(tail) for tail in found.tails[:2]]
+    >>> stated = slot(tokenizer, [1], "<answer>4</answer><confidence>0.3</confidence>", True)
+    >>> tokenizer.decode(stated.context[1:]), [tokenizer.decode(tail) for tail in stated.tails[:2]]
     ('<answer>4</answer><confidence>', ['0.0', '0.1'])
     """
     span = answers.confidence_span(text)
