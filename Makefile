@@ -6,7 +6,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 test test-full: export OMP_NUM_THREADS := 1  # two test processes on two cores
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo test test-other test-latest test-full trl-tests check fix bench findings machine gpu-check report wheel clean
+.PHONY: help setup lock demo demo-tiny test test-other test-latest test-full trl-tests check fix bench findings machine gpu-check report wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -24,6 +24,11 @@ lock: setup  ## write requirements.lock, the exact versions of everything (nothi
 
 demo: setup  ## the main job: train SmolLM2-135M on verifiable rewards and open the report
 	$(BIN)/rlvr train --config demo
+
+demo-tiny: setup  ## a 1M-parameter model that visibly learns, in minutes (NSR=1: negative reinforcement beside it)
+	$(BIN)/rlvr train --config demo_tiny
+	$(if $(NSR),$(BIN)/rlvr train --config demo_tiny nsr)
+	$(if $(NSR),$(BIN)/rlvr report $$(ls -dt runs/demo_tiny* | head -2) --out report-tiny)
 
 test: setup  ## the fast tests (a few minutes)
 	$(BIN)/python -m pytest -n 2 -m "not slow"

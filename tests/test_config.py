@@ -8,7 +8,7 @@ import yaml
 from rlvr.config.recipe_files import RECIPES, read_recipes
 from rlvr.config.settings import EvalConfig, TrainConfig, parse_config, to_yaml
 from rlvr.core.errors import SpecError
-from tests.commands import ADDONS, SCALES
+from tests.commands import ADDONS, SCALES, WHOLE
 
 
 def test_flags_win_over_recipes_and_later_recipes_over_earlier(tmp_path):
@@ -85,9 +85,15 @@ def test_eval_config_defaults():
 
 
 def recipes():
-    signals = [p.stem for p in sorted(RECIPES.glob("*.yaml")) if p.stem not in (*SCALES, *ADDONS, "demo")]
+    signals = [p.stem for p in sorted(RECIPES.glob("*.yaml")) if p.stem not in (*SCALES, *ADDONS, *WHOLE)]
     added = [["grpo", scale, addon] for scale in SCALES for addon in ADDONS]
-    return [["demo"]] + [[signal, scale] for signal in signals for scale in SCALES] + added
+    testbed = [[signal, "operators"] for signal in ("grpo", "nsr", "rlcr", "gdpo", "dcpo")]
+    return (
+        [["demo"], ["demo_tiny"], ["demo_tiny", "nsr"]]
+        + testbed
+        + [[s, scale] for s in signals for scale in SCALES]
+        + added
+    )
 
 
 @pytest.mark.parametrize("names", recipes(), ids="-".join)

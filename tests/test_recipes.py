@@ -8,9 +8,9 @@ import yaml
 from rlvr.commands.main import main
 from rlvr.config.recipe_files import RECIPES, read_recipes
 from rlvr.runs.directory import RunDir, read_metrics
-from tests.commands import ADDONS, SCALES, undocumented
+from tests.commands import ADDONS, SCALES, WHOLE, undocumented
 
-SIGNALS = sorted(p.stem for p in RECIPES.glob("*.yaml") if p.stem not in (*SCALES, *ADDONS, "demo"))
+SIGNALS = sorted(p.stem for p in RECIPES.glob("*.yaml") if p.stem not in (*SCALES, *ADDONS, *WHOLE))
 SMALL = [
     "--sft_steps", "40", "--max_steps", "2", "--train_size", "4", "--eval_size", "0", "--per_device_train_batch_size", "8",
     "--num_generations", "4", "--no_report",

@@ -9,6 +9,7 @@ EXAMPLES = """\
 rlvr evaluate smollm2-135m-instruct --set 'arithmetic(levels=[0, 1])' --n 64
 rlvr evaluate runs/demo/model --set arithmetic --n 16 --out after.json
 rlvr evaluate runs/demo/model --set arithmetic --n 16 --against before.json
+rlvr evaluate runs/grpo-operators/model --set operators --tags answer --system_prompt '' --exact
 rlvr evaluate LARGE --expert SMALL_TUNED --antiexpert SMALL --alpha 0 0.5 1 2 --set arithmetic
 """
 
@@ -21,7 +22,7 @@ def run(argv: list[str]) -> int:
     parser.add_argument(
         "--confidence",
         default="stated",
-        choices=("stated", "sequence", "sequence_mean", "vote"),
+        choices=("stated", "expected", "sequence", "sequence_mean", "vote"),
         help="whose calibration the table shows",
     )
     parser.add_argument("--out", type=Path, help="file to write (default: evals/<model>-<set>.json)")

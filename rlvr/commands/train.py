@@ -60,8 +60,12 @@ def run(argv: list[str]) -> int:
         run = train_run(resolved, args.config, ["rlvr", "train", *argv], resume)
     if wanted:
         from rlvr.report import write_report
+        from rlvr.report.terminal import accuracy_curve
+        from rlvr.runs.directory import read_metrics
 
         page = write_report([run.path], run.path)
         print((page.parent / "report.md").read_text(encoding="utf-8").split("\n## ")[0])
+        if run.metrics.is_file() and (curve := accuracy_curve(read_metrics(run.metrics))):
+            print(curve)
         say(f"report: {page}")
     return 0

@@ -28,8 +28,20 @@ def recipe_path(name: str, what: str = "recipe", folder: Path = RECIPES) -> Path
 
 
 def read_recipes(names: Iterable[str]) -> dict[str, Any]:
-    """Read and merge recipes from left to right; the result still has to be checked against the fields."""
-    merged: dict[str, Any] = {}
+    """Read and merge recipes from left to right; the result still has to be checked against the fields.
+
+    A recipe's `beside: {nsr: {learning_rate: 3.0e-5}}` holds settings of its that count where the recipe nsr is named
+    in the same list: what suits another signal or scale. Raises SpecError unless it maps built-in names to settings.
+    """
+    names, merged = list(names), dict[str, Any]()
     for name in names:
-        merged |= read_yaml(recipe_path(name))
+        settings = read_yaml(recipe_path(name))
+        beside = settings.pop("beside", {})
+        if not isinstance(beside, dict) or not all(isinstance(other, dict) for other in beside.values()):
+            raise SpecError(f"'beside' of the recipe {name!r} must map names of recipes to settings, found {beside!r}.")
+        for other in beside:
+            recipe_path(str(other))  # names an unknown one
+        merged |= settings
+        for other in names:
+            merged |= beside.get(other, {})
     return merged

@@ -99,6 +99,9 @@ class TrainConfig(GRPOConfig):
     eval_size: int = _setting(120, "Problems per evaluation set; 0 measures nothing.")
     eval_n: int = _setting(8, "Samples per evaluation problem.")
     eval_temperature: float = _setting(1.0, "Sampling temperature of the evaluation.")
+    eval_exact: bool = _setting(
+        False, "Compute each problem's chance too, where one text alone is right; pass@k then has no sampling noise."
+    )
     # Where it goes
     output_dir: str | None = _setting(None, "Run directory; None makes runs/<recipe>-<model>-s<seed>-<time>.")
     # Seeds: `seed` is the model's; these default to it
@@ -202,6 +205,10 @@ class EvalConfig:
         None, "What the chat template reads beside the messages, as YAML or JSON: '{\"enable_thinking\": false}'."
     )
     dtype: str = _setting("auto", "Precision that samples: auto (the faster one here), float32, bfloat16.")
+    exact: bool = _setting(
+        False, "Compute each problem's chance from the logits and sample nothing: where one text alone is right."
+    )
+    q_expected: bool = _setting(False, "Read the expectation of every stated confidence from the logits, too.")
     # AFTER: steer the model without touching its weights (proxy-tuning)
     expert: str | None = _setting(None, "Model spec of a small tuned model whose change is added to this one.")
     antiexpert: str | None = _setting(None, "Model spec of the same small model before it was tuned.")

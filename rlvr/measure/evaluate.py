@@ -4,6 +4,7 @@ Aggregation belongs to `rlvr/measure/metrics/`, so that a stored evaluation can 
 """
 
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
@@ -18,7 +19,10 @@ from rlvr.config.settings import EvalConfig
 from rlvr.core.answer_format import AnswerFormat
 from rlvr.core.callable_module import CallableModule
 from rlvr.core.console import say
+from rlvr.core.errors import SpecError
 from rlvr.core.records import Problem
+from rlvr.measure.exact import check_exact, exact_rates
+from rlvr.measure.expected_confidence import expected_confidences
 from rlvr.measure.sample import Policy, make_engine, sample
 from rlvr.models.precision import describe_device, native_bf16, run_device
 from rlvr.models.sampling import Sampling, Steered
@@ -37,8 +41,13 @@ def evaluate(
     n: int,
     sampling: Sampling,
     seed: int,
+    exact: ProblemSet | None = None,
+    q_expected: bool = False,
 ) -> dict[str, Any]:
     """Sample `n` completions for every problem and return the evaluation (see docs/run-directory.md).
+
+    `exact`: the set, where each problem's chance of being solved is computed too (`p`, see exact.py); n may then be 0.
+    `q_expected`: the expectation of each stated confidence is read from the logits (expected_confidence.py).
 
     The same seed draws the same noise for problem i and sample j whatever the model, so two models are
     compared under common random numbers. The training state and every global RNG stay as they were.
@@ -46,8 +55,15 @@ def evaluate(
     """
     mine = share(len(problems))
     errors_before = sum(scorer.verifier.errors.values())
+    start = time.perf_counter()
+    rates = exact_rates(policy, problems[mine], exact, scorer.answers, sampling.temperature) if exact else None
+    seconds = time.perf_counter() - start
     own_share = sample(policy, problems, scorer, n=n, sampling=sampling, seed=seed, part=mine)
     samples, records = own_share.samples, own_share.completions
+    expected: list[float | None] | None = None
+    if q_expected:
+        prompts = [prompt for prompt in own_share.prompts for _ in range(n)]
+        expected = expected_confidences(policy.model, policy.tokenizer, prompts, samples.ids)
     rows = []
     for i, problem in enumerate(problems[mine]):
         own = range(i * n, (i + 1) * n)
@@ -56,6 +72,7 @@ def evaluate(
                 "id": problem.id,
                 "task": problem.task,
                 "gold": problem.answer,
+                **({"p": rates[i]} if rates else {}),
                 "n": n,
                 "c": sum(records[j].correct is True for j in own),
                 "samples": [
@@ -67,13 +84,14 @@ def evaluate(
                         "logp": round(sum(samples.logps[j]), 4),
                         "format_ok": records[j].format_ok,
                         "truncated": records[j].truncated,
+                        **({"q_expected": expected[j]} if expected else {}),
                     }
                     for j in own
                 ],
             }
         )
     part = {
-        "seconds": round(samples.seconds, 3),
+        "seconds": round(samples.seconds + seconds, 3),
         "sampled_tokens": samples.tokens,
         "verifier_errors": sum(scorer.verifier.errors.values()) - errors_before,
         "problems": rows,
@@ -82,6 +100,7 @@ def evaluate(
     return {
         "schema": SCHEMA,
         "n": n,
+        **({"exact": True} if exact else {}),
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "top_k": sampling.top_k,
@@ -111,6 +130,7 @@ def share(total: int) -> slice:
 def evaluate_config(model_spec: str, config: EvalConfig) -> Iterator[dict[str, Any]]:
     """Load what `config` names, evaluate it, and yield the evaluation; a steered model has one per alpha."""
     data = ProblemSet.of(config.set)
+    _check(data, config)
     problems = data.load(config.split, config.size, config.data_seed)
     policy, tokenizer = load_policy(model_spec, config.expert, config.antiexpert, config.alpha, device=run_device())
     yield from evaluate_policy(policy, tokenizer, data, problems, model_spec, config)
@@ -125,6 +145,7 @@ def evaluate_policy(
     config: EvalConfig,
 ) -> Iterator[dict[str, Any]]:
     """Evaluate a loaded model on `problems` of a set, as `config` says; the evaluation calls the model `name`."""
+    _check(data, config)
     fast = config.dtype == "bfloat16" or (config.dtype == "auto" and native_bf16(policy.device))
     say(f"sampling in {'bfloat16' if fast else 'float32'} on {describe_device(policy.device)}")
     for warning in measured_warnings(data, config.split, config.size, problems):
@@ -141,15 +162,29 @@ def evaluate_policy(
                 asked,
                 problems,
                 Scorer(config.answers, verifier),
-                n=config.n,
+                n=0 if config.exact else config.n,
                 sampling=Sampling(config.max_completion_length, config.temperature, config.top_p, config.top_k),
                 seed=config.seed,
+                exact=data if config.exact else None,
+                q_expected=config.q_expected,
             )
             record |= describe(data, config.split, name)
             if steered:
                 record["model"] = f"{name} + {alpha:g} ({config.expert} - {config.antiexpert})"
                 record["proxy"] = {"expert": config.expert, "antiexpert": config.antiexpert, "alpha": alpha}
             yield record
+
+
+def _check(data: ProblemSet, config: EvalConfig) -> None:
+    """Raise SpecError where what is asked for cannot be computed, before a model is loaded."""
+    steered = config.expert or config.antiexpert
+    if (config.exact or config.q_expected) and steered:
+        raise SpecError("exact and q_expected read one model's logits; a steered model is three. Leave them out.")
+    if config.exact:
+        check_exact(data, config.answers, config.temperature, config.top_p, config.top_k)
+    if config.q_expected and (config.exact or config.answers.confidence != "tag"):
+        why = "exact samples nothing" if config.exact else f"{config.answers} asks for none in a tag"
+        raise SpecError(f"q_expected reads the confidence of samples, and {why}. Leave it out.")
 
 
 def describe(data: ProblemSet, split: str, model: str) -> dict[str, Any]:

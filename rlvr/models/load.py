@@ -41,8 +41,11 @@ PACKAGED = "smollm2-135m-instruct"
 TINY = "tiny"
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _CHATML = (
+    # bare: the texts, and one token where the turn changes; half the tokens where prompts are as short as "3caf"
+    "{% if bare %}{% for m in messages %}{{ m['content'] }}"
+    "{{ '<|im_start|>' if m['role'] == 'user' else '<|im_end|>' }}{% endfor %}{% else %}"
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}{% endif %}"
 )
 
 

@@ -7,6 +7,7 @@ from rlvr.config.settings import TrainConfig
 from rlvr.core.console import say
 from rlvr.core.errors import RlvrError, SpecError
 from rlvr.core.records import Problem
+from rlvr.measure.exact import check_exact
 from rlvr.models.load import model_source
 from rlvr.problems.check import check
 from rlvr.problems.sets import ProblemSet, measured_warnings, overlap_warning
@@ -61,6 +62,8 @@ def resolve_config(config: TrainConfig) -> ResolvedConfig:
         spec: sets[spec].load("test", config.eval_size, config.data_size_seed)
         for spec in (config.eval_specs if config.eval_size else [])
     }
+    for spec in evals if config.eval_exact else ():
+        check_exact(sets[spec], config.answers, config.eval_temperature)
     for spec, measured in evals.items():
         overlap = overlap_warning(spec, measured, problems)
         for warning in [

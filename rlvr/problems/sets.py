@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -63,6 +64,11 @@ class ProblemSet:
         """Return whether the file declares INLINE: its verifier is pure, linear in time, and runs in this process."""
         return getattr(self.module, "INLINE", False)
 
+    @property
+    def unique(self) -> bool:
+        """Return whether the file declares UNIQUE: its verifier takes the gold answer's text and no other."""
+        return getattr(self.module, "UNIQUE", False)
+
     def split(self, split: str) -> str:
         """Return the split that is loaded where `split` is asked for: the spec's own, if it names one.
 
@@ -116,6 +122,15 @@ class ProblemSet:
     def solution(self) -> Callable[[Problem], str] | None:
         """Return the file's `solution(problem)`, which writes a worked solution; None where it has no such function."""
         return getattr(self.module, "solution", None)
+
+    def lesson(self, problem: Problem, draw: random.Random) -> tuple[str, str]:
+        """Return the (working, answer) that a warm-up teaches: the worked solution and the gold answer.
+
+        A file whose base shall know only so much has a `teacher(problem, draw)` instead, which may be wrong.
+        """
+        if hasattr(self.module, "teacher"):
+            return self.module.teacher(problem, draw)
+        return self.module.solution(problem), self.gold(problem)
 
 
 def problem_set(spec: str) -> ModuleType:

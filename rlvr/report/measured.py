@@ -46,6 +46,7 @@ def summarise_sides(sides: Mapping[str, Mapping[str, Any]], confidence: str = "s
     facts = {key: evaluation.get(key) for key in ("set", "spec", "set_version", "model", *SAMPLING)}
     result: dict[str, Any] = {"facts": facts, "notes": [], "by_task": {}, "reliability": {}, "difference": {}}
     facts["problems"] = len(evaluation["problems"])
+    facts["exact"] = all(side.get("exact") for side in sides.values())
     for when, side in sides.items():
         result[when] = summarise_eval(side, confidence=confidence)
         result["by_task"][when] = pass_at_1_by_task(side)

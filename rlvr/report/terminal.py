@@ -1,7 +1,10 @@
 """Show evaluations as tables in the terminal: one, or a steered model at several alphas."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from rlvr.measure.metrics import summarise_eval
 from rlvr.report import tables
@@ -32,8 +35,11 @@ def eval_table(
     )
     numbers = measured["after"]
     name = evaluation.get("spec") or evaluation.get("set") or "evaluation"
-    head = f"{name}: {numbers['problems']} problems, {numbers['samples']} samples, of which {numbers['pairs']} "
-    lines = [head + "have a verdict and a confidence", *measured["notes"], ""]
+    head = f"{name}: {numbers['problems']} problems, "
+    if evaluation.get("exact"):
+        head += "the chance of each computed from the logits, "
+    head += f"{numbers['samples']} samples, of which {numbers['pairs']} have a verdict and a confidence"
+    lines = [head, *measured["notes"], ""]
     table, tasks = tables.metrics(measured), tables.by_task(measured)
     if against is None:
         table = Table(("metric", "estimate [95% interval]", "problems"), table.rows)
@@ -72,3 +78,21 @@ def text_table(table: Table) -> list[str]:
     widths = [max(len(cell) for cell in column) for column in zip(table.headers, *table.rows, strict=True)]
     rows = [table.headers, tuple("─" * width for width in widths), *table.rows]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+
+
+def accuracy_curve(metrics: Sequence[Mapping[str, Any]], width: int = 40) -> str:
+    """Return the training accuracy as one line of blocks, from the lowest to the highest; "" where none was logged.
+
+    Each block is the mean of equally many steps, up to one more; the numbers are the means of the first and the last.
+
+    >>> accuracy_curve([{"accuracy": 0.1}, {"accuracy": 0.2}, {"accuracy": 0.4}, {"accuracy": 0.45}])
+    'training accuracy over 4 steps: 10% ▁▃▇█ 45%'
+    """
+    logged = [row["accuracy"] for row in metrics if isinstance(row.get("accuracy"), int | float)]
+    values = [value for value in logged if math.isfinite(value)]
+    if not values:
+        return ""
+    means = [float(part.mean()) for part in np.array_split(values, min(width, len(values)))]
+    low, high = min(means), max(means)
+    blocks = "".join("▁▂▃▄▅▆▇█"[round(7 * (mean - low) / (high - low))] if high > low else "▁" for mean in means)
+    return f"training accuracy over {len(values)} steps: {means[0]:.0%} {blocks} {means[-1]:.0%}"

@@ -111,7 +111,8 @@ def limits(runs: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[str]
         for name, measured in run["sets"].items():
             facts = measured["facts"]
             sentences.append(
-                f"{run['name']}, {name}: {facts['problems']} problems with {facts['n']} samples each, "
+                f"{run['name']}, {name}: {facts['problems']} problems with {facts['n']} samples each"
+                f"{' (pass@k from computed chances)' if facts['exact'] else ''}, "
                 f"temperature {facts['temperature']}, at most {facts['max_completion_length']} tokens."
             )
     if any(run["sets"] for run in runs):

@@ -23,8 +23,10 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "id": ("text", lambda v: isinstance(v, str)),
     "task": ("text", lambda v: isinstance(v, str)),
     "gold": ("", lambda v: True),
+    "p": ("a number from 0 to 1", lambda v: _is_number(v) and 0 <= v <= 1),
     "samples": ("a list", lambda v: isinstance(v, list)),
     "correct": ("true, false or null", lambda v: v is None or isinstance(v, bool)),
+    "q_expected": ("a number from 0 to 1, or null", lambda v: v is None or (_is_number(v) and 0 <= v <= 1)),
     "confidence": ("a number from 0 to 1, or null", lambda v: v is None or (_is_number(v) and 0 <= v <= 1)),
     "answer": ("text or null", lambda v: v is None or isinstance(v, str)),
     "tokens": ("a whole number of at least 0", lambda v: _is_number(v) and v >= 0 and v == int(v)),
@@ -32,8 +34,9 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "format_ok": ("true or false", lambda v: isinstance(v, bool)),
     "truncated": ("true or false", lambda v: isinstance(v, bool)),
 }
-_OF_PROBLEM = ("id", "task", "gold", "samples")
-ALL = tuple(_FIELDS)
+_OF_PROBLEM = ("id", "task", "gold", "p", "samples")
+_OPTIONAL = ("p", "q_expected")  # computed only where that is asked for
+ALL = tuple(field for field in _FIELDS if field not in _OPTIONAL)
 
 
 def _is_number(value: Any) -> bool:

@@ -19,7 +19,7 @@ from rlvr.runs.eval_file import load_eval
 LENGTH = ("max_steps", "num_train_epochs")
 MAY_CHANGE = {
     *LENGTH, "max_rollouts", "stop_on_collapse", "max_bad_updates",  # how long
-    "eval_data", "eval_size", "eval_n", "eval_temperature", "eval_seed",  # how it is measured
+    "eval_data", "eval_size", "eval_n", "eval_temperature", "eval_seed", "eval_exact",  # how it is measured
     "eval_strategy", "eval_steps", "eval_delay", "eval_on_start", "per_device_eval_batch_size",
     "save_strategy", "save_steps", "save_total_limit", "log_rollouts",  # how it is saved and watched
     "disable_tqdm", "log_level", "log_completions", "num_completions_to_print", "report_to", "run_name", "project",
@@ -143,7 +143,9 @@ def _lacks(path: Path, problems: Iterable[Problem], config: TrainConfig) -> str:
     try:
         evaluation = load_eval(path)
         wanted = {"n": config.eval_n, "temperature": config.eval_temperature, "seed": config.eval_seed}
-        measured = {key: evaluation[key] for key in wanted} | {"ids": [row["id"] for row in evaluation["problems"]]}
+        wanted["exact"] = config.eval_exact
+        measured = {key: evaluation.get(key, False) if key == "exact" else evaluation[key] for key in wanted}
+        measured |= {"ids": [row["id"] for row in evaluation["problems"]]}
     except (DataError, KeyError, TypeError, ValueError) as error:
         return f"{path} is no whole evaluation ({error})"
     same = measured == wanted | {"ids": [problem.id for problem in problems]}

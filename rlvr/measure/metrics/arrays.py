@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlvr.core.errors import DataError, did_you_mean
+from rlvr.measure.metrics.pairs import ratio
 from rlvr.measure.metrics.vote import confidence_weighted_vote, majority, vote_accuracy, vote_share
 
-CONFIDENCES = ("stated", "sequence", "sequence_mean", "vote")
+CONFIDENCES = ("stated", "expected", "sequence", "sequence_mean", "vote")
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class EvalArrays:
         correct_S: 1, 0, or NaN where the verifier failed.
         confidence_S: in [0, 1], or NaN where there is none.
         tokens_S, format_ok_S, truncated_S: as in the evaluation file, as floats.
+        p_P: the computed chance of each problem (rlvr/measure/exact.py), NaN where it was sampled only.
         n_P: samples with a verdict per problem.
         c_P: right ones among them.
         majority_P: chance that the majority answer is right; NaN where the verifier failed.
@@ -37,6 +39,7 @@ class EvalArrays:
     tokens_S: NDArray[np.float64]
     format_ok_S: NDArray[np.float64]
     truncated_S: NDArray[np.float64]
+    p_P: NDArray[np.float64]
     n_P: NDArray[np.int64]
     c_P: NDArray[np.int64]
     majority_P: NDArray[np.float64]
@@ -46,9 +49,10 @@ class EvalArrays:
     def of(eval: Mapping[str, Any], confidence: str = "stated") -> "Records":
         """Return the samples of an evaluation, with confidence from one of `CONFIDENCES`.
 
-        stated: what the completion said. sequence: exp(logp), the probability of the whole sampled sequence.
-        sequence_mean: exp(logp / tokens), the geometric mean probability of a token. vote: the share of the
-        problem's samples with the same answer. None means missing in each case, and is never imputed.
+        stated: what the completion said. expected: `q_expected`, what it would say on average (DataError where that
+        was not computed; None where nothing was stated). sequence: exp(logp), the probability of the whole sampled
+        sequence. sequence_mean: exp(logp / tokens), the geometric mean probability of a token. vote: the share of
+        the problem's samples with the same answer. None means missing in each case, and is never imputed.
         """
         if confidence not in CONFIDENCES:
             raise DataError(did_you_mean("confidence", confidence, CONFIDENCES))
@@ -66,6 +70,7 @@ class EvalArrays:
             tokens_S=_floats([sample["tokens"] for sample in samples]),
             format_ok_S=_floats([sample["format_ok"] for sample in samples]),
             truncated_S=_floats([sample["truncated"] for sample in samples]),
+            p_P=_floats([problem.get("p") for problem in problems]),
             n_P=np.bincount(problem_S[~np.isnan(correct_S)], minlength=P),
             c_P=np.bincount(problem_S[correct_S == 1], minlength=P),
             majority_P=_floats([vote[0] for vote in votes]),
@@ -76,6 +81,11 @@ class EvalArrays:
     def n_problems(self) -> int:
         """Return P, the number of problems."""
         return len(self.tasks)
+
+    @property
+    def rate_P(self) -> NDArray[np.float64]:
+        """Return pass@1 of each problem: its computed chance, or the share of right samples; NaN without verdicts."""
+        return np.where(np.isnan(self.p_P), ratio(self.c_P, self.n_P), self.p_P)
 
     @property
     def has_pair_S(self) -> NDArray[np.bool_]:
@@ -103,6 +113,10 @@ def sample_confidences(samples: list[dict[str, Any]], kind: str) -> list[float |
     """
     if kind == "stated":
         return [sample["confidence"] for sample in samples]
+    if kind == "expected":
+        if not all("q_expected" in sample for sample in samples):
+            raise DataError("This evaluation holds no expected confidences. Measure again with --q_expected true.")
+        return [None if sample["confidence"] is None else sample["q_expected"] for sample in samples]
     if kind == "vote":
         return vote_share([sample["answer"] for sample in samples])
     lengths = [sample["tokens"] if kind == "sequence_mean" else 1 for sample in samples]

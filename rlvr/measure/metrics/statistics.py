@@ -31,7 +31,9 @@ _WEIGHTS_AT_ONCE = 1_000_000  # 8 MB per temporary array: resamples are taken in
 
 
 def default_ks(arrays: EvalArrays) -> list[int]:
-    """Return the powers of two that at least nine in ten problems have enough verdicts for."""
+    """Return the powers of two that at least nine in ten problems have enough verdicts for; to 128 where p is known."""
+    if arrays.n_problems and not np.isnan(arrays.p_P).any():
+        return [2**i for i in range(8)]
     most = int(np.quantile(arrays.n_P, 0.1, method="lower")) if arrays.n_problems else 0
     return [2**i for i in range(most.bit_length())]
 
@@ -39,12 +41,14 @@ def default_ks(arrays: EvalArrays) -> list[int]:
 def problem_values(arrays: EvalArrays, ks: Sequence[int]) -> dict[str, NDArray[np.float64]]:
     """Return the metrics that are means over problems, by problem; NaN where it has too few verdicts."""
     values = {"majority_vote": arrays.majority_P, "confidence_vote": arrays.weighted_P}
+    known_P = ~np.isnan(arrays.p_P)
     for k in ks:
-        enough_P = arrays.n_P >= k
-        if arrays.n_problems and not enough_P.any():
+        enough_P = ~known_P & (arrays.n_P >= k)
+        if arrays.n_problems and not (enough_P | known_P).any():
             raise DataError(f"pass@{k} needs {k} samples per problem; found at most {arrays.n_P.max()}. Lower k.")
         values[f"pass@{k}"] = np.full(arrays.n_problems, np.nan)
         values[f"pass@{k}"][enough_P] = pass_at_k(arrays.n_P[enough_P], arrays.c_P[enough_P], k)
+        values[f"pass@{k}"][known_P] = 1 - (1 - arrays.p_P[known_P]) ** k
     return values
 
 

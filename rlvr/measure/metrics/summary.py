@@ -9,7 +9,6 @@ import numpy as np
 from rlvr.measure.metrics.arrays import EvalArrays
 from rlvr.measure.metrics.bootstrap import Interval, bootstrap_mean
 from rlvr.measure.metrics.exact import never_certain
-from rlvr.measure.metrics.pairs import ratio
 from rlvr.measure.metrics.statistics import default_ks, intervals
 
 
@@ -32,6 +31,7 @@ def summarise_eval(
     Counts: `problems`, `samples`, `pairs` (samples with verdict and confidence), `unverified` (without a
     verdict).
 
+    A problem whose chance p was computed (`rlvr evaluate --exact`) has pass@k = 1 - (1 - p)^k, whatever was sampled.
     Calibration is over the pairs only; nothing missing is imputed. pass@k leaves samples without a verdict
     out, and for each k the problems with fewer than k verdicts. `Interval.n` is the number of problems that
     took part. `ece_debiased` is max(0, ece - bootstrap bias): it takes away about 40% of the bias of a
@@ -85,7 +85,7 @@ def pass_at_1_by_task(eval: Mapping[str, Any], n_resamples: int = 2000, seed: in
     '1.000 [0.03, 1.00]'
     """
     arrays = EvalArrays.of(eval)
-    rate_P, tasks_P = ratio(arrays.c_P, arrays.n_P), np.array(arrays.tasks)
+    rate_P, tasks_P = arrays.rate_P, np.array(arrays.tasks)
     return {
         task: never_certain(bootstrap_mean(rate_P[tasks_P == task], n_resamples=n_resamples, seed=seed))
         for task in dict.fromkeys(arrays.tasks)

@@ -11,7 +11,6 @@ from rlvr.core.errors import DataError
 from rlvr.measure.metrics import Interval, brier
 from rlvr.measure.metrics.arrays import EvalArrays
 from rlvr.measure.metrics.ece import ece
-from rlvr.measure.metrics.pairs import ratio
 from rlvr.measure.metrics.seeds import holm, interquartile_mean, seed_calibration_tests, seed_difference
 from rlvr.planning.ablation.arms import UNTRAINED, Ablation
 from rlvr.planning.ablation.folder import evaluated, run_folder
@@ -49,7 +48,7 @@ def summarise_ablation(ablation: Ablation, folder: Path) -> dict[str, Any]:
             if by_arm[arm][seed]["ids"] != base[seed]["ids"]:
                 raise DataError(f"{arm} and {ablation.baseline} were measured on different problems (seed {seed}).")
         ours, theirs = ([side[seed]["arrays"] for seed in shared] for side in (by_arm[arm], base))
-        ours_SP, theirs_SP = (np.stack([ratio(r.c_P, r.n_P) for r in side]) for side in (ours, theirs))
+        ours_SP, theirs_SP = (np.stack([r.rate_P for r in side]) for side in (ours, theirs))
         tests = {"pass@1": seed_difference(ours_SP, theirs_SP), **seed_calibration_tests(ours, theirs)}
         differences[arm] = {name: tests[name][0] for name in ("pass@1", "brier", "ece")}
         by_seed[arm] = {name: [by_arm[arm][s][name] - base[s][name] for s in shared] for name in differences[arm]}
@@ -71,7 +70,7 @@ def _measured(evals: list[dict[str, Any]] | None) -> dict[str, Any] | None:
     arrays = EvalArrays.of({"problems": problems})
     confidence, correct, _ = arrays.pairs()
     return {
-        "pass@1": float(_mean(ratio(arrays.c_P, arrays.n_P))),
+        "pass@1": float(_mean(arrays.rate_P)),
         "ece": float(ece(confidence, correct)) if len(correct) else np.nan,
         "brier": float(brier(confidence, correct)),
         "confidence_missing": float(np.isnan(arrays.confidence_S).mean()) if len(arrays.problem_S) else np.nan,

@@ -151,11 +151,12 @@ def _worked(settings: Warmup, thinks: bool) -> list[tuple[Chat, str]]:
         )
     count = settings.steps * settings.batch_size
     problems = data.load("train", count, settings.data_seed + 7919)
-    draw = random.Random(settings.seed)
+    draw, teacher = random.Random(settings.seed), random.Random(f"teacher/{settings.seed}")
     pairs = []
     for problem in problems:
         confidence = draw.randint(0, 10) / 10
-        text = settings.answers.render(data.solution(problem), data.gold(problem), confidence, thinks=thinks)
+        working, answer = data.lesson(problem, teacher)
+        text = settings.answers.render(working, answer, confidence, thinks=thinks)
         pairs.append((problem.prompt, text))
     return pairs
 
