@@ -50,7 +50,7 @@ def load(
 
     >>> [problem] = load("test", 1, 0, lengths=(3,))
     >>> problem.prompt[0]["content"], problem.answer
-    ('9lk', '?')
+    ('4fqj', '4f5 5q9 9j4')
     """
     if split not in _SPLITS:
         raise DataError(f"No split {split!r}. Known: {', '.join(_SPLITS)}.")
@@ -83,7 +83,7 @@ def solution(problem: Problem) -> str:
     """Return the worked chain; nothing where the chain itself is the answer.
 
     >>> solution(load("test", 1, 0, lengths=(3,), answer="last")[0])
-    '6x8 8w7 7w1'
+    '4f5 5q9 9j4'
     """
     return "" if problem.meta["answer"] == "all" else _written(problem.meta["text"], problem.meta["totals"])
 
@@ -93,7 +93,7 @@ def teacher(problem: Problem, draw: random.Random) -> tuple[str, str]:
 
     >>> [problem] = load("test", 1, 0, lengths=(3,), knows=(1, 1))
     >>> teacher(problem, random.Random(0))
-    ('', '6x8 8w7 7w1')
+    ('', '4f5 5q9 9j4')
     """
     text, dial, table = (problem.meta[name] for name in ("text", "knows", "table"))
     totals, total = [], int(text[0])

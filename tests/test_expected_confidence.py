@@ -32,23 +32,21 @@ def unsure(tiny):
 
 
 def test_it_is_the_mean_over_every_number_that_can_be_written():
-    """Listed: all texts of up to four tokens before the closing tag, of a model that has only numbers to write."""
+    """Listed: up to four tokens before the closing tag, padding (which shows nothing) among them, and never the end."""
     model, tokenizer = listable("01.", ("<confidence>", "</confidence>"), seed=3)
-    start = tokenizer("<confidence>")["input_ids"]
-    close = tokenizer("</confidence>")["input_ids"][0]
+    start, close = (tokenizer(tag)["input_ids"] for tag in ("<confidence>", "</confidence>"))
     mass = total = 0.0
-    characters = tokenizer.convert_tokens_to_ids(list("01."))
+    written = tokenizer.convert_tokens_to_ids([*"01.", "<pad>"])
     for length in (1, 2, 3, 4):
-        for digits in itertools.product(characters, repeat=length):
-            value = parse_confidence(tokenizer.decode(digits))
-            if value is None:
-                continue
-            with torch.no_grad():
-                ids = torch.tensor([[*start, *digits, close]])
-                chance = float(model(ids).logits[0, :-1].softmax(-1).gather(1, ids[0, 1:, None]).prod())
-            mass, total = mass + chance, total + chance * value
-    [found] = expected_confidences(model, tokenizer, [start[:0]], [[*start, *characters]], least=1e-7, longest=5)
-    assert found == pytest.approx(total / mass, abs=1e-4)
+        texts = list(itertools.product(written, repeat=length))
+        ids = torch.tensor([[*start, *text, *close] for text in texts])
+        with torch.no_grad():
+            chances = model(ids).logits[:, :-1].softmax(-1).gather(2, ids[:, 1:, None]).prod(1)[:, 0].tolist()
+        for text, chance in zip(texts, chances, strict=True):
+            value = parse_confidence(tokenizer.decode(text, skip_special_tokens=True))
+            mass, total = mass + chance * (value is not None), total + chance * (value or 0)
+    [found] = expected_confidences(model, tokenizer, [[]], [[*start, *written]], [1], least=0, longest=5)
+    assert found == pytest.approx(total / mass, abs=1e-5)
 
 
 def test_it_is_the_mean_of_many_samples(unsure, tiny):
@@ -82,7 +80,7 @@ def test_where_no_number_is_likely_there_is_none(tiny):
         "<answer>4</answer><confidence>0.5</confidence>",
     ]  # random weights: no tag, no number
     ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    assert expected_confidences(model, tokenizer, [[5], [5]], ids) == [None, None]
+    assert expected_confidences(model, tokenizer, [[5], [5]], ids, [tokenizer.eos_token_id]) == [None, None]
 
 
 @pytest.mark.parametrize(

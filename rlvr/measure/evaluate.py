@@ -63,7 +63,7 @@ def evaluate(
     expected: list[float | None] | None = None
     if q_expected:
         prompts = [prompt for prompt in own_share.prompts for _ in range(n)]
-        expected = expected_confidences(policy.model, policy.tokenizer, prompts, samples.ids)
+        expected = expected_confidences(policy.model, policy.tokenizer, prompts, samples.ids, policy.engine.eos_ids)
     rows = []
     for i, problem in enumerate(problems[mine]):
         own = range(i * n, (i + 1) * n)

@@ -9,7 +9,7 @@ The tree grows token by token, so any tokenizer will do ("0.7" may be one token 
 Numbers are read by the parser, so what it does not read (`90%`, `1.2`) has no part in it, as it has none in q.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,14 +39,15 @@ def expected_confidences(
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[Sequence[int]],
     completions: Sequence[Sequence[int]],
+    ends: Collection[int],
     least: float = LEAST,
     longest: int = LONGEST,
 ) -> list[float | None]:
     """Return E[q] in [0, 1] of each completion (token ids), at temperature 1; None where no number is that likely.
 
-    A completion is read up to its last `<confidence>`; one that has none gives None. Completions with equal tokens
-    up to there are computed once. What is followed has a chance of at least `least` and at most `longest` tokens, the
-    closing tag's included, so E[q] is exact to about the mass of all that is left out.
+    A completion is read up to its last `<confidence>`; one that has none gives None. Completions with equal tokens up
+    to there are computed once. `ends` are the tokens that end a completion. What is followed has a chance of at least
+    `least` and at most `longest` tokens, the closing tag's included: E[q] is exact to about the mass of what is not.
     """
     contexts: dict[tuple[int, ...], int] = {}
     where: list[int | None] = []
@@ -54,7 +55,7 @@ def expected_confidences(
         end = _after_tag(tokenizer, completion)
         context = None if end is None else (*prompt, *completion[:end])
         where.append(None if context is None else contexts.setdefault(context, len(contexts)))
-    found = _expectations(model, tokenizer, list(contexts), least, longest)
+    found = _expectations(model, tokenizer, list(contexts), ends, least, longest)
     return [None if i is None else found[i] for i in where]
 
 
@@ -79,6 +80,7 @@ def _expectations(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     contexts: Sequence[tuple[int, ...]],
+    ends: Collection[int],
     least: float,
     longest: int,
 ) -> list[float | None]:
@@ -88,6 +90,8 @@ def _expectations(
         for _ in range(longest):
             grown = []
             for branch in _grow(model, tokenizer, contexts, branches, least):
+                if branch.ids[-1] in ends:
+                    continue
                 if _CLOSE in branch.text:
                     value = parse_confidence(branch.text.split(_CLOSE)[0])
                     mass[branch.context] += branch.chance if value is not None else 0.0
