@@ -99,7 +99,7 @@ def _train(resolved: ResolvedConfig, start: Start) -> None:
                     n=config.eval_n,
                     sampling=Sampling(config.max_completion_length or 0, config.eval_temperature),
                     seed=config.eval_seed,
-                    exact=plan.sets[spec] if config.eval_exact else None,
+                    exact=resolved.sets[spec] if config.eval_exact else None,
                 )
             evaluation |= describe(resolved.sets[spec], "test", source if when == "before" else str(run.model))
             if state.is_main_process:
