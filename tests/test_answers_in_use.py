@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from rlvr.commands.main import main
 from rlvr.config.settings import EvalConfig, TrainConfig, parse_config
 from rlvr.core.answer_format import AnswerFormat
 from rlvr.core.errors import RlvrError, SpecError
@@ -112,17 +111,17 @@ def rows_of(tmp_path, rows) -> str:
     return f"jsonl(path={str(path)!r}, split='all', verifier='math')"
 
 
-def test_a_question_that_ends_in_its_answer_pays_the_last_number_and_is_named(tmp_path, capsys):
+def test_a_question_that_ends_in_its_answer_pays_the_last_number_and_is_named(tmp_path, cli):
     data = rows_of(
         tmp_path, [{"prompt": f"Tom has {a} eggs. How many eggs has Tom, with {a}", "answer": a} for a in (3, 4)]
     )
     assert paid_copies(data, ("all",), 10, 0, "boxed") == []
     [line] = paid_copies(data, ("all",), 10, 0, "last_number")
     assert "the prompt as the whole reply is paid in 2 of 2 problems" in line
-    assert main(["check", data, "--splits", "all", "--answer_format", "boxed", "last_number"]) == 1
-    said = capsys.readouterr().out
-    assert "answers in boxed: ok" in said
-    assert "answers in last_number: 1 failures" in said
+    done = cli("check", data, "--splits", "all", "--answer_format", "boxed", "last_number")
+    assert done.code == 1
+    assert "answers in boxed: ok" in done.out
+    assert "answers in last_number: 1 failures" in done.out
 
 
 def test_a_verifier_that_takes_one_of_several_is_named_in_the_form(tmp_path):

@@ -66,11 +66,25 @@ class Judge:
         end = self.prompt_end if rows and isinstance(rows[0].get("prompt"), list) else None
         return self.scorer(problems, texts, lengths, self.truncated(ids), end)
 
+    def texts(self, answers: Sequence[Any], ids: Sequence[Sequence[int]]) -> list[str]:
+        """Return the texts of TRL's completions as evaluation reads them: whole.
+
+        A tokenizer with a `response_template` makes TRL take the reasoning out of a reply, so its tokens are decoded
+        here again. A conversation with tools has several messages, of which the first is read.
+        """
+        if all(getattr(self.tokenizer, name, None) is None for name in ("response_template", "response_schema")):
+            return texts_of(answers)
+        whole = [self.tokenizer.decode(row, skip_special_tokens=True) for row in ids]
+        return [
+            text if not isinstance(answer, list) or len(answer) == 1 else answer[0]["content"]
+            for answer, text in zip(answers, whole, strict=True)
+        ]
+
     def completions(
         self, batch: GenerationBatch, rows: Sequence[Row], answers: Sequence[Any], ids: Sequence[Sequence[int]]
     ) -> list[Completion] | None:
         """Return this process's completions, each parsed and verified once: those of the filling already are."""
-        return [s.completion for s in batch.known] or self.complete(rows, texts_of(answers), ids)
+        return [s.completion for s in batch.known] or self.complete(rows, self.texts(answers, ids), ids)
 
     def gather(
         self,
@@ -90,7 +104,7 @@ class Judge:
             rewards = dict(zip(reward_names, columns, strict=True))
             verdicts = self.verdicts(rows, prompts, answers, ids, rewards, completions)
         if completions is None and self.keep_texts:
-            texts = [unjudged(*row) for row in zip(rows, texts_of(answers), ids, strict=True)]
+            texts = [unjudged(*row) for row in zip(rows, self.texts(answers, ids), ids, strict=True)]
         split = "confidence" in self.tags
         form = self.scorer.answers if isinstance(self.scorer, Scorer) else DEFAULT
         starts = [confidence_start(self.tokenizer, row, form) if split else len(row) for row in ids]
