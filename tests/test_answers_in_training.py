@@ -4,6 +4,7 @@ import pytest
 from trl.chat_template_utils import add_response_schema
 
 from rlvr.config.settings import TrainConfig
+from rlvr.core.answer_format import AnswerFormat
 from rlvr.measure.sample import Policy, make_engine, sample
 from rlvr.models.load import load_model
 from rlvr.models.sampling import Sampling
@@ -65,3 +66,11 @@ def test_training_and_evaluation_score_the_same_text(tmp_path, name):
     sample(policy, problems, measured, n=2, sampling=Sampling(24, 1.0), seed=0)
     assert measured.prompt_end == in_training
     scorer.verifier.close()
+
+
+def test_the_trainer_takes_the_form_from_its_settings(tmp_path):
+    config = TrainConfig(output_dir=str(tmp_path), answer_format="boxed", train_size=8, use_cpu=True, bf16=False)
+    trainer = RLVRTrainer("tiny", args=config, data=DATA, terms={"correct": 1.0})
+    assert trainer.scorer.answers == config.answers == AnswerFormat.of("boxed")
+    assert "\\boxed{}" in trainer.train_dataset[0]["prompt"][0]["content"]
+    trainer.scorer.verifier.close()
