@@ -5,10 +5,8 @@ The report is not made here: it reads the run directory that this leaves.
 """
 
 import gc
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +20,6 @@ from rlvr.config.settings import TrainConfig
 from rlvr.core.callable_module import CallableModule
 from rlvr.core.console import say
 from rlvr.core.errors import ModelError, Stopped
-from rlvr.core.files import appear
 from rlvr.measure.evaluate import describe, evaluate
 from rlvr.measure.sample import Policy, make_engine
 from rlvr.models.chat import check_lengths, encode
@@ -32,15 +29,13 @@ from rlvr.planning.parts import check_needs
 from rlvr.planning.resolve import ResolvedConfig
 from rlvr.problems.prompts import messages
 from rlvr.problems.scorer import Scorer
-from rlvr.problems.verifier import Verifier
 from rlvr.runs import directory as runs
 from rlvr.runs.eval_file import save_eval
 from rlvr.runs.open import Start, open_run
 from rlvr.runs.pass_rate import PassRate
 from rlvr.runs.resume import missing
-from rlvr.training.callbacks import progress as callbacks
-from rlvr.training.callbacks.bad_gradients import SkipBadGradients
-from rlvr.training.callbacks.rollout_budget import StopAtRollouts
+from rlvr.runs.whole_model import save_whole
+from rlvr.training.callbacks.of_a_run import run_callbacks
 from rlvr.training.callbacks.stop_signal import StopOnSignal
 from rlvr.training.supervised.warmup import warmup, warmup_settings
 from rlvr.training.trainer import RLVRTrainer
@@ -91,11 +86,11 @@ def _train(resolved: ResolvedConfig, start: Start) -> None:
             problems = resolved.eval_problems[spec]
             again = f" again, because {why}" if run.evaluation(when, spec).exists() else ""
             say(f"evaluating {when} training{again}: {len(problems)} problems of {spec}, {config.eval_n} samples each")
-            with closing(Verifier(resolved.sets[spec], config.verify_timeout)) as verifier:
+            with Scorer.of(resolved.sets[spec], config.answers, config.verify_timeout) as scorer:
                 evaluation = evaluate(
                     asked,
                     problems,
-                    Scorer(config.answers, verifier),
+                    scorer,
                     n=config.eval_n,
                     sampling=Sampling(config.max_completion_length or 0, config.eval_temperature),
                     seed=config.eval_seed,
@@ -127,21 +122,10 @@ def _fit(
 ) -> None:
     """Train from the start or from its checkpoint to the end, and let the model appear whole in the run directory."""
     config, run, checkpoint, state = resolved.config, start.run, start.checkpoint, PartialState()
-    scorer = Scorer(config.answers, Verifier(resolved.sets[config.data], config.verify_timeout))
-
-    # The pass rates that difficulty filters read: an offline profile, then what training sees.
-    pass_rates = PassRate()
+    scorer = Scorer.of(resolved.sets[config.data], config.answers, config.verify_timeout)
+    pass_rates = PassRate()  # what difficulty filters read: a profile before training, then what training sees
     if config.profile_n and not checkpoint:
-        say(f"profiling {len(resolved.problems)} training problems with {config.profile_n} samples each")
-        profile = evaluate(
-            _asked(model, tokenizer, config),
-            resolved.problems,
-            scorer,
-            n=config.profile_n,
-            sampling=Sampling(config.max_completion_length or 0),
-            seed=config.eval_seed + 1,
-        )
-        pass_rates = PassRate.from_eval(profile)
+        pass_rates = _profile(_asked(model, tokenizer, config), resolved, scorer)
 
     # The loop itself is TRL's; RLVRTrainer changes only what the signal is.
     trainer = RLVRTrainer(
@@ -152,14 +136,7 @@ def _fit(
         ),
         processing_class=tokenizer,
         peft_config=lora_config(config.lora_rank),
-        callbacks=[
-            SkipBadGradients(config.max_bad_updates, str(run.rollouts)),
-            callbacks.MetricsFile(run.metrics, start.seconds),
-            callbacks.Progress(),
-            callbacks.Watch(stop=config.stop_on_collapse),
-            stop := StopOnSignal(),
-            *([StopAtRollouts(config.max_rollouts, config.generation_batch_size)] if config.max_rollouts else []),
-        ],
+        callbacks=run_callbacks(config, run, start.seconds, stop := StopOnSignal()),
         advantage=resolved.advantage,
         problems={p.id: p for p in resolved.problems},
         scorer=scorer,
@@ -177,20 +154,23 @@ def _fit(
         raise
     finally:
         stop.restore()
-        scorer.verifier.close()
+        scorer.close()
         trainer.term_worker.close()
         if state.is_main_process:
             trainer.pass_rates.to_parquet(run.difficulty)
     if stop.caught:
         raise Stopped(f"saved at step {trainer.state.global_step}. Go on with: rlvr train --resume {run.path}")
-    if state.is_main_process:
-        shutil.rmtree(run.staging, ignore_errors=True)
-    state.wait_for_everyone()
-    trainer.save_model(str(run.staging))
-    state.wait_for_everyone()
-    if state.is_main_process:
-        appear(run.staging, run.model)
-    state.wait_for_everyone()
+    save_whole(trainer.save_model, run)
+
+
+def _profile(policy: Policy, resolved: ResolvedConfig, scorer: Scorer) -> PassRate:
+    """Return how often the model solves each training problem before it is trained, from `profile_n` samples."""
+    config = resolved.config
+    say(f"profiling {len(resolved.problems)} training problems with {config.profile_n} samples each")
+    sampling = Sampling(config.max_completion_length or 0)
+    seed = config.eval_seed + 1
+    profile = evaluate(policy, resolved.problems, scorer, n=config.profile_n, sampling=sampling, seed=seed)
+    return PassRate.from_eval(profile)
 
 
 def _asked(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, config: TrainConfig) -> Policy:

@@ -1,14 +1,16 @@
 """Parse each sampled text once and verify it once: texts become Completion objects."""
 
 from collections.abc import Sequence
+from typing import Any, Self
 
 from rlvr.core.answer_format import AnswerFormat
 from rlvr.core.records import Completion, Problem
+from rlvr.problems.sets import ProblemSet
 from rlvr.problems.verifier import Verifier
 
 
 class Scorer:
-    """Turn texts into Completion objects with one parse and one verification each.
+    """Turn texts into Completion objects with one parse and one verification each; `with` stops its verifier's process.
 
     Args:
         answers: the form in which answers are given: an AnswerFormat, its spec ("boxed"), or a list of tags.
@@ -18,6 +20,27 @@ class Scorer:
     def __init__(self, answers: AnswerFormat | str | Sequence[str], verifier: Verifier):
         self.answers = AnswerFormat.of(answers)
         self.verifier = verifier
+
+    @classmethod
+    def of(cls, data: str | ProblemSet, answers: AnswerFormat | str | Sequence[str], timeout: float = 2.0) -> Self:
+        """Return the scorer of one problem set; its verifier may take `timeout` seconds for an answer.
+
+        >>> with Scorer.of("arithmetic", "boxed") as score:
+        ...     [c] = score([Problem("1", [], "42")], ["It is \\\\boxed{42}."], [9], [False])
+        >>> c.correct, c.format_ok
+        (True, True)
+        """
+        return cls(answers, Verifier(data, timeout))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the verifier's process, if there is one."""
+        self.verifier.close()
 
     @property
     def tags(self) -> tuple[str, ...]:

@@ -19,7 +19,6 @@ from rlvr.models.load import PACKAGED, TINY, load_model, lora_config
 from rlvr.problems.prompts import messages
 from rlvr.problems.scorer import Scorer
 from rlvr.problems.sets import ProblemSet
-from rlvr.problems.verifier import Verifier
 from rlvr.rewards.limits import audit_within, term_function
 from rlvr.rewards.terms import Term, load_terms
 from rlvr.training.verdicts import WANTED, Verdicts
@@ -146,7 +145,7 @@ def _judged(trl: dict[str, Any], config: GRPOConfig | None, data: str | None) ->
         if "id" not in rows.column_names:
             rows = trl["train_dataset"] = rows.add_column("id", [str(i) for i in range(len(rows))])
         problems = [_problem(row) for row in rows]
-    return {p.id: p for p in problems}, Scorer(settings.answers, Verifier(chosen, settings.verify_timeout))
+    return {p.id: p for p in problems}, Scorer.of(chosen, settings.answers, settings.verify_timeout)
 
 
 def _problem(row: Mapping[str, Any]) -> Problem:

@@ -5,7 +5,6 @@ weights train (`--lora_rank 8` moves few), by the confidence tokens only; answer
 """
 
 import dataclasses
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +27,6 @@ from rlvr.models.load import load_model, lora_config
 from rlvr.models.sampling import Sampling
 from rlvr.problems.scorer import Scorer
 from rlvr.problems.sets import ProblemSet
-from rlvr.problems.verifier import Verifier
 from rlvr.training.callbacks.progress import Progress
 from rlvr.training.supervised.tokenised_brier import Slot, collate, slot, tokenised_brier, value_logps
 
@@ -121,9 +119,9 @@ def sample_slots(
     engine = make_engine(model, tokenizer, config.sampling_precision)
     sampling = Sampling(config.max_completion_length or 0, config.temperature, config.top_p, config.top_k or 0)
     seed = config.seed if config.sampling_seed is None else config.sampling_seed
-    with closing(Verifier(config.data, config.verify_timeout)) as verifier:
-        policy = Policy(engine, tokenizer, config.system_prompt, config.chat_template_kwargs)
-        sampled = sample(policy, problems, Scorer(config.answers, verifier), n=n, sampling=sampling, seed=seed)
+    policy = Policy(engine, tokenizer, config.system_prompt, config.chat_template_kwargs)
+    with Scorer.of(config.data, config.answers, config.verify_timeout) as scorer:
+        sampled = sample(policy, problems, scorer, n=n, sampling=sampling, seed=seed)
     slots = [
         slot(tokenizer, sampled.prompts[i // n], c.text, c.correct, config.answers)
         for i, c in enumerate(sampled.completions)
