@@ -41,6 +41,7 @@ _HOME = {
     "Run": "report.results",
     "Evaluation": "report.results",
     "Ablation": "report.results",
+    "ablate": "commands.ablate",
 }
 _CALLED = {"train": "train", "evaluate": "measure.evaluate"}  # modules that are called, see core/callable_module.py
 __all__ = sorted([*_HOME, *_CALLED])
