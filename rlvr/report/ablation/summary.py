@@ -79,7 +79,7 @@ def _tests(ours: list[EvalArrays | None], theirs: list[EvalArrays | None]) -> di
     if not all(len(side) == len(ours) for side in sides):
         return {}
     ours_SP, theirs_SP = (np.stack([r.rate_P for r in side]) for side in sides)
-    calibration = seed_calibration_tests(*sides)
+    calibration = seed_calibration_tests(sides[0], sides[1])
     return {"pass@1": seed_difference(ours_SP, theirs_SP), "brier": calibration["brier"], "ece": calibration["ece"]}
 
 
