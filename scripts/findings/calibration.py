@@ -19,7 +19,7 @@ from parts import calibration_runs
 from parts.calibration_runs import ARMS, FITTED, SEEDS, SETS, SETTINGS, STORE, unpack
 
 from rlvr.decide.recalibrate import RECALIBRATIONS
-from rlvr.measure.metrics import Interval, Records, reliability_table
+from rlvr.measure.metrics import EvalArrays, Interval, reliability_table
 from rlvr.measure.metrics.seeds import seed_calibration, seed_difference
 from rlvr.measure.plots.style import GREY, draw_interval, look, new_figure, styled
 
@@ -27,21 +27,21 @@ WHERE = {"in": "in distribution", "out": "out of distribution"}
 
 
 class Results:
-    """The stored samples as Records, one per seed."""
+    """The stored samples as EvalArrays, one per seed."""
 
     def __init__(self) -> None:
         with np.load(STORE / "samples.npz", allow_pickle=False) as file:
             self.arrays = {key: file[key] for key in file.files}
         self.costs: dict[str, dict[str, float]] = json.loads((STORE / "costs.json").read_text(encoding="utf-8"))
-        self._records: dict[tuple[str, str, str], list[Records]] = {}
+        self._records: dict[tuple[str, str, str], list[EvalArrays]] = {}
         self._calibration: dict[tuple[str, str], dict[str, Interval]] = {}
 
-    def records(self, arm: str, where: str = "in", confidence: str = "stated") -> list[Records]:
+    def records(self, arm: str, where: str = "in", confidence: str = "stated") -> list[EvalArrays]:
         """Return the records of an arm on a set, one per seed."""
         key = (arm, where, confidence)
         if key not in self._records:
             found = [unpack(self.arrays, f"{arm}/{seed}/{where}") for seed in SEEDS]
-            self._records[key] = [Records.of(record, confidence) for record in found]
+            self._records[key] = [EvalArrays.of(record, confidence) for record in found]
         return self._records[key]
 
     def calibration(self, arm: str, where: str = "in") -> dict[str, Interval]:
@@ -50,7 +50,7 @@ class Results:
             self._calibration[arm, where] = seed_calibration(self.records(arm, where))
         return self._calibration[arm, where]
 
-    def recalibrated(self, arm: str, method: str, confidence: str = "stated", where: str = "in") -> list[Records]:
+    def recalibrated(self, arm: str, method: str, confidence: str = "stated", where: str = "in") -> list[EvalArrays]:
         """Return an arm's records, its confidence mapped by a recalibration fitted on its own validation samples."""
         mapped = []
         for test, validation in zip(
@@ -123,7 +123,7 @@ def arm_table(results: Results, where: str) -> str:
     return table(("arm", "pass@1", *COLUMNS.values(), "ECE, debiased", "std of q", "q = 1", "formatted"), rows)
 
 
-def _cells(label: str, records: list[Records], found: dict[str, Interval]) -> tuple[object, ...]:
+def _cells(label: str, records: list[EvalArrays], found: dict[str, Interval]) -> tuple[object, ...]:
     q = np.concatenate([r.pairs()[0] for r in records])
     debiased = max(0.0, found["ece"].value - found["ece"].bias)
     return (

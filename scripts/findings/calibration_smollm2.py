@@ -14,8 +14,7 @@ from typing import Any
 from finding import REPO, Finding, Page, Point, lines, name_points
 
 import rlvr
-from rlvr.measure.metrics import compare_evals, pass_at_1_by_task, reliability_table, summarise_eval
-from rlvr.measure.metrics.records import Records
+from rlvr.measure.metrics import EvalArrays, compare_evals, pass_at_1_by_task, reliability_table, summarise_eval
 from rlvr.measure.plots.reliability import plot_reliability
 from rlvr.runs.directory import RunDir
 from rlvr.runs.eval_file import load_eval, save_eval
@@ -63,7 +62,7 @@ def page(evals: dict[str, dict[str, Any]]) -> Page:
     before, after = (summarise_eval(record) for record in evals.values())
     change = compare_evals(before=evals["before"], after=evals["after"])
     tasks = {when: pass_at_1_by_task(record) for when, record in evals.items()}
-    tables = {when: reliability_table(*Records.of(record, "stated").pairs()) for when, record in evals.items()}
+    tables = {when: reliability_table(*EvalArrays.of(record, "stated").pairs()) for when, record in evals.items()}
     found = points(after, change)
     names = ("higher pass@1", "lower ECE", "lower Brier score", "skill above the best constant")
     values = {

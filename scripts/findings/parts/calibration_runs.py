@@ -119,7 +119,7 @@ def pack(key: str, record: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 def unpack(arrays: Any, key: str) -> dict[str, Any]:
-    """Return an evaluation record with what `Records.of` reads; `tokens` is 1, so `sequence_mean` is exp(logp)."""
+    """Return an evaluation record with what `EvalArrays.of` reads; `tokens` is 1, so `sequence_mean` is exp(logp)."""
     q, correct, fine, answer, task = (arrays[f"{key}/{name}"] for name in ("q", "correct", "format", "answer", "task"))
     logp = arrays.get(f"{key}/mean_logp")
     problems = []

@@ -16,7 +16,7 @@ from rlvr.decide import Prices, decide_eval
 from rlvr.decide.policies import play
 from rlvr.decide.recalibrate import Platt
 from rlvr.measure.evaluate import evaluate_config
-from rlvr.measure.metrics import Interval, Records, auroc, bootstrap_mean
+from rlvr.measure.metrics import EvalArrays, Interval, auroc, bootstrap_mean
 from rlvr.runs.directory import RunDir
 from rlvr.runs.eval_file import load_eval
 
@@ -91,7 +91,7 @@ def compare() -> dict[str, Any]:
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     record = _unpack(row["test"])
-    q, y, _ = Records.of(record).pairs()
+    q, y, _ = EvalArrays.of(record).pairs()
     stated = decide_eval(record, Prices(wrong=WRONG), n_resamples=1).policies["act on the confidence"]
     values = _values(row)
     platt = f"{np.mean(values['platt']):+.3f}" if "platt" in values else ""
@@ -103,7 +103,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 def _values(row: dict[str, Any]) -> dict[str, np.ndarray]:
     """Return name -> one value per test problem: pass@1 and utilities."""
-    records = Records.of(_unpack(row["test"]))
+    records = EvalArrays.of(_unpack(row["test"]))
     P, problem_S = records.n_problems, records.problem_S
     q_S = records.confidence_S
 
@@ -115,7 +115,7 @@ def _values(row: dict[str, Any]) -> dict[str, np.ndarray]:
 
     found = {"pass@1": per_problem(records.correct_S), "stated": earned(q_S, WRONG)}
     if "validation" in row:
-        q, y, _ = Records.of(_unpack(row["validation"])).pairs()
+        q, y, _ = EvalArrays.of(_unpack(row["validation"])).pairs()
         honest_S = np.where(np.isnan(q_S), np.nan, Platt().fit(q, y).predict(np.nan_to_num(q_S)))
         found |= {"platt": earned(honest_S, WRONG), "other": earned(honest_S, OTHER)}
         found["answered, platt"] = play(honest_S, records.correct_S, problem_S, Prices(wrong=WRONG)).answered_S
