@@ -15,7 +15,6 @@ import random
 import re
 import statistics
 import sys
-import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -206,15 +205,13 @@ def rerun(options: argparse.Namespace) -> None:
 
 def models(folder: Path, seed: int = 1000) -> None:
     """Save the four models of one seed, and print what each learned; no steered model is looked at."""
-    for size, tuned_size in (("small", "expert"), ("large", "tuned")):
-        start = time.perf_counter()
-        model, tokenizer = pretrain(size, seed)
-        middle = time.perf_counter()
-        for name, some in ((size, model), (tuned_size, tuned(model, tokenizer, seed))):
-            print(name, {m: round(v.count("1") / len(v), 3) for m, v in measure(some, tokenizer, seed).items()})
-            some.save_pretrained(folder / name)
+    trained, tokenizer = four_models(seed)
+    for name, model in {**trained, "large": trained["base"]}.items():
+        if name != "base":
+            shares = {m: round(v.count("1") / len(v), 3) for m, v in measure(model, tokenizer, seed).items()}
+            print(f"{name}, {trainable_parameters(model)} parameters: {shares}")
+            model.save_pretrained(folder / name)
             tokenizer.save_pretrained(folder / name)
-        print(f"{trainable_parameters(model)} parameters, {middle - start:.0f} + {time.perf_counter() - middle:.0f} s")
 
 
 # ---------------------------------------------------------------- what it says

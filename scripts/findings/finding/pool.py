@@ -37,12 +37,12 @@ def run_tasks(
     try:
         done = _mended(file)
         waiting = [task for task in tasks if _key(task) not in {_key(row, task) for row in done}]
-        for row in _run(waiting, function, jobs):
+        for i, row in enumerate(_run(waiting, function, jobs), 1):
             with file.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps(row, separators=(",", ":")) + "\n")
             done.append(row)
             shown = {name: row[name] for name in waiting[0]}
-            print(f"[{len(done)}/{len(tasks)}] {shown}: {row['seconds']} s", flush=True)
+            print(f"[{i}/{len(waiting)}] {shown}: {row['seconds']} s", flush=True)
     finally:
         lock.release()
     return [next(row for row in done if _key(row, task) == _key(task)) for task in tasks]
