@@ -23,6 +23,7 @@ import string
 from rlvr import DataError, Problem
 
 VERSION = 2  # 2: twins such as 3 + 4 and 4 + 3 share a split; "+-5" is no integer
+COMPLETION_TOKENS = 96  # the length limit of an evaluation that names none
 INLINE = True  # verify is pure and linear: no process pool needed
 LEVELS = tuple(range(10))
 _SPLITS = {

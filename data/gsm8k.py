@@ -19,6 +19,7 @@ import rlvr
 from rlvr import DataError, Problem
 
 VERSION = 1
+COMPLETION_TOKENS = 512  # the length limit of an evaluation that names none
 INLINE = True
 _SPLITS = {"train": range(0, 80), "validation": range(80, 90), "test": range(90, 100), "all": range(100)}
 VERIFIERS = ("strict", "math", "published")

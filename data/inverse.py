@@ -22,6 +22,7 @@ from rlvr import Problem, problem_set
 
 arithmetic = problem_set("arithmetic")
 VERSION = f"1/{arithmetic.VERSION}"  # its own, and that of the problems it turns round
+COMPLETION_TOKENS = 96  # the length limit of an evaluation that names none
 INLINE = True
 verify, steps_ok = arithmetic.verify, arithmetic.steps_ok
 

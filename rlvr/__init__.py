@@ -41,7 +41,8 @@ _HOME = {
     "Run": "report.results",
     "Evaluation": "report.results",
     "Ablation": "report.results",
-    "ablate": "commands.ablate",
+    "score": "commands.api",
+    "import_log": "commands.api",
 }
 _CALLED = {"train": "train", "evaluate": "measure.evaluate"}  # modules that are called, see core/callable_module.py
 __all__ = sorted([*_HOME, *_CALLED])

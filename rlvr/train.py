@@ -20,7 +20,8 @@ from rlvr.config.settings import TrainConfig
 from rlvr.core.callable_module import CallableModule
 from rlvr.core.console import say
 from rlvr.core.errors import ModelError, Stopped
-from rlvr.measure.evaluate import describe, evaluate
+from rlvr.measure.evaluate import evaluate
+from rlvr.measure.record import describe
 from rlvr.measure.sample import Policy, make_engine
 from rlvr.models.chat import check_lengths, encode
 from rlvr.models.load import load_model, lora_config, trainable_parameters
@@ -34,6 +35,7 @@ from rlvr.runs.eval_file import save_eval
 from rlvr.runs.open import Start, open_run
 from rlvr.runs.pass_rate import PassRate
 from rlvr.runs.resume import missing
+from rlvr.runs.texts_file import without_texts
 from rlvr.runs.whole_model import save_whole
 from rlvr.training.callbacks.of_a_run import run_callbacks
 from rlvr.training.callbacks.stop_signal import StopOnSignal
@@ -98,7 +100,7 @@ def _train(resolved: ResolvedConfig, start: Start) -> None:
                 )
             evaluation |= describe(resolved.sets[spec], "test", source if when == "before" else str(run.model))
             if state.is_main_process:
-                save_eval(evaluation, run.evaluation(when, spec))
+                save_eval(evaluation if config.log_rollouts else without_texts(evaluation), run.evaluation(when, spec))
         state.wait_for_everyone()
 
     if sets := missing(run, "before", resolved.eval_problems, config):

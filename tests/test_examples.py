@@ -69,6 +69,17 @@ def test_evaluate(tmp_path, no_hub):
     assert (tmp_path / "evals" / "warm.json").is_file()
 
 
+def test_score(tmp_path):
+    """Two systems by stored completions, 100 problems x 8: nothing is replaced, and the report compares them paired."""
+    out = run_example("score.py", tmp_path, {})
+    assert "pass@8" in out
+    assert "paired difference" in out
+    page = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "| b   | a     | gold-number | +0.159" in page
+    assert "after training" not in page.split("## Results")[0]
+    assert (tmp_path / "report" / "report.html").is_file()
+
+
 def test_trl_trainer(tmp_path, no_hub):
     """nsr learns from the wrong completions of a shaped reward's rows; random weights are wrong everywhere."""
     out = run_example("trl_trainer.py", tmp_path, STAND_INS["trl_trainer.py"])

@@ -1,21 +1,26 @@
-"""Train and measure from Python: what `rlvr train` and `rlvr evaluate` do, from the same strings.
+"""Train and measure from Python: what `rlvr train`, `rlvr evaluate` and `rlvr score` do, from the same strings.
 
 `rlvr.train` and `rlvr.measure.evaluate` call these functions (rlvr/core/callable_module.py says how).
 """
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlvr.advantages import Transform, build, chain
+from rlvr.config.score_settings import ScoreConfig
 from rlvr.config.settings import EvalConfig, TrainConfig, build_config
 from rlvr.core.answer_format import AnswerFormat
 from rlvr.core.errors import ModelError, SpecError
 from rlvr.core.malloc_settings import keep_freed_memory
 from rlvr.measure.evaluate import evaluate_config, evaluate_policy
+from rlvr.measure.stored.rows import column_map
+from rlvr.measure.stored.score import score as score_stored
+from rlvr.measure.stored.score import score_log
 from rlvr.models.load import evaluating
 from rlvr.planning.resolve import resolve_config
 from rlvr.problems.sets import ProblemSet
@@ -23,6 +28,7 @@ from rlvr.report.results import Evaluation, Run
 from rlvr.rewards.terms import Term
 from rlvr.runs.directory import RunDir
 from rlvr.runs.resume import asked_run, finished
+from rlvr.runs.texts_file import without_texts
 from rlvr.train import train_run
 
 
@@ -72,7 +78,8 @@ def evaluate(
     """Sample n completions for each problem of a set and return the evaluation: pass@k, calibration, every sample.
 
     Args:
-        model: a model spec or folder, a Run (its trained model), a trainer, or a model with its `tokenizer`.
+        model: a model spec or folder, a Run (its trained model), a trainer, or a model with its `tokenizer`; with
+            `endpoint="http://.../v1"` the name that the server knows.
         data: problem set spec; None takes the run's or the trainer's own set, else EvalConfig's default.
         settings: fields of EvalConfig (`n=16`, `size=200`, `temperature=0.6`, `max_completion_length=512`). A Run
             or a trainer with a TrainConfig is measured as its own evaluations are, unless these say otherwise.
@@ -104,6 +111,8 @@ def evaluate(
         )
     if tokenizer is None:
         raise ModelError("A loaded model comes with its tokenizer: rlvr.evaluate(model, data, tokenizer=tokenizer).")
+    if measurement.endpoint or measurement.engine == "vllm":
+        raise SpecError("An endpoint or vLLM samples from a model that is given by its name, not from a loaded one.")
     if measurement.expert or measurement.antiexpert:
         raise SpecError("expert and antiexpert steer a model that is given by its spec or folder.")
     name = getattr(model.config, "_name_or_path", "") or type(model).__name__
@@ -112,6 +121,59 @@ def evaluate(
     with evaluating(model):
         (evaluation,) = evaluate_policy(model, tokenizer, problem_set, problems, name, measurement)
     return Evaluation(evaluation)
+
+
+def score(
+    source: str | os.PathLike[str] | Evaluation | Iterable[Mapping[str, Any]],
+    data: str | None = None,
+    *,
+    columns: Sequence[str] | Mapping[str, str] = (),
+    **settings: Any,
+) -> Evaluation:
+    """Judge completions that were made elsewhere and return their evaluation, as if rlvr had sampled them.
+
+    Args:
+        source: a JSONL or Parquet file, rows in memory, or an evaluation that kept its texts (to be judged again).
+        data: spec of the problem set that was asked; without it `verifier="number"` (or exact, math, ...) compares
+            with the rows' gold column.
+        columns: names of columns that are called otherwise, {"completion": "output"}; docs/measure.md lists them.
+        settings: fields of ScoreConfig (`split="all"`, `model="gpt-x"`, `tags=["answer"]`).
+
+    Raises DataError that names a row which cannot be used, SpecError for an unknown setting ("did you mean").
+    """
+    mapped = [f"{field}={column}" for field, column in column_map(columns).items()]
+    chosen = {**({} if data is None else {"set": data}), **settings, "columns": mapped}
+    config = build_config(ScoreConfig, {k: _plain(k, v) for k, v in chosen.items()}, prog="rlvr.score")
+    if isinstance(source, Evaluation):
+        found = score_stored(source.with_texts(), config)
+    elif isinstance(source, str | os.PathLike):
+        found = score_stored(Path(source), config)
+    else:
+        found = score_stored(source, config)
+    return Evaluation(found if config.texts == "parquet" else without_texts(found))
+
+
+def import_log(
+    log: str | os.PathLike[str],
+    *,
+    kind: str | None = None,
+    metric: str | None = None,
+    filter: str | None = None,
+    **settings: Any,
+) -> Evaluation:
+    """Return the evaluation that stands in another tool's sample log: of lm-eval, lighteval, inspect or TRL.
+
+    Args:
+        log: samples_*.jsonl (lm-eval), details_*.parquet (lighteval), *.eval (inspect), completions_*.parquet (TRL).
+        kind: "lm_eval", "lighteval", "inspect" or "trl"; None tells it from the file.
+        metric: the log's score whose 1 means right; None takes the only one.
+        filter: the answer filter, where an lm-eval log has several.
+        settings: fields of ScoreConfig: with `set` or `verifier` the texts are judged anew, without them the log's
+            verdicts stand.
+    """
+    config = build_config(ScoreConfig, {k: _plain(k, v) for k, v in settings.items()}, prog="rlvr.import_log")
+    found = score_log(Path(log), config, kind, metric, filter)
+    return Evaluation(found if config.texts == "parquet" else without_texts(found))
 
 
 def _as_trained(config: Mapping[str, Any]) -> dict[str, Any]:

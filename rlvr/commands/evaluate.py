@@ -10,6 +10,7 @@ rlvr evaluate smollm2-135m-instruct --set 'arithmetic(levels=[0, 1])' --n 64
 rlvr evaluate runs/demo/model --set arithmetic --n 16 --out after.json
 rlvr evaluate runs/demo/model --set arithmetic --n 16 --against before.json
 rlvr evaluate runs/grpo-operators/model --set operators --tags answer --system_prompt '' --exact
+rlvr evaluate --endpoint http://localhost:8000/v1 --model Qwen/Qwen3-4B --set gsm8k --n 8    (goes on where it stopped)
 rlvr evaluate LARGE --expert SMALL_TUNED --antiexpert SMALL --alpha 0 0.5 1 2 --set arithmetic
 """
 
@@ -17,7 +18,9 @@ rlvr evaluate LARGE --expert SMALL_TUNED --antiexpert SMALL --alpha 0 0.5 1 2 --
 def run(argv: list[str]) -> int:
     parser = command_parser(__name__, add_help=False)
     parser.add_argument("-h", "--help", action="store_true", help="show this, and every setting")
-    parser.add_argument("model", nargs="?", help="model spec: built-in name, local folder, or hub id")
+    if not any(argument.split("=")[0] == "--model" for argument in argv):  # else it would take a flag's value
+        parser.add_argument("model", nargs="?", help="model spec: built-in name, local folder, or hub id")
+    parser.add_argument("--model", help="the same by a flag: with --endpoint the name that the server knows")
     parser.add_argument("--against", type=Path, help="an earlier evaluation file: print the paired change from it too")
     parser.add_argument(
         "--confidence",
@@ -42,6 +45,8 @@ def run(argv: list[str]) -> int:
 
     against = None if own.against is None else load_eval(own.against)
     out = own.out or Path("evals") / f"{slug(Path(own.model).name)}-{slug(config.set)}.json"
+    if config.endpoint and not config.samples_file:
+        config.samples_file = str(out.with_suffix(".samples.jsonl"))
     records = []
     for record in evaluate_config(own.model, config):
         file = out.with_stem(f"{out.stem}-alpha{record['proxy']['alpha']:g}") if "proxy" in record else out

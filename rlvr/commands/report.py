@@ -8,12 +8,13 @@ EXAMPLES = """\
 rlvr report runs/demo
 rlvr report runs/* --out comparison/
 rlvr report ablations/rewards
+rlvr report evals/a.json evals/b.json --out comparison/      (of stored completions, say: the first is compared with)
 """
 
 
 def run(argv: list[str]) -> int:
     parser = command_parser(__name__)
-    parser.add_argument("runs", nargs="+", type=Path, help="run directories, or the folder of one ablation")
+    parser.add_argument("runs", nargs="+", type=Path, help="run directories, evaluations (.json), or one ablation")
     parser.add_argument("--out", type=Path, help="folder of the report (default: the run's own, or ./report)")
     args = parser.parse_args(argv)
     from rlvr.core.errors import RunError
@@ -27,5 +28,6 @@ def run(argv: list[str]) -> int:
 
         print(Ablation(args.runs[0]).write(args.out or args.runs[0]))
         return 0
-    print(write_report(args.runs, args.out or (args.runs[0] if len(args.runs) == 1 else Path("report"))))
+    own = args.runs[0] if len(args.runs) == 1 and args.runs[0].suffix != ".json" else Path("report")
+    print(write_report(args.runs, args.out or own))
     return 0

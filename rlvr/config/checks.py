@@ -59,7 +59,10 @@ TRAIN_RANGES: dict[str, Range] = {
     "top_p": SOME_SHARE,
 }
 EVAL_RANGES: dict[str, Range] = {
-    **dict.fromkeys(("size", "n", "max_completion_length"), SOME),
+    **dict.fromkeys(("size", "n", "max_completion_length", "requests_at_once"), SOME),
+    "requests_per_minute": NOT_NEGATIVE,
+    "retries": COUNT,
+    "request_timeout": SECONDS,
     **dict.fromkeys(("seed", "data_seed"), SEED),
     "alpha": Range(-1e6, 1e6),
     "top_k": COUNT,

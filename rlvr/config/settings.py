@@ -116,7 +116,7 @@ class TrainConfig(GRPOConfig):
     verify_timeout: float = _setting(2.0, "Wall-clock limit of one verification, in seconds.")
     reward_timeout: float = _setting(10.0, "Wall-clock limit of one call of a reward term of your own, in seconds.")
     max_bad_updates: int = _setting(3, "End the run after so many updates in a row whose gradient is not finite.")
-    log_rollouts: bool = _setting(True, "Write every completion to rollouts/*.parquet.")
+    log_rollouts: bool = _setting(True, "Write every completion to rollouts/*.parquet, and the texts of evaluations.")
     bf16: bool | None = _setting(None, "bfloat16 autocast in training; None takes it where it is fast.")
     # TRL's defaults that do not suit a small model on a small machine
     num_generations: int | None = _setting(8, "Completions per prompt (G).")
@@ -191,7 +191,9 @@ class EvalConfig:
     temperature: float = _setting(1.0, "Sampling temperature; 0 is greedy.")
     top_p: float = _setting(1.0, "Nucleus sampling mass.")
     top_k: int = _setting(0, "Sample from the k likeliest tokens; 0 is all.")
-    max_completion_length: int = _setting(96, "Length limit in tokens.")
+    max_completion_length: int | None = _setting(
+        None, "Length limit in tokens; None takes the problem set's, or the model's generation config's."
+    )
     seed: int = _setting(1234, "Seed of the samples.")
     data_seed: int = _setting(0, "Seed of the problem generator.")
     answer_format: str = _setting(
@@ -209,17 +211,30 @@ class EvalConfig:
         False, "Compute each problem's chance from the logits and sample nothing: where one text alone is right."
     )
     q_expected: bool = _setting(False, "Read the expectation of every stated confidence from the logits, too.")
+    engine: str = _setting("rlvr", "What samples a model: rlvr, transformers (its own generate) or vllm.")
+    # An OpenAI-compatible server in place of a model; the key is in OPENAI_API_KEY
+    endpoint: str | None = _setting(None, "Address of a server, up to /v1; the model is then a name that it knows.")
+    requests_at_once: int = _setting(8, "Requests to the endpoint that are under way together.")
+    requests_per_minute: float = _setting(0.0, "Requests that may begin in a minute; 0 is no limit.")
+    retries: int = _setting(6, "Times that one request is tried again, waiting longer each time.")
+    request_timeout: float = _setting(600.0, "Seconds that one request may take.")
+    samples_file: str | None = _setting(None, "Where an endpoint's completions are kept as they come; None: by --out.")
     # AFTER: steer the model without touching its weights (proxy-tuning)
     expert: str | None = _setting(None, "Model spec of a small tuned model whose change is added to this one.")
     antiexpert: str | None = _setting(None, "Model spec of the same small model before it was tuned.")
     alpha: list[float] = _setting([1.0], "How far to steer; several values measure each, one file apiece.")
     verify_timeout: float = _setting(2.0, "Wall-clock limit of one verification, in seconds.")
+    texts: str = _setting("parquet", "What is kept of the completions' texts: parquet (beside the JSON) or none.")
 
     def __post_init__(self) -> None:
         self.chat_template_kwargs = _mapping("chat_template_kwargs", self.chat_template_kwargs)
         _answer_format(self.answer_format, self.tags)
         check_numbers(self, EVAL_RANGES)
         _check_choice(self, "dtype", ("auto", "float32", "bfloat16"))
+        _check_choice(self, "texts", ("parquet", "none"))
+        _check_choice(self, "engine", ("rlvr", "transformers", "vllm"))
+        if (self.expert or self.antiexpert) and (self.endpoint or self.engine != "rlvr"):
+            raise SpecError("expert and antiexpert steer a model in rlvr's own engine: no endpoint, no other engine.")
 
     @property
     def answers(self) -> AnswerFormat:

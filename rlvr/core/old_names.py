@@ -68,7 +68,6 @@ MOVED = {
     "rollouts_file": "runs.rollouts_file",
     "safety": "rewards.audit",
     "sampling_pass": "training.sampling",
-    "score": "problems.scorer",
     "select.difficulty_sampler": "training.curriculum.difficulty_sampler",
     "select.dynamic_sampling": "training.curriculum.dynamic_sampling",
     "select.files": "select.command",

@@ -16,14 +16,17 @@ from accelerate.utils import gather_object
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlvr.config.settings import EvalConfig
-from rlvr.core.answer_format import AnswerFormat
 from rlvr.core.callable_module import CallableModule
 from rlvr.core.console import say
 from rlvr.core.errors import SpecError
 from rlvr.core.records import Problem
+from rlvr.measure.by_endpoint import evaluate_endpoint
 from rlvr.measure.exact import check_exact, exact_rates
 from rlvr.measure.expected_confidence import expected_confidences
-from rlvr.measure.sample import Policy, make_engine, sample
+from rlvr.measure.limits import length_limit, warn_of_cuts
+from rlvr.measure.record import describe, form_facts, problem_row, sample_row
+from rlvr.measure.sample import Policy, make_engine, make_generate_engine, sample
+from rlvr.models.chat import prompt_end
 from rlvr.models.precision import describe_device, native_bf16, run_device
 from rlvr.models.sampling import Sampling, Steered
 from rlvr.models.sampling.proxy import load_policy
@@ -31,6 +34,7 @@ from rlvr.problems.scorer import Scorer
 from rlvr.problems.sets import ProblemSet, measured_warnings
 from rlvr.problems.verifier import Verifier
 from rlvr.runs.eval_file import SCHEMA
+from rlvr.runs.texts_file import without_texts
 
 
 def evaluate(
@@ -51,6 +55,7 @@ def evaluate(
 
     The same seed draws the same noise for problem i and sample j whatever the model, so two models are
     compared under common random numbers. The training state and every global RNG stay as they were.
+    Samples hold their `text`, which `save_eval` writes beside the JSON.
     Every process of a launch must call this: each samples its share of the problems, all get the whole record.
     """
     mine = share(len(problems))
@@ -67,29 +72,9 @@ def evaluate(
     rows = []
     for i, problem in enumerate(problems[mine]):
         own = range(i * n, (i + 1) * n)
-        rows.append(
-            {
-                "id": problem.id,
-                "task": problem.task,
-                "gold": problem.answer,
-                **({"p": rates[i]} if rates else {}),
-                "n": n,
-                "c": sum(records[j].correct is True for j in own),
-                "samples": [
-                    {
-                        "correct": records[j].correct,
-                        "confidence": records[j].confidence,
-                        "answer": None if records[j].answer is None else str(records[j].answer)[:200],
-                        "tokens": records[j].n_tokens,
-                        "logp": round(sum(samples.logps[j]), 4),
-                        "format_ok": records[j].format_ok,
-                        "truncated": records[j].truncated,
-                        **({"q_expected": expected[j]} if expected else {}),
-                    }
-                    for j in own
-                ],
-            }
-        )
+        stated = [{"q_expected": expected[j]} if expected else {} for j in own]
+        sampled = [sample_row(records[j], sum(samples.logps[j])) | more for j, more in zip(own, stated, strict=True)]
+        rows.append(problem_row(problem, sampled) | ({"p": rates[i]} if rates else {}))
     part = {
         "seconds": round(samples.seconds + seconds, 3),
         "sampled_tokens": samples.tokens,
@@ -106,8 +91,7 @@ def evaluate(
         "top_k": sampling.top_k,
         "max_completion_length": sampling.max_tokens,
         "seed": seed,
-        "tags": list(scorer.tags),
-        **({} if scorer.answers == AnswerFormat.of(scorer.tags) else {"answer_format": str(scorer.answers)}),
+        **form_facts(scorer.answers, prompt_end(policy.tokenizer, policy.template)),
         **({"chat_template_kwargs": dict(policy.template)} if policy.template else {}),
         "seconds": max(part["seconds"] for part in parts),
         "sampled_tokens": sum(part["sampled_tokens"] for part in parts),
@@ -132,6 +116,14 @@ def evaluate_config(model_spec: str, config: EvalConfig) -> Iterator[dict[str, A
     data = ProblemSet.of(config.set)
     _check(data, config)
     problems = data.load(config.split, config.size, config.data_seed)
+    if config.endpoint:
+        yield from evaluate_endpoint(model_spec, config, data, problems)
+        return
+    if config.engine == "vllm":
+        raise SpecError(
+            "vLLM samples as a server here: `vllm serve MODEL` (pip install 'rlvr[vllm]', on Linux with a GPU), then "
+            "rlvr evaluate MODEL --endpoint http://localhost:8000/v1"
+        )
     policy, tokenizer = load_policy(model_spec, config.expert, config.antiexpert, config.alpha, device=run_device())
     yield from evaluate_policy(policy, tokenizer, data, problems, model_spec, config)
 
@@ -150,7 +142,11 @@ def evaluate_policy(
     say(f"sampling in {'bfloat16' if fast else 'float32'} on {describe_device(policy.device)}")
     for warning in measured_warnings(data, config.split, config.size, problems):
         say(f"WARNING: {warning}")
-    engine = make_engine(policy, tokenizer, torch.bfloat16 if fast else torch.float32)
+    dtype = torch.bfloat16 if fast else torch.float32
+    engine: Any = make_engine(policy, tokenizer, dtype)
+    if config.engine == "transformers" and not isinstance(policy, Steered):
+        engine = make_generate_engine(policy, tokenizer, None if policy.dtype == dtype else dtype)
+    limit = config.max_completion_length or length_limit(data, policy)
     template: Any = config.chat_template_kwargs  # a mapping since it was checked
     asked = Policy(engine, tokenizer, config.system_prompt, template)
     with closing(Verifier(data, config.verify_timeout)) as verifier:
@@ -163,16 +159,17 @@ def evaluate_policy(
                 problems,
                 Scorer(config.answers, verifier),
                 n=0 if config.exact else config.n,
-                sampling=Sampling(config.max_completion_length, config.temperature, config.top_p, config.top_k),
+                sampling=Sampling(limit, config.temperature, config.top_p, config.top_k),
                 seed=config.seed,
                 exact=data if config.exact else None,
                 q_expected=config.q_expected,
             )
             record |= describe(data, config.split, name)
+            warn_of_cuts(record)
             if steered:
                 record["model"] = f"{name} + {alpha:g} ({config.expert} - {config.antiexpert})"
                 record["proxy"] = {"expert": config.expert, "antiexpert": config.antiexpert, "alpha": alpha}
-            yield record
+            yield record if config.texts == "parquet" else without_texts(record)
 
 
 def _check(data: ProblemSet, config: EvalConfig) -> None:
@@ -180,22 +177,15 @@ def _check(data: ProblemSet, config: EvalConfig) -> None:
     steered = config.expert or config.antiexpert
     if (config.exact or config.q_expected) and steered:
         raise SpecError("exact and q_expected read one model's logits; a steered model is three. Leave them out.")
+    if (config.exact or config.q_expected) and (config.endpoint or config.engine != "rlvr"):
+        raise SpecError(
+            "exact and q_expected read a model's logits in rlvr's own engine: no endpoint, no other engine."
+        )
     if config.exact:
         check_exact(data, config.answers, config.temperature, config.top_p, config.top_k)
     if config.q_expected and (config.exact or config.answers.confidence != "tag"):
         why = "exact samples nothing" if config.exact else f"{config.answers} asks for none in a tag"
         raise SpecError(f"q_expected reads the confidence of samples, and {why}. Leave it out.")
-
-
-def describe(data: ProblemSet, split: str, model: str) -> dict[str, Any]:
-    """Return the part of an evaluation that says what was measured."""
-    return {
-        "set": data.slug,
-        "spec": data.spec,
-        "set_version": data.version,
-        "split": data.split(split),
-        "model": model,
-    }
 
 
 sys.modules[__name__].__class__ = CallableModule  # rlvr.evaluate(...) is rlvr.commands.api.evaluate

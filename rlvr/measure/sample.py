@@ -12,7 +12,7 @@ from rlvr.core.errors import ModelError
 from rlvr.core.records import Completion, Problem
 from rlvr.models.chat import check_lengths, encode, prompt_end
 from rlvr.models.load import eos_ids
-from rlvr.models.sampling import Engine, Samples, Sampling, Steered
+from rlvr.models.sampling import Engine, GenerateEngine, Samples, Sampling, Steered
 from rlvr.models.sampling.source import ModelSource
 from rlvr.problems.prompts import messages
 from rlvr.problems.scorer import Scorer
@@ -25,7 +25,7 @@ class Policy:
     `template` is what the chat template reads beside the messages (see `encode`).
     """
 
-    engine: Engine
+    engine: Engine | GenerateEngine
     tokenizer: PreTrainedTokenizerBase
     system_prompt: str | None = None
     template: Mapping[str, Any] | None = None
@@ -33,6 +33,8 @@ class Policy:
     @property
     def model(self) -> PreTrainedModel:
         """Return the one model that answers; ModelError for a steered one, which is three."""
+        if isinstance(self.engine, GenerateEngine):
+            return self.engine.policy
         if isinstance(self.engine.source, ModelSource):
             return self.engine.source.policy
         raise ModelError("A steered model has no logits of one model to read: leave exact and q_expected out.")
@@ -90,6 +92,19 @@ def make_engine(
     model: PreTrainedModel | PeftModel | Steered, tokenizer: PreTrainedTokenizerBase, dtype: Any = None
 ) -> Engine:
     """Return an engine for `model` that ends completions where the model (or its expert) and its tokenizer say so."""
+    eos, pad = _ends(model, tokenizer)
+    return Engine(model, eos, pad, dtype)
+
+
+def make_generate_engine(
+    model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, dtype: Any = None
+) -> GenerateEngine:
+    """Return the engine that samples with transformers' own generate; the model's weights become `dtype` if given."""
+    return GenerateEngine(model if dtype is None else model.to(dtype), *_ends(model, tokenizer))
+
+
+def _ends(model: PreTrainedModel | PeftModel | Steered, tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], int]:
+    """Return the ids that end a completion, and one to pad with."""
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     models = (model.base, model.expert) if isinstance(model, Steered) else (model,)
-    return Engine(model, sorted({id for m in models for id in eos_ids(m, tokenizer)}), pad, dtype)
+    return sorted({id for m in models for id in eos_ids(m, tokenizer)}), pad

@@ -119,6 +119,11 @@ class ProblemSet:
         return str(answer["text"] if isinstance(answer, dict) and "text" in answer else answer)
 
     @property
+    def completion_tokens(self) -> int | None:
+        """Return how many tokens an answer may need, the file's COMPLETION_TOKENS; None where it does not say."""
+        return getattr(self.module, "COMPLETION_TOKENS", None)
+
+    @property
     def solution(self) -> Callable[[Problem], str] | None:
         """Return the file's `solution(problem)`, which writes a worked solution; None where it has no such function."""
         return getattr(self.module, "solution", None)

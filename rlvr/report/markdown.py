@@ -44,16 +44,18 @@ def to_markdown(summary: Mapping[str, Any], drawings: Sequence[Drawing] | None =
         parts += [markdown_table(tables.metrics(measured)), markdown_table(tables.by_task(measured))]
         parts += [markdown_table(tables.decisions(measured))]
         parts += [_image(drawing) for drawing in drawings if (drawing.run, drawing.set) == (run["name"], name)]
-    parts.append("## Training")
-    for run in runs:
+    parts += ["## Training"] if any(run["trained"] for run in runs) else []
+    for run in (run for run in runs if run["trained"]):
         parts += [f"### {escape(run['name'])}", escape(run["signal"] or "No group was recorded.")]
         parts.append(escape(run["about"]))
         parts += [_image(drawing) for drawing in drawings if (drawing.kind, drawing.run) == ("curves", run["name"])]
         parts += [markdown_table(tables.groups(run)), markdown_table(tables.training(run))]
     parts.append("## Settings")
-    if len(runs) > 1:
+    if len(runs) > 1 and all(run["trained"] for run in runs):
         parts.append(markdown_table(tables.config_diff(summary)) or "All runs list the same settings.")
-    parts += [f"{escape(run['folder'])}: `{_code(run['command'] or '(command unknown)')}`" for run in runs]
+    parts += [
+        f"{escape(run['folder'])}: `{_code(run['command'] or '(command unknown)')}`" for run in runs if run["trained"]
+    ]
     parts += [
         f"{escape(run['folder'])} computed in {escape(run['env']['precision'])}."
         for run in runs

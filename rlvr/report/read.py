@@ -22,13 +22,17 @@ def read_run(path: Path) -> dict[str, Any]:
     Keys: config, env, command, diff, metrics, evals, rollouts, difficulty, notes. `evals` maps each set to
     {"before": evaluation, "after": evaluation}, of which either may be absent. `rollouts` are the paths of the
     readable files, in order of steps. A step that a resumed run logged twice counts once, as logged last.
+    `path` may also be an evaluation by itself (.json), of a model or of stored completions: it stands as "after",
+    `alone` is True, and there is nothing else.
 
     Raises:
         RunError: `path` is no folder, or holds neither settings, nor metrics, nor evaluations.
     """
+    if path.suffix == ".json" and path.is_file():
+        return _read_evaluation(path)
     run = RunDir(path)
     if not path.is_dir():
-        raise RunError(f"{path} is not a folder. Give run directories, e.g. rlvr report runs/*")
+        raise RunError(f"{path} is not a folder. Give run directories or evaluations (.json), e.g. rlvr report runs/*")
     if not (run.config.exists() or run.metrics.exists() or (path / "eval").exists()):
         raise RunError(f"{path} is not a run directory: it has no config.yaml, metrics.jsonl or eval/.")
     notes: list[str] = []
@@ -65,6 +69,21 @@ def read_run(path: Path) -> dict[str, Any]:
     }
     notes += _what_is_missing(result)
     return result
+
+
+def _read_evaluation(path: Path) -> dict[str, Any]:
+    evaluation = load_eval(path)
+    nothing: dict[str, Any] = {
+        "config": {},
+        "env": {},
+        "command": "",
+        "diff": "",
+        "metrics": [],
+        "rollouts": [],
+        "difficulty": None,
+        "alone": True,
+    }
+    return {**nothing, "evals": {str(evaluation.get("set") or path.stem): {"after": evaluation}}, "notes": []}
 
 
 def _read_text(path: Path) -> str:

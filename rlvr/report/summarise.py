@@ -1,4 +1,4 @@
-"""Gather everything that a report shows, as one dict, from run directories alone."""
+"""Gather everything that a report shows, as one dict, from run directories and evaluation files alone."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ def summarise(run_dirs: Sequence[Path]) -> dict[str, Any]:
     paths = list(dict.fromkeys(Path(run).resolve() for run in run_dirs))
     if not paths:
         raise RunError("A report needs at least one run directory, e.g. rlvr report runs/demo")
-    folders = _folders(paths)
+    folders = _folders([path.with_suffix("") if path.suffix == ".json" else path for path in paths])
     read = {name: read_run(path) for name, path in zip(short_names(folders), paths, strict=True)}
     runs = [_run(*each) for each in zip(read, folders, read.values(), strict=True)]
     seeds = _seeds(runs)
@@ -73,6 +73,7 @@ def short_names(folders: Sequence[str]) -> list[str]:
 
 
 def _run(name: str, folder: str, contents: Mapping[str, Any]) -> dict[str, Any]:
+    trained = not contents.get("alone", False)  # an evaluation by itself is of whatever was measured
     training, counts = training_table(contents["metrics"]), group_counts(contents["rollouts"])
     kept = {key: contents[key] for key in ("config", "env", "command", "metrics")}
     cut = len(contents["diff"]) - DIFF
@@ -81,7 +82,11 @@ def _run(name: str, folder: str, contents: Mapping[str, Any]) -> dict[str, Any]:
         "name": name,
         "folder": folder,
         "notes": contents["notes"],
-        "sets": {key: summarise_sides(sides) | decided(sides) for key, sides in contents["evals"].items()},
+        "sets": {
+            key: summarise_sides(sides) | decided(sides) | {"trained": trained}
+            for key, sides in contents["evals"].items()
+        },
+        "trained": trained,
         "training": training,
         "counts": counts,
         "about": about(contents["config"], contents["metrics"]),

@@ -44,22 +44,23 @@ def against_constant(side: Mapping[str, Any]) -> str:
 
 def verdict(measured: Mapping[str, Any]) -> str:
     """Return the paragraph on one set of one run."""
-    held_out = "Training-set" if measured["facts"]["split"] == "train" else "Held-out"
+    held_out = "Training-set " if measured["facts"]["split"] == "train" else "Held-out "
     when = "after" if "after" in measured else "before"
     side, gain = measured[when], measured["difference"]
+    time = f" {when} training" if measured.get("trained", True) else ""  # stored completions: nobody knows of any
     sentences = []
-    for key, label in (("pass@1", f"{held_out} pass@1"), ("ece", "ECE"), ("brier", "The Brier score")):
+    for key, label in (("pass@1", f"{held_out}pass@1"), ("ece", "ECE"), ("brier", "The Brier score")):
         if key in gain and not math.isnan(gain[key].value):
             sentences.append(change(label, measured["before"][key], measured["after"][key], gain[key]))
     if "pass@1" not in side:
         sentences.append("The verifier failed too often for pass@1.")
     elif not gain:
         accuracy = interval(side["pass@1"])
-        sentences.append(
-            f"{held_out} pass@1 is {accuracy} {when} training ({side['problems']} problems); nothing to compare."
-        )
+        head = f"{held_out if time else ''}pass@1 is {accuracy}{time} ({side['problems']} problems)"
+        sentences.append(f"{head}; nothing to compare." if time else f"{head}.")
     if side["pairs"]:
-        sentences.append(f"{when.capitalize()} training {against_constant(side)}.")
+        clause = f"{time} {against_constant(side)}.".lstrip()
+        sentences.append(clause[0].upper() + clause[1:])
         if (missing := side["confidence_missing"].value) > 0.05:
             sentences.append(f"{missing:.0%} of the completions state no confidence and are left out of calibration.")
     else:
@@ -103,18 +104,22 @@ def signal(training: Sequence[Mapping[str, Any]], counts: Mapping[str, Any]) -> 
 def limits(runs: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[str]:
     """Return what the numbers cannot say, given how many seeds and problems they rest on."""
     sentences = []
-    if len(set(seeds)) == 1 and seeds[0] == 1:
+    if not any(run.get("trained", True) for run in runs):
+        pass  # nothing was trained here, so no training seed is left out
+    elif len(set(seeds)) == 1 and seeds[0] == 1:
         sentences.append("One seed per setting: the intervals do not cover what another training seed would give.")
     else:
         sentences.append(f"Between {min(seeds)} and {max(seeds)} seeds per setting; no interval covers the seeds.")
     for run in runs:
         for name, measured in run["sets"].items():
             facts = measured["facts"]
-            sentences.append(
-                f"{run['name']}, {name}: {facts['problems']} problems with {facts['n']} samples each"
-                f"{' (pass@k from computed chances)' if facts['exact'] else ''}, "
-                f"temperature {facts['temperature']}, at most {facts['max_completion_length']} tokens."
-            )
+            known = [f"{run['name']}, {name}: {facts['problems']} problems with {facts['n']} samples each"]
+            known[0] += " (pass@k from computed chances)" if facts["exact"] else ""
+            if facts.get("temperature") is not None:
+                known.append(f"temperature {facts['temperature']}")
+            if facts.get("max_completion_length") is not None:
+                known.append(f"at most {facts['max_completion_length']} tokens")
+            sentences.append(", ".join(known) + ".")
     if any(run["sets"] for run in runs):
         sentences.append(
             "Nothing here says how the models do on other kinds of problems, prompts or sampling settings."

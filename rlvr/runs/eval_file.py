@@ -8,14 +8,25 @@ from typing import Any
 from rlvr.core.errors import DataError
 from rlvr.core.files import replacing
 from rlvr.core.json_rows import json_text
+from rlvr.runs.texts_file import DIGEST, add_texts, digest, has_texts, text_rows, texts_path, without_texts, write_texts
 
 SCHEMA = 1
 
 
 def save_eval(evaluation: dict[str, Any], path: Path) -> None:
-    """Write an evaluation atomically; a number that is not finite becomes null, as JSON has no NaN."""
+    """Write an evaluation, whole or not at all: JSON, and its texts beside it (`texts_path`) if its samples hold some.
+
+    A number that is not finite becomes null, as JSON has no NaN.
+    """
+    plain = without_texts(evaluation)
+    if has_texts(evaluation):
+        rows = text_rows(evaluation)
+        write_texts(texts_path(path), rows)
+        plain[DIGEST] = digest(rows)
     with replacing(path) as temporary:
-        temporary.write_text(json_text(evaluation), encoding="utf-8")
+        temporary.write_text(json_text(plain), encoding="utf-8")
+    if DIGEST not in plain:
+        texts_path(path).unlink(missing_ok=True)  # those of the evaluation that stood here before
 
 
 # What a reader may rely on: field -> what it must be, in words and as a test. `bool` is no number here.
@@ -29,10 +40,13 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "q_expected": ("a number from 0 to 1, or null", lambda v: v is None or (_is_number(v) and 0 <= v <= 1)),
     "confidence": ("a number from 0 to 1, or null", lambda v: v is None or (_is_number(v) and 0 <= v <= 1)),
     "answer": ("text or null", lambda v: v is None or isinstance(v, str)),
-    "tokens": ("a whole number of at least 0", lambda v: _is_number(v) and v >= 0 and v == int(v)),
+    "tokens": (
+        "a whole number of at least 0, or null",
+        lambda v: v is None or (_is_number(v) and v >= 0 and v == int(v)),
+    ),
     "logp": ("a number or null", lambda v: v is None or _is_number(v)),
-    "format_ok": ("true or false", lambda v: isinstance(v, bool)),
-    "truncated": ("true or false", lambda v: isinstance(v, bool)),
+    "format_ok": ("true, false or null", lambda v: v is None or isinstance(v, bool)),
+    "truncated": ("true, false or null", lambda v: v is None or isinstance(v, bool)),
 }
 _OF_PROBLEM = ("id", "task", "gold", "p", "samples")
 _OPTIONAL = ("p", "q_expected")  # computed only where that is asked for
@@ -43,8 +57,12 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
 
 
-def load_eval(path: str | Path, needs: Collection[str] = ALL) -> dict[str, Any]:
-    """Read an evaluation and check it (see `check_eval`); raises DataError when the file is missing too."""
+def load_eval(path: str | Path, needs: Collection[str] = ALL, texts: bool = False) -> dict[str, Any]:
+    """Read an evaluation and check it (see `check_eval`); raises DataError when the file is missing too.
+
+    With `texts` its samples hold their `text` and its problems the `messages` that were asked; DataError where the
+    texts are not there or belong to another evaluation.
+    """
     try:
         evaluation = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -54,6 +72,8 @@ def load_eval(path: str | Path, needs: Collection[str] = ALL) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # not UTF-8, a number of thousands of digits, too deep
         raise DataError(f"{str(path)!r} is not JSON: {error}.") from error
     check_eval(evaluation, repr(str(path)), needs)
+    if texts:
+        add_texts(evaluation, texts_path(path), repr(str(path)))
     return evaluation
 
 

@@ -51,6 +51,7 @@ def _rows(name: str, samples: Sequence[Mapping[str, Any]]) -> list[Row]:
             "x/truncated": sample["truncated"],
         }
         if "logp" in sample:
-            row["x/logp"] = sample["logp"] / max(sample["tokens"], 1)
+            known = sample["logp"] is not None and sample["tokens"] is not None
+            row["x/logp"] = sample["logp"] / max(sample["tokens"], 1) if known else None
         rows.append(row)
     return rows

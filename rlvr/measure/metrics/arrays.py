@@ -24,12 +24,13 @@ class EvalArrays:
         problem_S: index of the problem of each sample.
         correct_S: 1, 0, or NaN where the verifier failed.
         confidence_S: in [0, 1], or NaN where there is none.
-        tokens_S, format_ok_S, truncated_S: as in the evaluation file, as floats.
+        tokens_S, format_ok_S, truncated_S: as in the evaluation file, as floats; NaN where it is not known.
         p_P: the computed chance of each problem (rlvr/measure/exact.py), NaN where it was sampled only.
         n_P: samples with a verdict per problem.
         c_P: right ones among them.
         majority_P: chance that the majority answer is right; NaN where the verifier failed.
         weighted_P: the same for the confidence-weighted vote; NaN too where no sample has a confidence.
+        n: samples that every problem has, as the evaluation says; None where it does not.
     """
 
     tasks: tuple[str, ...]
@@ -44,6 +45,7 @@ class EvalArrays:
     c_P: NDArray[np.int64]
     majority_P: NDArray[np.float64]
     weighted_P: NDArray[np.float64]
+    n: int | None = None
 
     @staticmethod
     def of(eval: Mapping[str, Any], confidence: str = "stated") -> "Records":
@@ -75,6 +77,7 @@ class EvalArrays:
             c_P=np.bincount(problem_S[correct_S == 1], minlength=P),
             majority_P=_floats([vote[0] for vote in votes]),
             weighted_P=_floats([vote[1] for vote in votes]),
+            n=eval.get("n"),
         )
 
     @property
@@ -119,7 +122,7 @@ def sample_confidences(samples: list[dict[str, Any]], kind: str) -> list[float |
         return [None if sample["confidence"] is None else sample["q_expected"] for sample in samples]
     if kind == "vote":
         return vote_share([sample["answer"] for sample in samples])
-    lengths = [sample["tokens"] if kind == "sequence_mean" else 1 for sample in samples]
+    lengths = [sample["tokens"] if kind == "sequence_mean" else 1 for sample in samples]  # None: not known
     return [  # logp <= 0 up to rounding, so the exponential may exceed 1 by as much
         None if sample["logp"] is None or not length else min(1.0, math.exp(sample["logp"] / length))
         for sample, length in zip(samples, lengths, strict=True)
@@ -127,8 +130,6 @@ def sample_confidences(samples: list[dict[str, Any]], kind: str) -> list[float |
 
 
 def _votes(samples: list[dict[str, Any]], confidences: list[float | None]) -> tuple[float, float]:
-    if not samples:  # nobody voted
-        return math.nan, math.nan
     answers, correct = [s["answer"] for s in samples], [s["correct"] for s in samples]
     plain = vote_accuracy(majority(answers), answers, correct)
     if all(confidence is None for confidence in confidences):  # no weights: not a vote, rather than a wrong one

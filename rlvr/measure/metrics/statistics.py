@@ -31,10 +31,15 @@ _WEIGHTS_AT_ONCE = 1_000_000  # 8 MB per temporary array: resamples are taken in
 
 
 def default_ks(arrays: EvalArrays) -> list[int]:
-    """Return the powers of two that at least nine in ten problems have enough verdicts for; to 128 where p is known."""
+    """Return the powers of two that at least nine in ten problems have enough verdicts for, up to the evaluation's n.
+
+    A verifier that fails here and there does not end the curve. Where problems were sampled unequally often, n is the
+    smallest of their counts, and nothing is told of fewer than all. To 128 where every problem's chance is known.
+    """
     if arrays.n_problems and not np.isnan(arrays.p_P).any():
         return [2**i for i in range(8)]
     most = int(np.quantile(arrays.n_P, 0.1, method="lower")) if arrays.n_problems else 0
+    most = most if arrays.n is None else min(most, arrays.n)
     return [2**i for i in range(most.bit_length())]
 
 
@@ -53,7 +58,7 @@ def problem_values(arrays: EvalArrays, ks: Sequence[int]) -> dict[str, NDArray[n
 
 
 def sample_rates(arrays: EvalArrays, counts_RP: NDArray[np.float64]) -> Values:
-    """Return the means over all samples, each of shape (R,)."""
+    """Return the means over all samples that have the value, each of shape (R,); NaN where none has."""
     rates = {
         "confidence_missing": np.isnan(arrays.confidence_S),
         "verifier_failures": np.isnan(arrays.correct_S),
@@ -62,9 +67,13 @@ def sample_rates(arrays: EvalArrays, counts_RP: NDArray[np.float64]) -> Values:
         "tokens": arrays.tokens_S,
     }
     P, problem_S = arrays.n_problems, arrays.problem_S
-    samples_R = counts_RP @ np.bincount(problem_S, minlength=P)
-    sums = {name: np.bincount(problem_S, weights=values_S, minlength=P) for name, values_S in rates.items()}
-    return {name: ratio(counts_RP @ sum_P, samples_R) for name, sum_P in sums.items()}
+    means = {}
+    for name, values_S in rates.items():
+        known_S = ~np.isnan(values_S.astype(float))  # of completions made elsewhere, not everything is known
+        n_P = np.bincount(problem_S[known_S], minlength=P)
+        sum_P = np.bincount(problem_S[known_S], weights=values_S[known_S], minlength=P)
+        means[name] = ratio(counts_RP @ sum_P, counts_RP @ n_P)
+    return means
 
 
 def calibration(arrays: EvalArrays, counts_RP: NDArray[np.float64]) -> Values:

@@ -7,14 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from rlvr.core.errors import SpecError, did_you_mean
 from rlvr.planning.ablation.arms import Ablation as Arms
 from rlvr.planning.ablation.arms import reopen
-from rlvr.planning.ablation.measure import read_measured
 from rlvr.report.ablation.summary import summarise_ablation
 from rlvr.report.ablation.text import tables, to_text
 from rlvr.report.ablation.write import write_comparison
+from rlvr.report.results.export import latex_table
 from rlvr.report.results.show import html_lines, html_table
+from rlvr.report.tables import Table
 
 
 class Ablation:
@@ -33,7 +33,6 @@ class Ablation:
     def __init__(self, folder: str | os.PathLike[str], baseline: str | None = None):
         self.path = Path(folder)
         self._arms: Arms = reopen(self.path, baseline)
-        self.failed: list[str] = []  # the runs that failed in the call that returned this
 
     @cached_property
     def _summary(self) -> dict[str, Any]:
@@ -48,13 +47,6 @@ class Ablation:
     def missing(self) -> list[str]:
         """Return the names of the runs that have not finished."""
         return self._summary["missing"]
-
-    def measured(self, arm: str, seed: int) -> dict[str, Any]:
-        """Return what the ablation's `measure` function returned for one run; empty where it was not measured."""
-        runs = {(run.arm, run.seed): run for run in self._arms.runs}
-        if (arm, seed) not in runs:
-            raise SpecError(did_you_mean("run", f"{arm}-s{seed}", [run.name for run in runs.values()]))
-        return read_measured(runs[arm, seed], self.path)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -97,16 +89,7 @@ class Ablation:
     def to_latex(self, path: str | os.PathLike[str] | None = None) -> str:
         """Return the paired differences as a LaTeX table (booktabs); write it to `path` too where one is given."""
         headers, rows = tables(self._summary)[1]
-        lines = [
-            rf"\begin{{tabular}}{{{'l' * len(headers)}}}",
-            r"\toprule",
-            *(" & ".join(map(_latex, row)) + r" \\" for row in [headers]),
-            r"\midrule",
-            *(" & ".join(map(_latex, row)) + r" \\" for row in rows),
-            r"\bottomrule",
-            r"\end{tabular}",
-        ]
-        return _written("\n".join(lines) + "\n", path)
+        return _written(latex_table(Table(tuple(headers), rows)), path)
 
     def write(self, out: str | os.PathLike[str]) -> Path:
         """Write report.md, a forest plot for each metric, differences.csv and differences.tex to a folder.
@@ -130,14 +113,3 @@ def _written(text: str, path: str | os.PathLike[str] | None) -> str:
     if path is not None:
         Path(path).write_text(text, encoding="utf-8")
     return text
-
-
-def _latex(cell: str) -> str:
-    r"""Escape what LaTeX reads as a command.
-
-    >>> _latex("random_reward 5%")
-    'random\\_reward 5\\%'
-    """
-    special = {c: f"\\{c}" for c in "&%$#_{}"}
-    special |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
-    return "".join(special.get(c, c) for c in cell)

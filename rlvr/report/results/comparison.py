@@ -1,14 +1,18 @@
 """Two evaluations on the same problems, and what changed between them."""
 
+import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from rlvr.core.errors import DataError
+from rlvr.core.files import write_whole
 from rlvr.measure.metrics import Interval, align
 from rlvr.report import tables
 from rlvr.report.measured import summarise_sides
+from rlvr.report.results.export import latex_table
 from rlvr.report.results.show import html_lines, html_table, text
 from rlvr.report.terminal import text_table
 
@@ -59,6 +63,11 @@ class Comparison(Mapping[str, Interval]):
         }
         columns = ["before", "after", "change", "low", "high", "problems"]
         return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("metric")
+
+    def export(self, path: str | os.PathLike[str]) -> Path:
+        """Write both sides and the paired change as a LaTeX table (booktabs); return its path."""
+        write_whole(Path(path), latex_table(tables.metrics(self._measured)))
+        return Path(path)
 
     def __repr__(self) -> str:
         return text([*text_table(tables.metrics(self._measured)), *self.notes])

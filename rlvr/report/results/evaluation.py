@@ -8,14 +8,18 @@ from typing import Any
 
 import pandas as pd
 
+from rlvr.core.errors import DataError
+from rlvr.core.files import write_whole
 from rlvr.measure.metrics import Interval, summarise_eval
 from rlvr.report import tables
 from rlvr.report.measured import summarise_sides
 from rlvr.report.results.comparison import Comparison
+from rlvr.report.results.export import latex_table, write_samples
 from rlvr.report.results.intervals import Intervals
 from rlvr.report.results.show import html_lines, html_table
 from rlvr.report.terminal import eval_table
 from rlvr.runs.eval_file import load_eval, save_eval
+from rlvr.runs.texts_file import DIGEST, has_texts, text_rows, without_texts
 
 CALIBRATION = (
     "ece", "ece_mass", "ece_debiased", "brier", "brier_reliability", "brier_resolution", "brier_uncertainty",
@@ -34,7 +38,10 @@ class Evaluation:
     """
 
     def __init__(self, source: str | os.PathLike[str] | Mapping[str, Any]):
-        self.contents: Mapping[str, Any] = source if isinstance(source, Mapping) else load_eval(Path(source))
+        self.path = None if isinstance(source, Mapping) else Path(source)
+        self._whole = source if isinstance(source, Mapping) and has_texts(source) else None
+        read = source if isinstance(source, Mapping) else load_eval(Path(source))
+        self.contents: Mapping[str, Any] = read if self._whole is None else without_texts(read)
 
     @property
     def record(self) -> Mapping[str, Any]:
@@ -105,10 +112,39 @@ class Evaluation:
         known = {"correct": "boolean", "confidence": "float64"}
         return frame.astype({name: kind for name, kind in known.items() if name in frame})
 
+    @property
+    def texts(self) -> pd.DataFrame:
+        """Return one row for each sample: id, sample, prompt (the last message), messages (JSON), text.
+
+        Raises DataError where the texts were not kept, or belong to another evaluation.
+        """
+        return pd.DataFrame(text_rows(self.with_texts()))
+
+    def with_texts(self) -> Mapping[str, Any]:
+        """Return the evaluation whose samples hold their `text`; raises as `texts` does."""
+        if self._whole is not None:
+            return self._whole
+        if self.path is None:
+            raise DataError("This evaluation holds no texts: it was made with texts='none'. Measure again.")
+        return load_eval(self.path, texts=True)
+
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the evaluation, whole or not at all, as `rlvr evaluate` does; return the path."""
-        save_eval(dict(self.contents), Path(path))
+        """Write the evaluation, whole or not at all, and its texts if it has some; return its path."""
+        kept = self._whole is not None or DIGEST in self.contents
+        save_eval(dict(self.with_texts() if kept else self.contents), Path(path))
         return Path(path)
+
+    def export(self, path: str | os.PathLike[str]) -> Path:
+        """Write one row for each sample as .jsonl (which `rlvr score` reads) or .csv, or the metrics as .tex."""
+        if Path(path).suffix == ".tex":
+            write_whole(Path(path), latex_table(self._table))
+            return Path(path)
+        return write_samples(self.with_texts() if self._whole or DIGEST in self.contents else self.contents, Path(path))
+
+    @property
+    def _table(self) -> tables.Table:
+        table = tables.metrics(summarise_sides({"after": self.contents}))
+        return table._replace(headers=("metric", "estimate [95%]", "problems"))
 
     @cached_property
     def _text(self) -> str:
@@ -118,6 +154,5 @@ class Evaluation:
         return self._text
 
     def _repr_html_(self) -> str:
-        table = tables.metrics(summarise_sides({"after": self.contents}))
         title = f"{self.data}: {len(self)} problems, {self.n} samples each, model {self.contents.get('model', '?')}"
-        return html_lines([title]) + html_table(table._replace(headers=("metric", "estimate [95%]", "problems")))
+        return html_lines([title]) + html_table(self._table)

@@ -1,10 +1,9 @@
+"""The words of docs/findings/calibration.md."""
+
+PAGE_TEXT = """\
 # A Brier term against loud guessing
 
 {verdict}
-What was wrong with the design: no run learned enough. In {completions:,} completions *rlvr* moved pass@1 by {gain},
-where a test of the claim should see 0.3 first; the confidence of the start was random, so that there was none for a
-binary reward to spoil; all arms share one warm-up; and the sets of the criterion are not the ones that ran. By the
-criterion below: {summary}, {held} of 6 points.
 
 **In short.** The Brier term repairs the *level* of the stated confidence (ECE and Brier fall, in and out of
 distribution, accuracy stays), and nothing else: with this budget the model learns to say nearly the same to every
@@ -34,24 +33,7 @@ after the others, as a term of its own; nothing had been read by then.
 
 **Criterion, committed before the run** (5abd051).
 
-Five seeds (0 to 4), 256 held-out problems in distribution (2, 3, 4 and 6 terms) and 256 out of it (5 and 7 terms), 8
-samples each at temperature 1, the same noise for every model. Intervals are 95% bootstraps over seeds and problems,
-crossed: `seed_difference` for pass@1 and votes, `seed_calibration` for ECE (10 equal-width bins), Brier and AUROC,
-which are taken within a seed and then averaged. "rlcr - rlvr" is paired by seed and problem.
-
-1. Accuracy is not lost: pass@1 of rlcr - rlvr, in distribution: lower end above -0.02.
-2. ECE of rlcr - rlvr: interval below 0, in and out of distribution.
-3. Brier of rlcr - rlvr: interval below 0, in and out of distribution.
-4. The confidence knows something: AUROC in distribution, mean over seeds, of rlcr at least 0.60, of rlvr in 0.45 to
-   0.55.
-5. Voting: confidence-weighted minus plain majority vote of rlcr, n = 8, in distribution: mean not below 0.
-6. Brier skill of rlcr over the best constant confidence, in distribution: interval above 0.
-7. Brier of rlcr - (rlvr with its stated confidence put through temperature scaling fitted on 256 x 8 validation
-   samples of the same run), in distribution: interval below 0.
-8. Hackable rewards: pass@1 of brier_only - rlvr and of log_1 - rlvr, in distribution: both intervals below 0.
-
-Reproduced: 1 to 6 (the paper's claims). Partly: some of 1 to 6. Not: none of them. 7 and 8 are judged and reported, and
-do not count.
+{criterion}
 
 **Not the sets that ran.** The criterion names 2, 3, 4 and 6 terms, and 5 and 7 terms out of distribution. Every run was
 measured on the sets of [calibration.yaml](../../scripts/findings/parts/calibration.yaml) instead: 2 to 5 terms, and 2,
@@ -62,7 +44,7 @@ below are judged on these.
 
 | point | numbers [95%] | held |
 |---|---|---|
-{points}
+{rows}
 
 ![reliability, and pass@1, ECE and Brier of every seed](calibration/calibration.svg)
 
@@ -109,3 +91,4 @@ do not cover it). On SmolLM2-135M, one seed: [calibration_smollm2.md](calibratio
 beside other work (evaluation comes on top: half an hour). `python scripts/findings/calibration.py --rerun`; redrawn
 from [samples.npz](calibration/samples.npz) (confidence, verdict, answer, mean log-probability of every sample)
 without training.
+"""

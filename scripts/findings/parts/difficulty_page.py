@@ -1,10 +1,9 @@
+"""The page of near_impossible.py; what stands in braces is filled in from the stored results."""
+
+PAGE_TEXT = """\
 # Near-impossible problems
 
 {verdict}
-What was wrong with the design: no run learned. In {updates} updates of 64 ({completions} completions) no arm rose above
-the base on the held-out problems (the best of them, {best}), medium problems included: where nothing gains, harm is not
-told from the noise of the updates, and there is nothing to restore. No arm with a random reward was run beside them. By
-the criterion below: {summary}, {held} of 5 points.
 
 **In short.** Training cost easy problems in every cell but the easy one, and the harder the cell the more: medium
 problems cost them too, so that the loss is not one of near-impossible problems alone. It is as large where luck is next
@@ -43,35 +42,13 @@ base; *4-grams*: share of a completion's 4-grams of characters that stood in it 
 
 **Criterion, committed before the run** (9dec948).
 
-Five seeds (0 to 4). Values are pass@1 on held-out problems (8 samples each, the same noise for every model); "easy"
-ones are those that the warmed-up model ("base") solved 13 times or more of 16 in the profile, measured afresh.
-Intervals are 95% bootstraps over seeds and problems (`seed_difference`), of behaviours over seeds.
-H0: 0 of 16 right in the profile, Hlow: 1 or 2, M: 3 to 12, E: 13 to 16. GRPO scales by the group's standard deviation
-unless said.
-
-1. M is best: on the mixed held-out problems, M minus each of H0, Hlow and E has an interval above 0. Judged for the
-   small and the large answer space; held only if it holds in both.
-2. Harm: in the small space the easy problems fall to 2 points or more below the base after training on H0 or on Hlow,
-   with an interval below 0.
-3. Behaviour first: in that one of H0 and Hlow (small space) that keeps less of the easy problems, at least one of
-   answer repetition, computation skipping and unfaithful success has risen by 0.03 or more over the base (mean over
-   seeds, interval above 0) at an earlier measured update (3, 6, 9, 12) than the first at which the easy problems have
-   lost 2 points. Not held if they never lose 2 points.
-4. Dr. GRPO harms less: for that cell, the easy problems with Dr. GRPO minus GRPO: interval above 0 (and point 2
-   holds).
-5. Restoration: the gap is M minus the unfiltered mixture (half H0 and Hlow, half M and E) in the small space, mixed
-   held-out. At least one of drop_near_impossible, the band [0.2, 0.8] and the rewrites restores half of it or more.
-   If the gap's interval is not above 0, there is no gap to restore, and the point is not held.
-6. No signal: H0 in the large space has gradient 0 in at least half of its updates and moves the mixed held-out
-   problems by less than 2 points. This names a regime and does not count in the verdict.
-
-Reproduced: 1 to 5. Partly: some of them. Not: none.
+{criterion}
 
 **Result.**
 
 | point | numbers [95%] | held |
 |---|---|---|
-{points}
+{rows}
 
 ![held-out change per cell, and behaviour over updates](near_impossible/cells.svg)
 
@@ -139,3 +116,4 @@ mixture gain. The warm-up has seed 900 too. Cut for time before the main run: Dr
 
 Redraw: `python scripts/findings/near_impossible.py`. Run again: remove `docs/findings/near_impossible/`, then the same
 with `--rerun`. Measured: {minutes:.0f} minutes of one core for the runs, 3 for the warm-up, 2 for the profile.
+"""
