@@ -41,6 +41,7 @@ _HOME = {
     "Run": "report.results",
     "Evaluation": "report.results",
     "Ablation": "report.results",
+    "ablate": "commands.ablate",
     "score": "commands.api",
     "import_log": "commands.api",
 }

@@ -157,7 +157,7 @@ def test_a_gold_answer_that_the_form_cannot_hold_is_a_failure(tmp_path):
         ("qwen2_5", None, False),
     ],
 )
-def test_the_end_of_the_prompt_is_what_the_model_reads(name, kwargs, opened):
+def test_the_end_of_the_prompt_is_what_the_model_reads(name, kwargs, opened, capsys):
     tokenizer = tiny_tokenizer()
     tokenizer.chat_template = template(name)
     end = prompt_end(tokenizer, kwargs)
@@ -170,6 +170,8 @@ def test_the_end_of_the_prompt_is_what_the_model_reads(name, kwargs, opened):
     with_verifier = Scorer("boxed", Verifier("arithmetic"))
     [c] = with_verifier([problem], [text], [9], [False], end)
     assert (c.correct, c.format_ok) == (True, opened)
+    Scorer(("answer",), with_verifier.verifier)([problem], [text], [9], [False], end)
+    assert ("take thinking='native'" in capsys.readouterr().err) == opened  # no completion could have the form
     with_verifier.verifier.close()
 
 

@@ -19,6 +19,7 @@ from rlvr.models.chat import encode
 from rlvr.problems.scorer import Scorer
 from rlvr.problems.sets import ProblemSet
 from rlvr.problems.verifier import Verifier
+from rlvr.report.measured import difference
 from rlvr.runs.eval_file import check_eval, load_eval
 from tests.fake_run import counted_evaluation
 from tests.small_models import listable, taught
@@ -113,6 +114,19 @@ def test_pass_at_k_is_that_of_so_many_independent_tries():
     assert change.value == pytest.approx(np.mean(chances) - 0.5) and change.n == 3
 
 
+def test_without_samples_nothing_is_said_of_samples():
+    """Two computed evaluations compare like for like whatever they sampled; a vote of nobody is no wrong vote."""
+    record = counted_evaluation([[True, False], [False, False]], exact=True)
+    problems = [{**row, "p": p} for row, p in zip(record["problems"], (0.5, 0.25), strict=True)]
+    some = {**record, "problems": problems}
+    none = {**some, "n": 0, "problems": [{**row, "samples": [], "n": 0, "c": 0} for row in problems]}
+    found = summarise_eval(none)
+    assert found["pass@1"].value == 0.375 and found["samples"] == 0
+    assert all(math.isnan(found[name].value) for name in ("majority_vote", "format_rate", "tokens"))
+    assert difference(some, none)[1] == [] and difference(some, some | {"seed": 8})[1] != []
+    assert difference(some, none | {"temperature": 0.5})[1] != []
+
+
 @pytest.mark.parametrize(
     ("data", "tags", "given", "message"),
     [
@@ -153,7 +167,8 @@ def test_the_command_writes_what_the_report_reads(unsure, tiny, tmp_path, capsys
     assert "4 problems, the chance of each computed from the logits, 0 samples" in shown and "pass@128" in shown
     argv = ["--exact", "--against", str(tmp_path / "sampled.json"), "--out", str(tmp_path / "again.json")]
     assert main(["evaluate", str(tmp_path / "model"), *flags, *argv]) == 0
-    assert "paired difference" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "paired difference" in shown and "n differs: 8 and 0; not like for like" in shown
     record = load_eval(tmp_path / "exact.json")
     record["problems"][0]["p"] = 1.5
     with pytest.raises(DataError, match="p must be a number from 0 to 1, found 1.5"):

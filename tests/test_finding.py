@@ -1,6 +1,10 @@
 """What the findings share: the verdict, the run pool, the protocol, and a page from a template."""
 
 import json
+import os
+import re
+import shutil
+import subprocess
 import sys
 from argparse import Namespace
 from itertools import pairwise
@@ -235,3 +239,31 @@ def test_a_gate_passes_at_its_edges_and_never_without_a_number():
     assert Gate("x", 0.2, 0.05, 0.2).passed and not Gate("x", np.nextafter(0.2, 1), 0.05, 0.2).passed
     assert not Gate("x", float("nan")).passed
     assert all(Gate("x", b).passed for a, b in pairwise([0.0, 1e9]))
+
+
+@pytest.fixture
+def example(tmp_path):
+    """Write the finding that scripts/findings/README.md shows, beside a copy of the shared package; return its runner."""
+    home = tmp_path / "scripts" / "findings"
+    shutil.copytree(
+        REPO / "scripts" / "findings" / "finding", home / "finding", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    (home / "pages").mkdir()
+    text = (REPO / "scripts" / "findings" / "README.md").read_text(encoding="utf-8")
+    script, words = (re.search(rf"```{kind}\n(.*?)```", text, re.DOTALL)[1] for kind in ("python", "markdown"))
+    (home / "median.py").write_text(script)
+    (home / "pages" / "median.md").write_text(words)
+
+    def run(*argv: str) -> str:
+        code = [sys.executable, str(home / "median.py"), *argv]
+        subprocess.run(code, check=True, env={**os.environ, "PYTHONPATH": str(REPO)}, capture_output=True)
+        return (tmp_path / "docs" / "findings" / "median.md").read_text()
+
+    return run
+
+
+def test_the_finding_of_the_readme_runs(example):
+    text = example("--rerun")
+    assert text.splitlines()[2] == "**Verdict: held.**"
+    assert "| share of draws beyond 4 |" in text and "8 seeds" in text
+    assert example() == text

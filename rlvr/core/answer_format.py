@@ -134,7 +134,7 @@ class AnswerFormat:
         >>> AnswerFormat.of("boxed").parse("6 * 7, or \\boxed{41}?", prompt_end="<|im_start|>assistant\n<think>\n")
         Parsed(answer=None, confidence=None, format_ok=False)
         """
-        if prompt_end is not None and prompt_end.rstrip().endswith(_OPEN):
+        if opens_thinking(prompt_end):
             text = _OPEN + text
         if self._plain:
             return tag_grammar.parse(text, self.tags)
@@ -336,6 +336,15 @@ _ASKED: dict[type, str] = {
     LastNumber: "end with the answer, a number.",
     Pattern: "end with: ",
 }
+
+
+def opens_thinking(prompt_end: str | None) -> bool:
+    """Return whether a prompt that ends so has opened the model's thinking.
+
+    >>> opens_thinking("assistant\\n<think>\\n"), opens_thinking("<think>\\n\\n</think>\\n"), opens_thinking(None)
+    (True, False, False)
+    """
+    return prompt_end is not None and prompt_end.rstrip().endswith(_OPEN)
 
 
 def _of_tags(tags: Sequence[str], params: dict[str, Any]) -> AnswerFormat:

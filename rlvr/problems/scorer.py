@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Self
 
-from rlvr.core.answer_format import AnswerFormat
+from rlvr.core.answer_format import AnswerFormat, opens_thinking
+from rlvr.core.console import warn_once
 from rlvr.core.records import Completion, Problem
 from rlvr.problems.sets import ProblemSet
 from rlvr.problems.verifier import Verifier
@@ -60,6 +61,11 @@ class Scorer:
         `prompt_end` is how the prompts end (`rlvr.models.chat.prompt_end`), None where nobody knows: a template may
         have opened the thinking there.
         """
+        if self.answers.thinking == "none" and opens_thinking(prompt_end):
+            warn_once(
+                f"the chat template opens <think> in every prompt, and the answer format {str(self.answers)!r} has no "
+                "place for it, so no completion has the form: take thinking='native', or 'tags'"
+            )
         parsed = [self.answers.parse(text, prompt_end) for text in texts]
         verdicts = self.verifier.verify_many(
             [(p.answer, problem.answer) for p, problem in zip(parsed, problems, strict=True)]

@@ -2,7 +2,7 @@
 
 GLOSSARY = {
     "pass@k": "the chance that at least one of k samples is right, by the unbiased estimator 1 − C(n−c, "
-    "k) / C(n, k), averaged over problems.",
+    "k) / C(n, k), averaged over problems; 1 − (1 − p)^k where a problem's chance p was computed.",
     "majority vote": "how often the most frequent answer among all samples of a problem is right; ties count in parts.",
     "ECE": "expected calibration error: the mean gap between stated confidence and accuracy in ten bins; "
     "0 is best. It is biased upwards on finite data; “bias removed” takes off what the bootstrap shows "

@@ -28,6 +28,7 @@ SAMPLING = (
     "split",
     "chat_template_kwargs",
 )
+OF_SAMPLES = ("n", "max_completion_length", "seed")  # which computed chances do not depend on
 
 
 def summarise_sides(sides: Mapping[str, Mapping[str, Any]], confidence: str = "stated") -> dict[str, Any]:
@@ -77,7 +78,10 @@ def difference(
     before: Mapping[str, Any], after: Mapping[str, Any], confidence: str = "stated"
 ) -> tuple[dict[str, Interval], list[str]]:
     """Return after - before for every metric, paired by problem, and what speaks against it."""
-    unequal = [key for key in SAMPLING if before.get(key) != after.get(key)]
+    sides = (before, after)
+    computed = all(side.get("exact") for side in sides) and not all(side.get("n") for side in sides)
+    alike = OF_SAMPLES if computed else ()
+    unequal = [key for key in SAMPLING if key not in alike and before.get(key) != after.get(key)]
     notes = [f"{key} differs: {before.get(key)!r} and {after.get(key)!r}; not like for like." for key in unequal]
     try:
         return compare_evals(before=before, after=after, confidence=confidence), notes

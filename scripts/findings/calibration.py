@@ -3,73 +3,45 @@
     python scripts/findings/calibration.py            redraw from the stored samples
     python scripts/findings/calibration.py --rerun    train and measure whatever is not in runs/finding-calibration yet
 
-The problems: parts/chains.py. The arms: parts/calibration.yaml, an ablation that `rlvr ablate` runs. The criterion
-below was committed before the main run; settings were chosen on the warmed-up model and the arm `rlvr`, seed 900.
+The problems: parts/chains.py. The arms: parts/calibration.yaml, an ablation that `rlvr ablate` runs. The criterion, in
+pages/calibration.md, was committed before the main run; settings were chosen on the warmed-up model and the arm `rlvr`,
+seed 900.
 """
 
-import argparse
 import json
-import os
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import numpy as np
+from finding import Finding, Page, Point, outcome, signed, table
 from matplotlib.figure import Figure
-from parts.calibration_page import PAGE_TEXT
-from parts.calibration_runs import ARMS, FITTED, SEEDS, SETS, SETTINGS, unpack
-from parts.verdict import verdict_lines
+from parts import calibration_runs
+from parts.calibration_runs import ARMS, FITTED, SEEDS, SETS, SETTINGS, STORE, unpack
 
 from rlvr.decide.recalibrate import RECALIBRATIONS
-from rlvr.measure.metrics import Interval, Records, reliability_table
+from rlvr.measure.metrics import EvalArrays, Interval, reliability_table
 from rlvr.measure.metrics.seeds import seed_calibration, seed_difference
-from rlvr.measure.plots.style import GREY, draw_interval, figure_svg, look, new_figure, styled
-from rlvr.report import show
+from rlvr.measure.plots.style import GREY, draw_interval, look, new_figure, styled
 
-REPO = Path(__file__).parents[2]
-STORE = REPO / "docs" / "findings" / "calibration"
-PAGE = STORE.with_suffix(".md")
-RUNS = REPO / "runs" / "finding-calibration"
 WHERE = {"in": "in distribution", "out": "out of distribution"}
-
-CRITERION = """\
-Five seeds (0 to 4), 256 held-out problems in distribution (2, 3, 4 and 6 terms) and 256 out of it (5 and 7 terms), 8
-samples each at temperature 1, the same noise for every model. Intervals are 95% bootstraps over seeds and problems,
-crossed: `seed_difference` for pass@1 and votes, `seed_calibration` for ECE (10 equal-width bins), Brier and AUROC,
-which are taken within a seed and then averaged. "rlcr - rlvr" is paired by seed and problem.
-
-1. Accuracy is not lost: pass@1 of rlcr - rlvr, in distribution: lower end above -0.02.
-2. ECE of rlcr - rlvr: interval below 0, in and out of distribution.
-3. Brier of rlcr - rlvr: interval below 0, in and out of distribution.
-4. The confidence knows something: AUROC in distribution, mean over seeds, of rlcr at least 0.60, of rlvr in 0.45 to
-   0.55.
-5. Voting: confidence-weighted minus plain majority vote of rlcr, n = 8, in distribution: mean not below 0.
-6. Brier skill of rlcr over the best constant confidence, in distribution: interval above 0.
-7. Brier of rlcr - (rlvr with its stated confidence put through temperature scaling fitted on 256 x 8 validation
-   samples of the same run), in distribution: interval below 0.
-8. Hackable rewards: pass@1 of brier_only - rlvr and of log_1 - rlvr, in distribution: both intervals below 0.
-
-Reproduced: 1 to 6 (the paper's claims). Partly: some of 1 to 6. Not: none of them. 7 and 8 are judged and reported, and
-do not count."""
 
 
 class Results:
-    """The stored samples as Records, one per seed."""
+    """The stored samples as EvalArrays, one per seed."""
 
     def __init__(self) -> None:
         with np.load(STORE / "samples.npz", allow_pickle=False) as file:
             self.arrays = {key: file[key] for key in file.files}
         self.costs: dict[str, dict[str, float]] = json.loads((STORE / "costs.json").read_text(encoding="utf-8"))
-        self._records: dict[tuple[str, str, str], list[Records]] = {}
+        self._records: dict[tuple[str, str, str], list[EvalArrays]] = {}
         self._calibration: dict[tuple[str, str], dict[str, Interval]] = {}
 
-    def records(self, arm: str, where: str = "in", confidence: str = "stated") -> list[Records]:
+    def records(self, arm: str, where: str = "in", confidence: str = "stated") -> list[EvalArrays]:
         """Return the records of an arm on a set, one per seed."""
         key = (arm, where, confidence)
         if key not in self._records:
             found = [unpack(self.arrays, f"{arm}/{seed}/{where}") for seed in SEEDS]
-            self._records[key] = [Records.of(record, confidence) for record in found]
+            self._records[key] = [EvalArrays.of(record, confidence) for record in found]
         return self._records[key]
 
     def calibration(self, arm: str, where: str = "in") -> dict[str, Interval]:
@@ -78,7 +50,7 @@ class Results:
             self._calibration[arm, where] = seed_calibration(self.records(arm, where))
         return self._calibration[arm, where]
 
-    def recalibrated(self, arm: str, method: str, confidence: str = "stated", where: str = "in") -> list[Records]:
+    def recalibrated(self, arm: str, method: str, confidence: str = "stated", where: str = "in") -> list[EvalArrays]:
         """Return an arm's records, its confidence mapped by a recalibration fitted on its own validation samples."""
         mapped = []
         for test, validation in zip(
@@ -105,18 +77,8 @@ def lead(results: Results, ours: str, theirs: str) -> Interval:
     return seed_difference(results.accuracy(ours), results.accuracy(theirs))[0]
 
 
-def wrong(results: Results, verdict: str, held: int) -> str:
-    """Return what was wrong with this design, and what the criterion says all the same."""
-    budget, batch = SETTINGS["budget"]["updates"], SETTINGS["set"]["per_device_train_batch_size"]
-    return f"""What was wrong with the design: no run learned enough. In {budget * batch:,} completions *rlvr* moved
-        pass@1 by {_signed(lead(results, "rlvr", "untrained"))}, where a test of the claim should see 0.3 first; the
-        confidence of the start was random, so that there was none for a binary reward to spoil; all arms share one
-        warm-up; and the sets of the criterion are not the ones that ran. By the criterion below: {verdict}, {held}
-        of 6 points."""
-
-
-def points(results: Results) -> list[tuple[str, str, bool]]:
-    """Return (claim, numbers, held) for each point of the criterion."""
+def points(results: Results) -> list[Point]:
+    """Return each point of the criterion."""
 
     def gain(arm: str, where: str = "in") -> Interval:
         return seed_difference(results.accuracy(arm, where), results.accuracy("rlvr", where))[0]
@@ -128,23 +90,19 @@ def points(results: Results) -> list[tuple[str, str, bool]]:
     hacked = {arm: gain(arm) for arm in ("brier_only", "log_1")}
     both = {name: [results.gaps[w][name] for w in SETS] for name in ("ece", "brier")}
     rows = [
-        ("1. pass@1, rlcr - rlvr", f"{_signed(gain('rlcr'))} (out: {_signed(gain('rlcr', 'out'))})",
+        ("1. pass@1, rlcr - rlvr", f"{signed(gain('rlcr'))} (out: {signed(gain('rlcr', 'out'))})",
          gain("rlcr").low > -0.02),
-        *((f"{i}. {label}, rlcr - rlvr", f"in {_signed(both[name][0])}; out {_signed(both[name][1])}",
+        *((f"{i}. {label}, rlcr - rlvr", f"in {signed(both[name][0])}; out {signed(both[name][1])}",
            all(g.high < 0 for g in both[name])) for i, name, label in ((2, "ece", "ECE"), (3, "brier", "Brier"))),
         ("4. AUROC", f"rlcr {rlcr['auroc']}; rlvr {rlvr['auroc']}",
          rlcr["auroc"].value >= 0.6 and 0.45 <= rlvr["auroc"].value <= 0.55),
-        ("5. weighted - majority vote, rlcr", _signed(vote), vote.value >= 0),
+        ("5. weighted - majority vote, rlcr", signed(vote), vote.value >= 0),
         ("6. Brier skill of rlcr over the constant", str(rlcr["brier_skill"]), rlcr["brier_skill"].low > 0),
-        ("7. Brier, rlcr - (rlvr + temperature)", _signed(fair), fair.high < 0),
-        ("8. pass@1 of hackable rewards - rlvr", "; ".join(f"{a} {_signed(g)}" for a, g in hacked.items()),
+        ("7. Brier, rlcr - (rlvr + temperature)", signed(fair), fair.high < 0),
+        ("8. pass@1 of hackable rewards - rlvr", "; ".join(f"{a} {signed(g)}" for a, g in hacked.items()),
          all(g.high < 0 for g in hacked.values())),
     ]  # fmt: skip
-    return rows
-
-
-def _signed(found: Interval) -> str:
-    return show.interval(found, 3, signed=True)
+    return [Point(*row) for row in rows]
 
 
 COLUMNS = {
@@ -153,41 +111,32 @@ COLUMNS = {
 }  # fmt: skip
 
 
-def table(results: Results, where: str) -> str:
+def arm_table(results: Results, where: str) -> str:
     """Return every arm on one set: pass@1, the calibration metrics, and what the confidence looks like."""
-    lines = [
-        "| arm | pass@1 | " + " | ".join(COLUMNS.values()) + " | ECE, debiased | std of q | q = 1 | formatted |",
-        "|---" * (len(COLUMNS) + 6) + "|",
-    ]
-    for arm in ("untrained", *ARMS):
-        lines.append(_row(arm, results.records(arm, where), results.calibration(arm, where)))
+    rows = [_cells(arm, results.records(arm, where), results.calibration(arm, where)) for arm in ("untrained", *ARMS)]
     for arm in FITTED:
         for confidence in ("stated", "sequence_mean"):
             for method in ("temperature", "platt"):
                 label = f"{arm}, {'stated' if confidence == 'stated' else 'sequence'} + {method}"
                 mapped = results.recalibrated(arm, method, confidence, where)
-                lines.append(_row(label, mapped, seed_calibration(mapped)))
-    return "\n".join(lines)
+                rows.append(_cells(label, mapped, seed_calibration(mapped)))
+    return table(("arm", "pass@1", *COLUMNS.values(), "ECE, debiased", "std of q", "q = 1", "formatted"), rows)
 
 
-def _row(label: str, records: list[Records], found: dict[str, Interval]) -> str:
+def _cells(label: str, records: list[EvalArrays], found: dict[str, Interval]) -> tuple[object, ...]:
     q = np.concatenate([r.pairs()[0] for r in records])
     debiased = max(0.0, found["ece"].value - found["ece"].bias)
-    cells = [
+    return (
         label, f"{np.mean([(r.c_P / r.n_P).mean() for r in records]):.3f}",
-        *(str(found[name]) for name in COLUMNS), f"{debiased:.3f}", f"{q.std():.3f}", f"{(q == 1).mean():.3f}",
+        *(found[name] for name in COLUMNS), f"{debiased:.3f}", f"{q.std():.3f}", f"{(q == 1).mean():.3f}",
         f"{np.mean([r.format_ok_S.mean() for r in records]):.3f}",
-    ]  # fmt: skip
-    return "| " + " | ".join(cells) + " |"
+    )  # fmt: skip
 
 
 def by_task(results: Results) -> str:
     """Return accuracy and mean stated confidence by number of terms, for the arms the claim is about."""
     tasks = [(w, t) for w in SETS for t in dict.fromkeys(results.records("rlvr", w)[0].tasks)]
-    lines = [
-        "| arm | " + " | ".join(f"{t.split('/')[1]} terms" for _, t in tasks) + " |",
-        "|---" * (len(tasks) + 1) + "|",
-    ]
+    rows = []
     for arm in ("untrained", "rlvr", "rlcr", "split"):
         cells = []
         for where, task in tasks:
@@ -195,8 +144,8 @@ def by_task(results: Results) -> str:
                      for m in [np.array(r.tasks)[p] == task]]  # fmt: skip
             q, y = (np.concatenate(side) for side in zip(*pairs, strict=True))
             cells.append(f"{y.mean():.2f} / {q.mean():.2f}")
-        lines.append(f"| {arm} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append((arm, *cells))
+    return table(("arm", *(f"{t.split('/')[1]} terms" for _, t in tasks)), rows)
 
 
 @styled
@@ -234,45 +183,28 @@ def _points(results: Results, arm: str, name: str) -> tuple[list[float], Interva
     return [seed_calibration([r], n_resamples=1)[name].value for r in records], results.calibration(arm)[name]
 
 
-def redraw() -> None:
-    """Write the page and its figure from the stored samples."""
-    if not (STORE / "samples.npz").is_file():
-        print(f"No results in {STORE.relative_to(REPO)}: run with --rerun.")
-        return
-    results = Results()
+def page(results: Results) -> Page:
+    """Return what the results say."""
     found = points(results)
-    held = sum(ok for *_, ok in found[:6])
-    verdict = {6: "reproduced", 0: "not reproduced"}.get(held, "partly reproduced")
-    (STORE / "calibration.svg").write_text(figure_svg(figure(results)), encoding="utf-8")
+    held = [bool(point.held) for point in found[:6]]
     gaps = {w: seed_calibration(results.records("split", w), results.records("rlcr", w)) for w in SETS}
-    values: dict[str, Any] = {
-        "verdict": verdict_lines({"calibration": "not testable here"}, wrong(results, verdict, held)),
-        "brier_lost": _signed(lead(results, "brier_only", "rlvr")),
-        "format_lost": _signed(lead(results, "format_only", "rlvr")),
-        "brier_above": _signed(lead(results, "brier_only", "format_only")), "criterion": CRITERION,
-        "rows": "\n".join(f"| {claim} | {numbers} | {'yes' if ok else 'no'} |" for claim, numbers, ok in found),
-        "inside": table(results, "in"), "outside": table(results, "out"), "tasks": by_task(results),
-        "split": "; ".join(f"{WHERE[w]} Brier {_signed(g['brier'])}, ECE {_signed(g['ece'])}" for w, g in gaps.items()),
+    leads = {
+        "gain": ("rlvr", "untrained"), "brier_lost": ("brier_only", "rlvr"), "format_lost": ("format_only", "rlvr"),
+        "brier_above": ("brier_only", "format_only"),
+    }  # fmt: skip
+    values = {
+        **{name: signed(lead(results, *arms)) for name, arms in leads.items()},
+        "completions": SETTINGS["budget"]["updates"] * SETTINGS["set"]["per_device_train_batch_size"],
+        "inside": arm_table(results, "in"), "outside": arm_table(results, "out"), "tasks": by_task(results),
+        "split": "; ".join(f"{WHERE[w]} Brier {signed(g['brier'])}, ECE {signed(g['ece'])}" for w, g in gaps.items()),
         "minutes": sum(c["seconds"] for c in results.costs.values()) / 60, "runs": len(results.costs),
         "tokens": sum(c["num_tokens"] for c in results.costs.values()) / 1e6,
     }  # fmt: skip
-    PAGE.write_text(PAGE_TEXT.format(**values), encoding="utf-8")
-    print(f"{PAGE.relative_to(REPO)}: {verdict}")
+    claims = {"calibration": "not testable here"}
+    return Page(found, claims, {"calibration.svg": figure(results)}, values, outcome(held), sum(held))
 
 
-def main() -> None:
-    """Rerun if asked, then redraw."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rerun", action="store_true", help="train and measure what is not there yet")
-    parser.add_argument("--jobs", type=int, default=2, help="runs at a time (default: 2)")
-    args = parser.parse_args()
-    os.chdir(REPO)  # the warm-ups are cached under the relative name of their problem set
-    if args.rerun:
-        from parts import calibration_runs
-
-        calibration_runs.run(RUNS, STORE, args.jobs)
-    redraw()
-
+FINDING = Finding("calibration", Results, page, calibration_runs.rerun)
 
 if __name__ == "__main__":
-    main()
+    FINDING.main(__doc__)

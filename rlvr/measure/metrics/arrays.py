@@ -130,6 +130,8 @@ def sample_confidences(samples: list[dict[str, Any]], kind: str) -> list[float |
 
 
 def _votes(samples: list[dict[str, Any]], confidences: list[float | None]) -> tuple[float, float]:
+    if not samples:  # nobody voted
+        return math.nan, math.nan
     answers, correct = [s["answer"] for s in samples], [s["correct"] for s in samples]
     plain = vote_accuracy(majority(answers), answers, correct)
     if all(confidence is None for confidence in confidences):  # no weights: not a vote, rather than a wrong one

@@ -9,6 +9,7 @@ controls: [random_reward, format_only, untrained]
 baseline: correct_only             differences are to this arm
 seeds: [0, 1, 2, 3, 4]
 budget: {updates: 20}              or {rollouts: 5120}: completions sampled, thrown-away ones included
+measure: mine.py:after             a function that measures each finished run (measure.py)
 """
 
 import re
@@ -22,7 +23,7 @@ from rlvr.config.settings import TrainConfig, build_config
 from rlvr.core.errors import RunError, SpecError, did_you_mean
 from rlvr.core.yaml_file import read_yaml
 
-KEYS = ("base", "set", "arms", "controls", "baseline", "seeds", "budget")
+KEYS = ("base", "set", "arms", "controls", "baseline", "seeds", "budget", "measure")
 CONTROLS: dict[str, dict[str, Any]] = {
     "random_reward": {"advantage": "grpo", "rewards": {"random_control": 1.0}, "allow_hackable": True},
     "format_only": {"advantage": "grpo", "rewards": {"format": 1.0}, "allow_hackable": True},
@@ -52,6 +53,7 @@ class Ablation:
     arms: tuple[str, ...]
     baseline: str
     untrained: bool
+    measure: str | None = None
 
 
 def read_ablation(path: Path) -> Ablation:
@@ -63,6 +65,11 @@ def read_ablation(path: Path) -> Ablation:
         text = read_yaml(path)
     except OSError as error:
         raise SpecError(f"Cannot read the ablation {path}: {error.strerror}.") from error
+    return check_ablation(text, str(path))
+
+
+def check_ablation(text: Mapping[str, Any], path: str = "the ablation") -> Ablation:
+    """Resolve the content of an ablation file into its runs; errors as of `read_ablation`."""
     for key in text:
         if key not in KEYS:
             raise SpecError(did_you_mean("key of an ablation", str(key), KEYS))
@@ -106,7 +113,10 @@ def read_ablation(path: Path) -> Ablation:
         checked = _checked(name, found, budget)
         runs += [Run(name, seed, checked | {"seed": seed}) for seed in seeds]
     runs.sort(key=lambda run: seeds.index(run.seed))  # seed by seed: an early look compares every arm
-    return Ablation(tuple(runs), tuple(settings), baseline, UNTRAINED in controls)
+    measure = text.get("measure")
+    if not isinstance(measure, str | None):
+        raise SpecError(f"measure must be path.py:function, got {measure!r}.")
+    return Ablation(tuple(runs), tuple(settings), baseline, UNTRAINED in controls, measure)
 
 
 DESCRIPTION = "ablation.yaml"  # in the ablation's folder: the file that it was started with

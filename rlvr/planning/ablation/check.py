@@ -37,7 +37,8 @@ def check_comparable(ablation: Ablation) -> None:
     for run in ablation.runs:
         if run.arm not in sets:
             config = build_config(TrainConfig, dict(run.settings))
-            sets[run.arm] = (config.eval_specs, config.eval_size, config.data_size_seed)
+            specs = config.eval_specs if config.eval_size else []  # nothing is evaluated: arms may train on other data
+            sets[run.arm] = (specs, config.eval_size, config.data_size_seed)
     names = ("eval_data", "eval_size", "data_size_seed")
     for arm, found in sets.items():
         for name, ours, theirs in zip(names, found, sets[ablation.baseline], strict=True):

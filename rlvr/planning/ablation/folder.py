@@ -4,6 +4,7 @@ ablations/<name>/
   ablation.yaml        the file that it was started with
   settings/<run>.yaml  every setting of a run
   runs/<run>/          its run directory (docs/run-directory.md)
+  measured/<run>.jsonl what the function under `measure` returned for it, a line for each time
   logs/<run>.log       what its process said, every start after the other
   report.md  plots/    the comparison; `rlvr report` adds differences.csv and differences.tex
 

@@ -19,6 +19,7 @@ from rlvr.core.errors import Stopped
 from rlvr.planning.ablation.arms import Run
 from rlvr.planning.ablation.folder import finished, remove_checkpoints, run_folder
 from rlvr.planning.ablation.hold import forget, note
+from rlvr.planning.ablation.measure import Measure, command, is_measured, measured_file
 
 SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]
 POLL = 0.1  # seconds between looks at the processes
@@ -38,11 +39,12 @@ class Outcome:
 
 @dataclass
 class _Child:
-    """Hold a process that trains a run."""
+    """Hold a process that trains a run, or measures a trained one."""
 
     run: Run
     log: Path
     process: subprocess.Popen[bytes]
+    measures: bool
     start: float = field(default_factory=time.monotonic)
     looked: float = field(default_factory=time.monotonic)
     said: str = ""  # of its log, the last line that was shown
@@ -56,15 +58,18 @@ class _Caught:
     told: int = 0
 
 
-def run_all(runs: tuple[Run, ...], folder: Path, jobs: int) -> list[Outcome]:
+def run_all(runs: tuple[Run, ...], folder: Path, jobs: int, measure: Measure | None = None) -> list[Outcome]:
     """Train what is not finished, `jobs` at a time, and log progress; a failure stops no other run.
+
+    With `measure` each finished run is measured by it, too, if it was not yet; those processes count among the jobs.
 
     SIGTERM, SIGINT and SIGHUP reach the runs, which save and stop; then Stopped is raised with the status 128 + signal
     (143, 130, 129). A second Ctrl-C makes them stop without saving. The folder must be held (`hold.held`).
     """
-    outcomes = {run.name: Outcome(run, "skipped", 0.0) for run in runs if finished(run_folder(run, folder))}
+    over = [run for run in runs if finished(run_folder(run, folder)) and is_measured(run, folder, measure)]
+    outcomes = {run.name: Outcome(run, "skipped", 0.0) for run in over}
     for name in outcomes:
-        say(f"{name} skipped: it has finished")
+        say(f"{name} skipped: it has finished{'' if measure is None else ' and is measured'}")
     waiting = [run for run in runs if run.name not in outcomes]
     children: list[_Child] = []
     start, planned = time.monotonic(), len(waiting)
@@ -72,11 +77,14 @@ def run_all(runs: tuple[Run, ...], folder: Path, jobs: int) -> list[Outcome]:
         try:
             while children or (waiting and not caught.signals):
                 while waiting and len(children) < jobs and not caught.signals:
-                    children.append(_begin(waiting.pop(0), folder, jobs))
+                    children.append(_begin(waiting.pop(0), folder, jobs, measure))
                 _tell(caught, children)
                 for child in [child for child in children if child.process.poll() is not None]:
                     children.remove(child)
-                    done = _end(child, folder, bool(caught.signals))
+                    done = _end(child, folder, bool(caught.signals), measure)
+                    if done.status == "done" and not child.measures and measure is not None:
+                        waiting.insert(0, child.run)
+                        continue
                     outcomes[done.run.name] = done
                     ended = planned - len(waiting) - len(children)
                     left = (time.monotonic() - start) / ended * (planned - ended)
@@ -97,21 +105,20 @@ def run_all(runs: tuple[Run, ...], folder: Path, jobs: int) -> list[Outcome]:
     return [outcomes[run.name] for run in runs]
 
 
-def _begin(run: Run, folder: Path, jobs: int) -> _Child:
+def _begin(run: Run, folder: Path, jobs: int, measure: Measure | None) -> _Child:
     log = folder / "logs" / f"{run.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    steps = int(run.settings.get("max_steps", 0) or 0)
-    command = [
-        sys.executable, "-m", "rlvr", "train", "--config", str(folder / "settings" / f"{run.name}.yaml"),
-        "--output_dir", str(run_folder(run, folder)), "--resume", "auto", "--no_report",
-        "--save_strategy", "steps", "--save_steps", str(max(1, steps // 4)), "--save_total_limit", "1",
-    ]  # fmt: skip
+    path = run_folder(run, folder)
+    if measure is not None and finished(path):
+        what, argv = "measures", command(measure, path, measured_file(run, folder))
+    else:
+        what, argv = "trains", _train(run, folder)
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     with log.open("ab") as file:  # never emptied: it may tell of an earlier start
-        file.write(f"{_HEAD} {time.strftime('%Y-%m-%d %H:%M:%S')} rlvr ablate trains {run.name}\n".encode())
+        file.write(f"{_HEAD} {time.strftime('%Y-%m-%d %H:%M:%S')} rlvr ablate {what} {run.name}\n".encode())
         file.flush()
         process = subprocess.Popen(
-            command,
+            argv,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
@@ -119,15 +126,29 @@ def _begin(run: Run, folder: Path, jobs: int) -> _Child:
             start_new_session=True,  # a Ctrl-C of the terminal reaches this process alone, which passes it on once
         )
     note(folder, run.name, process.pid)
-    say(f"{run.name} started; it writes {log}")
-    return _Child(run, log, process)
+    say(f"{run.name} {'started' if what == 'trains' else 'is being measured'}; it writes {log}")
+    return _Child(run, log, process, what == "measures")
 
 
-def _end(child: _Child, folder: Path, stopping: bool) -> Outcome:
+def _train(run: Run, folder: Path) -> list[str]:
+    steps = int(run.settings.get("max_steps", 0) or 0)
+    saving = {"save_steps": max(1, steps // 4), "save_total_limit": 1}
+    argv = [
+        sys.executable, "-m", "rlvr", "train", "--config", str(folder / "settings" / f"{run.name}.yaml"),
+        "--output_dir", str(run_folder(run, folder)), "--resume", "auto", "--no_report",
+        "--save_strategy", "steps",
+    ]  # fmt: skip
+    for name, value in saving.items():
+        argv += [f"--{name}", str(run.settings.get(name, value))]
+    return argv
+
+
+def _end(child: _Child, folder: Path, stopping: bool, measure: Measure | None) -> Outcome:
     forget(folder, child.run.name)
     seconds = time.monotonic() - child.start
     if child.process.returncode == 0:
-        remove_checkpoints(run_folder(child.run, folder))
+        if is_measured(child.run, folder, measure):  # else its checkpoints may be measured, too
+            remove_checkpoints(run_folder(child.run, folder))
         return Outcome(child.run, "done", seconds)
     lines = child.log.read_text(encoding="utf-8", errors="replace").splitlines()
     return Outcome(child.run, "stopped" if stopping else "failed", seconds, "\n".join(lines[-5:]))

@@ -1,5 +1,6 @@
 """Show the comparison of an ablation as tables and as Markdown."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,8 @@ def tables(summary: Mapping[str, Any]) -> tuple[Table, Table]:
         (
             name, str(arm["seeds"]),
             *(f"{number(arm['mean'][k])} ({number(arm['iqm'][k])})" for k in ("pass@1", "ece", "brier")),
-            f"{arm['mean']['confidence_missing']:.0%}",
+            _share(arm["mean"]["confidence_missing"]),
+            *(_level(arm, k) for k in summary["measured"]),
             f"{arm['cost']['updates']:.0f}", f"{arm['cost']['rollout_tokens']:.0f}", f"{arm['cost']['seconds']:.0f}",
         )
         for name, arm in summary["arms"].items()
@@ -27,7 +29,7 @@ def tables(summary: Mapping[str, Any]) -> tuple[Table, Table]:
             key = f"{arm} {metric}"
             p = [number(summary[kind][key], 4) if key in summary[kind] else "" for kind in ("p", "p_holm")]
             rows.append((arm, metric, interval(gap, signed=True), *p))
-    values = ("pass@1 (IQM)", "ECE (IQM)", "Brier (IQM)", "no confidence")
+    values = ("pass@1 (IQM)", "ECE (IQM)", "Brier (IQM)", "no confidence", *(f"{k} (IQM)" for k in summary["measured"]))
     return (
         Table(("arm", "seeds", *values, "updates", "tokens seen", "seconds"), arms),
         Table(("arm", "metric", f"difference to {summary['baseline']}", "p", "p, Holm"), rows),
@@ -44,6 +46,11 @@ def to_text(summary: Mapping[str, Any], failures: Sequence[tuple[str, str]] = ()
         f"intervals over both; ECE is no mean over problems and has an interval only. {len(summary['p'])} comparisons "
         "were made: read the last column, which keeps the chance of any false finding among them below the level."
     )
+    if summary["measured"]:
+        lines.append(
+            f"Measured by a function of the ablation's own: {', '.join(summary['measured'])}. Their differences are "
+            "paired by seed, with 95% t intervals over seeds."
+        )
     if warning := few_seeds(summary):
         lines.append(warning)
     if summary["missing"]:
@@ -59,6 +66,15 @@ def few_seeds(summary: Mapping[str, Any]) -> str:
     if fewest >= FEW_SEEDS:
         return ""
     return f"With {fewest} seed{'s' * (fewest > 1)} the intervals are too narrow: use at least {FEW_SEEDS}."
+
+
+def _level(arm: Mapping[str, Any], name: str) -> str:
+    """Return a measured number's mean with its interquartile mean, or "n/a" for an arm without it."""
+    return f"{number(arm['mean'][name])} ({number(arm['iqm'][name])})" if name in arm["mean"] else "n/a"
+
+
+def _share(value: float) -> str:
+    return "n/a" if math.isnan(value) else f"{value:.0%}"
 
 
 def _fenced(table: Table) -> list[str]:

@@ -23,11 +23,12 @@ def write_comparison(summary: Mapping[str, Any], out: Path, failures: Sequence[t
     """
     text = to_text(summary, failures)
     try:
-        for metric, label in LABELS.items():
-            intervals = {visible(arm): gaps[metric] for arm, gaps in summary["differences"].items()}
+        for metric in (*LABELS, *summary["measured"]):
+            label = LABELS.get(metric, visible(metric))
+            intervals = {visible(arm): gaps[metric] for arm, gaps in summary["differences"].items() if metric in gaps}
             gaps = {arm: gap for arm, gap in intervals.items() if math.isfinite(gap.value)}
             if gaps:
-                seeds = {visible(arm): one[metric] for arm, one in summary["by_seed"].items()}
+                seeds = {visible(arm): one[metric] for arm, one in summary["by_seed"].items() if metric in one}
                 axis = f"{label} minus {visible(summary['baseline'])}"
                 name = f"forest-{slug(metric)}.svg"
                 _write(out / "plots" / name, figure_svg(plot_forest(gaps, seeds, axis, few_seeds(summary))))

@@ -7,8 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from rlvr.core.errors import SpecError, did_you_mean
 from rlvr.planning.ablation.arms import Ablation as Arms
 from rlvr.planning.ablation.arms import reopen
+from rlvr.planning.ablation.measure import read_measured
 from rlvr.report.ablation.summary import summarise_ablation
 from rlvr.report.ablation.text import tables, to_text
 from rlvr.report.ablation.write import write_comparison
@@ -33,6 +35,7 @@ class Ablation:
     def __init__(self, folder: str | os.PathLike[str], baseline: str | None = None):
         self.path = Path(folder)
         self._arms: Arms = reopen(self.path, baseline)
+        self.failed: list[str] = []  # the runs that failed in the call that returned this
 
     @cached_property
     def _summary(self) -> dict[str, Any]:
@@ -47,6 +50,13 @@ class Ablation:
     def missing(self) -> list[str]:
         """Return the names of the runs that have not finished."""
         return self._summary["missing"]
+
+    def measured(self, arm: str, seed: int) -> dict[str, Any]:
+        """Return what the ablation's `measure` function returned for one run; empty where it was not measured."""
+        runs = {(run.arm, run.seed): run for run in self._arms.runs}
+        if (arm, seed) not in runs:
+            raise SpecError(did_you_mean("run", f"{arm}-s{seed}", [run.name for run in runs.values()]))
+        return read_measured(runs[arm, seed], self.path)
 
     @property
     def table(self) -> pd.DataFrame:

@@ -12,11 +12,12 @@ A new finding is a script beside this folder:
 
 from finding.page import REPO, Finding, Page
 from finding.pool import read_rows, run_all_again, run_tasks
+from finding.process import run_rlvr
 from finding.protocol import Endpoint, Gate, detectable, judge
 from finding.tables import lines, signed, table
 from finding.verdict import WORDS, Point, name_points, outcome, spell
 
 __all__ = [
     "REPO", "WORDS", "Endpoint", "Finding", "Gate", "Page", "Point", "detectable", "judge", "lines", "name_points",
-    "outcome", "read_rows", "run_all_again", "run_tasks", "signed", "spell", "table",
+    "outcome", "read_rows", "run_all_again", "run_rlvr", "run_tasks", "signed", "spell", "table",
 ]  # fmt: skip

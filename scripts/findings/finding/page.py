@@ -18,7 +18,8 @@ from finding.verdict import Point, outcome, spell
 from rlvr.core.files import write_whole
 from rlvr.measure.plots.style import figure_svg
 
-REPO = Path(__file__).parents[3]
+HERE = Path(__file__).parents[1]  # the folder in which `finding` and `parts` are found
+REPO = HERE.parents[1]
 RESULTS = "<!-- results -->\n"  # in a template: what comes after it needs results, and is left out where a gate failed
 
 
@@ -78,6 +79,8 @@ class Finding:
         parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
         options = parser.parse_args(argv)
         os.chdir(self.repo)  # problem sets are named relative to it, and so are the warm-ups in the cache
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])  # for its processes
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # of those: results must not depend on the number of cores
         if options.rerun:
             self.rerun(options)
         self.redraw()

@@ -1,25 +1,30 @@
 """The runs of calibration.py, and its results in compact form: one .npz with what the metrics read of every sample.
 
-Every arm is trained by `rlvr ablate` (calibration.yaml beside this file); validation, on which the post-hoc arms are
-fitted, by `rlvr evaluate`. What is there is not run again.
+Every arm is trained by `rlvr ablate` (calibration.yaml beside this file), whose `measure` evaluates the arms that are
+recalibrated on validation problems. What is there is not run again.
 """
 
+import argparse
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
+from finding import REPO
 from parts import chains
 
+import rlvr
+from rlvr.config.settings import EvalConfig
 from rlvr.core.parse import render
-from rlvr.runs.directory import read_metrics, slug
-from rlvr.runs.eval_file import load_eval
+from rlvr.measure.evaluate import evaluate_config
+from rlvr.runs.directory import RunDir, read_metrics
+from rlvr.runs.eval_file import load_eval, save_eval
 from rlvr.training.supervised.warmup import Warmup, warmup
 
+STORE = REPO / "docs" / "findings" / "calibration"
+OUT = REPO / "runs" / "finding-calibration"
 HERE = Path(__file__).parent
 GRID = HERE / "calibration.yaml"
 SETTINGS = yaml.safe_load(GRID.read_text(encoding="utf-8"))
@@ -31,7 +36,7 @@ FITTED = ("rlvr", "rlcr")  # the arms that are recalibrated, on validation probl
 NONE = 255  # a confidence that is not there
 
 
-def warm(out: Path) -> None:
+def warm(out: Path = OUT) -> None:
     """Put the model that all arms start from into `out`/warm: 600 steps on chains of 2 to 6 terms, worked."""
     if (out / "warm").is_dir():
         return
@@ -49,21 +54,23 @@ def warm(out: Path) -> None:
     shutil.copytree(made, out / "warm")
 
 
-def run(out: Path, store: Path, jobs: int) -> None:
-    """Train and measure whatever `out` lacks, then write `store`."""
-    warm(out)
-    _rlvr("ablate", "--config", str(GRID), "--out", str(out), "--jobs", str(jobs))
-    for arm in FITTED:
-        for seed in SEEDS:
-            path = out / "runs" / f"{arm}-s{seed}"
-            if not (path / "validation.json").is_file():
-                _rlvr(
-                    "evaluate", str(path / "model"), "--set", INSIDE, "--split", "validation",
-                    "--size", str(SETTINGS["set"]["eval_size"]), "--n", str(SETTINGS["set"]["eval_n"]),
-                    "--max_completion_length", str(SETTINGS["set"]["max_completion_length"]),
-                    "--system_prompt", "", "--dtype", "float32", "--out", str(path / "validation.json"),
-                )  # fmt: skip
-    collect(out, store)
+def validation(run: Path) -> dict[str, Any]:
+    """Evaluate a trained run on validation problems, if its arm is recalibrated, and keep that beside the run."""
+    if run.name.rsplit("-s", 1)[0] not in FITTED:
+        return {}
+    names = {"size": "eval_size", "n": "eval_n", "max_completion_length": "max_completion_length"}
+    sizes = {name: SETTINGS["set"][key] for name, key in names.items()}
+    config = EvalConfig(set=INSIDE, split="validation", system_prompt="", dtype="float32", **sizes)
+    (found,) = evaluate_config(str(run / "model"), config)
+    save_eval(found, run / "validation.json")
+    return {"validation": [p["c"] / p["n"] for p in found["problems"]]}
+
+
+def rerun(options: argparse.Namespace) -> None:
+    """Train and measure whatever runs/finding-calibration lacks, then write the compact results."""
+    warm()
+    rlvr.ablate(GRID, OUT, jobs=options.jobs)
+    collect(OUT, STORE)
 
 
 def collect(out: Path, store: Path) -> None:
@@ -74,9 +81,9 @@ def collect(out: Path, store: Path) -> None:
         for seed in SEEDS:
             path = out / "runs" / f"{arm}-s{seed}"
             for name, spec in SETS.items():
-                arrays |= pack(f"{arm}/{seed}/{name}", load_eval(path / "eval" / "after" / f"{slug(spec)}.json"))
+                arrays |= pack(f"{arm}/{seed}/{name}", load_eval(RunDir(path).evaluation("after", spec)))
                 if arm == ARMS[0]:
-                    before = load_eval(path / "eval" / "before" / f"{slug(spec)}.json")
+                    before = load_eval(RunDir(path).evaluation("before", spec))
                     arrays |= pack(f"untrained/{seed}/{name}", before)
             if arm in FITTED:
                 arrays |= pack(f"{arm}/{seed}/validation", load_eval(path / "validation.json"))
@@ -112,7 +119,7 @@ def pack(key: str, record: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 def unpack(arrays: Any, key: str) -> dict[str, Any]:
-    """Return an evaluation record with what `Records.of` reads; `tokens` is 1, so `sequence_mean` is exp(logp)."""
+    """Return an evaluation record with what `EvalArrays.of` reads; `tokens` is 1, so `sequence_mean` is exp(logp)."""
     q, correct, fine, answer, task = (arrays[f"{key}/{name}"] for name in ("q", "correct", "format", "answer", "task"))
     logp = arrays.get(f"{key}/mean_logp")
     problems = []
@@ -129,7 +136,3 @@ def unpack(arrays: Any, key: str) -> dict[str, Any]:
         ]  # fmt: skip
         problems.append({"id": str(i), "task": str(task[i]), "gold": "", "samples": samples})
     return {"problems": problems}
-
-
-def _rlvr(*argv: str) -> None:
-    subprocess.run([sys.executable, "-m", "rlvr", *argv], check=True)

@@ -1,33 +1,32 @@
-"""The runs of near_impossible.py: one warm-up, one profile, then one short training per arm and seed, in process."""
+"""The runs of near_impossible.py: one warm-up, one profile, then a short training per arm and seed by `rlvr ablate`."""
 
+import argparse
 import contextlib
 import json
-import multiprocessing
-import shutil
-import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from parts.difficulty_cells import CELLS, MIXED, measured, steps_ok
+from finding import REPO, read_rows, run_tasks
+from parts.difficulty_cells import CELLS, MIXED, PROFILE, measured, steps_ok
 
-from rlvr.config.settings import TrainConfig, build_config
+import rlvr
+from rlvr.core.files import write_whole
 from rlvr.core.records import Completion, Problem
 from rlvr.measure.sample import Policy, make_engine, sample
 from rlvr.models.load import load_model
 from rlvr.models.sampling import Sampling
-from rlvr.planning.resolve import plan
 from rlvr.problems.scorer import Scorer
 from rlvr.problems.sets import load_problems
 from rlvr.problems.verifier import Verifier
-from rlvr.runs.directory import read_metrics
-from rlvr.train import train
+from rlvr.runs.directory import RunDir, read_metrics
 from rlvr.training.answer_metrics import repetition
 from rlvr.training.supervised.warmup import Warmup, warmup
 
+ROWS = REPO / "docs" / "findings" / "near_impossible" / "runs.jsonl"
+OUT = REPO / "runs" / "finding-near_impossible"
 TASK = "scripts/findings/parts/difficulty_cells.py"  # relative: it names the cached warm-up in every clone
 TAGS = ("think", "answer")
 SEEDS = range(5)
@@ -72,9 +71,19 @@ def arms() -> dict[str, dict[str, Any]]:
     return found
 
 
-def profile(path: Path) -> None:
+def folder_of(arm: str) -> str:
+    """Return an arm's name in `rlvr ablate`, whose folders have no slashes."""
+    return arm.replace("/", "+")
+
+
+def space_of(arm: str) -> str:
+    """Return the answer space that an arm is measured in."""
+    return "large" if "large" in arm else "small"
+
+
+def profile() -> None:
     """Store right answers of 16 for each training and held-out problem of both spaces, by the warmed-up model."""
-    torch.set_num_threads(1)  # the runs are forks of this process
+    torch.set_num_threads(1)
     stored: dict[str, dict[str, dict[str, int]]] = {}
     for space in SPACES:
         stored[space] = {}
@@ -83,63 +92,50 @@ def profile(path: Path) -> None:
             records = _sample(str(warmup(WARM)), problems, K, seed=1)
             right = np.array([c.correct is True for c in records]).reshape(-1, K).sum(1)
             stored[space][split] = {p.id: int(c) for p, c in zip(problems, right, strict=True)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(stored, separators=(",", ":")), encoding="utf-8")
+    write_whole(PROFILE, json.dumps(stored, separators=(",", ":")))
 
 
-def run(path: Path, names: Sequence[str], seeds: Sequence[int]) -> None:
-    """Train and measure every arm with every seed that `path` does not hold yet, appending a line for each."""
-    done = {(row["arm"], row["seed"]) for row in read(path)}
-    todo = [(f"base/{space}", 0) for space in SPACES] + [(arm, seed) for arm in names for seed in seeds]
-    for arm, seed in todo:
-        if (arm, seed) in done:
-            continue
-        # In a fork: nothing of one run is left for the next, and a fresh process would load for seconds.
-        child = multiprocessing.get_context("fork").Process(target=_one, args=(path, arm, seed))
-        child.start()
-        child.join()
-        if child.exitcode:
-            raise RuntimeError(f"{arm}, seed {seed}, failed; its message stands above.")
+def rerun(options: argparse.Namespace) -> None:
+    """Profile, measure the base, and train and measure every arm with every seed that runs.jsonl lacks."""
+    if not PROFILE.is_file():
+        profile()
+    bases = [{"arm": f"base/{space}", "seed": 0} for space in SPACES]
+    run_tasks(ROWS, bases, lambda arm, seed: {"after": measure(str(warmup(WARM)), space_of(arm))})
+    done = {(row["arm"], row["seed"]) for row in read_rows(ROWS)}
+    missing = [(arm, seed) for arm in arms() for seed in SEEDS if (arm, seed) not in done]
+    if not missing:
+        return
+    names, seeds = ([*dict.fromkeys(part)] for part in zip(*missing, strict=True))
+    found = rlvr.ablate(ablation(names, seeds), OUT, jobs=options.jobs, measure=after)
+    assert found is not None
+    with ROWS.open("a", encoding="utf-8") as lines:
+        for arm, seed in missing:
+            values = found.measured(folder_of(arm), seed)
+            if not values:
+                raise SystemExit(f"{arm}, seed {seed}, was not measured: see {OUT}/report.md.")
+            metrics = read_metrics(RunDir(OUT / "runs" / f"{folder_of(arm)}-s{seed}").metrics)
+            row = {"arm": arm, "seed": seed, **values, "seconds": round(metrics[-1]["seconds"], 1)}
+            lines.write(json.dumps(row, separators=(",", ":")) + "\n")
 
 
-def _one(path: Path, arm: str, seed: int) -> None:
-    """Train and measure one arm with one seed and append its line."""
+def ablation(names: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
+    """Return what `rlvr ablate` is given; it saves a checkpoint every `EVERY` updates, of which `STEPWISE` keep all."""
+    model = str(warmup(WARM))
+    kept = {"save_total_limit": STEPS // EVERY}
+    chosen = {folder_of(arm): {"set": arms()[arm] | (kept if arm in STEPWISE else {})} for arm in names}
+    return {"set": SETTINGS | {"model": model, "save_steps": EVERY}, "arms": chosen, "seeds": list(seeds)}
+
+
+def after(run: Path) -> dict[str, Any]:
+    """Measure a trained arm at its end, at its checkpoints where it is followed, and its curves of training."""
     torch.set_num_threads(1)
-    began = time.perf_counter()
-    if arm.startswith("base/"):
-        row = {"arm": arm, "seed": seed, "after": measure(str(warmup(WARM)), arm.removeprefix("base/"))}
-    else:
-        row = {"arm": arm, "seed": seed} | _train(arm, seed)
-    row["seconds"] = round(time.perf_counter() - began, 1)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row, separators=(",", ":")) + "\n")
-    print(f"{arm} {seed}: {row['seconds']} s", flush=True)
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """Return the stored rows; none where there is no file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
-
-
-def _train(arm: str, seed: int) -> dict[str, Any]:
-    settings = SETTINGS | {"model": str(warmup(WARM)), "seed": seed} | arms()[arm]
-    stepwise = arm in STEPWISE
-    settings |= {"save_strategy": "steps", "save_steps": EVERY, "save_only_model": True} if stepwise else {
-        "save_strategy": "no"
-    }  # fmt: skip
-    space = "large" if arm.startswith("large") else "small"
-    folder = Path(tempfile.mkdtemp(prefix="near-"))
-    try:
-        settings["output_dir"] = str(folder / "run")
-        with (folder / "log").open("w") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-            done = train(plan(build_config(TrainConfig, settings)), [], ["near_impossible.py", arm])
-        row = {"after": measure(str(done.model), space), "train": _curves(read_metrics(done.metrics))}
-        if stepwise:
-            at = range(EVERY, STEPS, EVERY)
-            row["steps"] = {str(s): measure(str(done.checkpoints / f"checkpoint-{s}"), space) for s in at}
-        return row
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    arm = run.name.rsplit("-s", 1)[0].replace("+", "/")
+    files = RunDir(run)
+    found = {"after": measure(str(files.model), space_of(arm)), "train": _curves(read_metrics(files.metrics))}
+    if arm in STEPWISE:
+        at = range(EVERY, STEPS, EVERY)
+        found["steps"] = {str(s): measure(str(files.checkpoints / f"checkpoint-{s}"), space_of(arm)) for s in at}
+    return found
 
 
 def _curves(lines: list[dict[str, Any]]) -> dict[str, list[float | None]]:

@@ -1,30 +1,25 @@
-"""The arms of signs.py: warm up once, train every arm with the product in this process, count right answers.
+"""The runs of signs.py: a warm-up per task, every arm by `rlvr ablate`, right answers on held-out problems counted."""
 
-One line of runs.jsonl per run, appended as it ends; a run that is there is skipped.
-"""
-
+import argparse
 import json
-import os
-import shutil
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-from rlvr.config.recipe_files import read_recipes
-from rlvr.config.settings import EvalConfig, TrainConfig, build_config
+from finding import REPO, read_rows, run_tasks
+
+import rlvr
+from rlvr.config.settings import EvalConfig
 from rlvr.measure.evaluate import evaluate_config
-from rlvr.planning.resolve import plan
-from rlvr.runs.directory import read_metrics
-from rlvr.train import train
+from rlvr.runs.directory import RunDir, read_metrics
 from rlvr.training.supervised.warmup import Warmup, warmup
 
-REPO = Path(__file__).parents[3]
+ROWS = REPO / "docs" / "findings" / "signs" / "runs.jsonl"
 MAIN = "scripts/findings/parts/same_sum.py"
 WEAK = "scripts/findings/parts/split_sum.py"
-MAIN_STEPS = 600
-WEAK_TASK, WEAK_STEPS = f"{WEAK}(low=1000, high=1999)", 300
-UPDATES, LEARNING_RATE, PROBLEMS, N = 40, 3e-4, 200, 128
+MAIN_STEPS, WEAK_STEPS = 600, 300
+TASKS = {"main": MAIN, "weak": f"{WEAK}(low=1000, high=1999)"}
+LENGTHS = {"main": 8, "weak": 24}
+UPDATES, LEARNING_RATE = 40, 3e-4
 KS = (1, 2, 4, 8, 16, 32, 64, 128)
 SEEDS = range(5)
 COOL_SEEDS = 2  # seeds of FIRST that are measured at temperature 0.6 too
@@ -39,36 +34,50 @@ ARMS = {
     "dr_grpo": ("dr_grpo", "dr_grpo"),
 }
 FIRST = ("psr", "nsr", "w_reinforce(.1)", "grpo")  # these run first, and alone at temperature 0.6
-TAGS = ["answer"]
+FOLDERS = {arm: arm.replace("(", "").replace(")", "") for arm in ARMS}  # an arm's name in `rlvr ablate`
 
 
-def warm(data: str, steps: int) -> str:
-    """Return the folder of the model that was warmed up on `data` (cached)."""
+def warm(task: str) -> str:
+    """Return the folder of the model that was warmed up for a task (cached)."""
+    data, steps = {"main": (MAIN, MAIN_STEPS), "weak": (WEAK, WEAK_STEPS)}[task]
     settings = Warmup(
         "tiny", data, steps, batch_size=32, learning_rate=3e-3, tags=("answer",), system_prompt="", bf16=False
     )
     return str(warmup(settings))
 
 
-def train_arm(model: str, data: str, arm: str, seed: int, length: int, out: Path) -> str:
-    """Train one arm as `rlvr train` does and return its run directory."""
-    recipe, advantage = ARMS[arm]
-    settings = read_recipes([recipe, "tiny"]) | {
-        "advantage": advantage, "model": model, "data": data, "tags": TAGS, "sft_steps": 0, "train_size": 400,
+def ablation(task: str, arms: list[str], seeds: list[int]) -> dict[str, Any]:
+    """Return what `rlvr ablate` is given: these arms from the warmed-up model, the same problems in the same order."""
+    common = {
+        "model": warm(task), "data": TASKS[task], "tags": ["answer"], "sft_steps": 0, "train_size": 400,
         "eval_size": 0, "max_steps": UPDATES, "learning_rate": LEARNING_RATE, "per_device_train_batch_size": 128,
-        "max_completion_length": length, "log_rollouts": False, "seed": seed, "output_dir": str(out), "beta": 0.0,
+        "max_completion_length": LENGTHS[task], "log_rollouts": False, "beta": 0.0,
     }  # fmt: skip
-    train(plan(build_config(TrainConfig, settings)), [recipe, "tiny"], ["rlvr", "train", "(signs.py)"])
-    return str(out)
+    # The sizes of `tiny` come after the recipe, and over it.
+    chosen = {FOLDERS[a]: {"recipes": [ARMS[a][0], "tiny"], "set": {"advantage": ARMS[a][1]}} for a in arms}
+    return {"set": common, "arms": chosen, "seeds": seeds}
 
 
-def measure(model: str, data: str, length: int, n: int = N, size: int = PROBLEMS, heat: float = 1.0) -> dict[str, Any]:
+def after(run: Path) -> dict[str, Any]:
+    """Measure a trained arm: at temperature 1, at 0.6 where it is asked for, and its curves of training."""
+    folder, seed = run.name.rsplit("-s", 1)
+    task = "main" if rlvr.Run(run).config["data"] == MAIN else "weak"
+    model, rows = str(run / "model"), read_metrics(RunDir(run).metrics)
+    curves = {f"train_{k}": [round(r[k] or 0, 3) for r in rows] for k in ("accuracy", "format_rate", "entropy")}
+    found = measure(model, task) | curves
+    if task == "main" and folder in [FOLDERS[arm] for arm in FIRST] and int(seed) < COOL_SEEDS:
+        found["cool"] = measure(model, task, heat=0.6)
+    return found
+
+
+def measure(model: str, task: str, heat: float = 1.0) -> dict[str, Any]:
     """Return counts per problem (right, different right answers), and means over samples, on held-out problems."""
+    n, size = (128, 200) if task == "main" else (16, 100)
     (record,) = evaluate_config(
         model,
         EvalConfig(
-            set=data, size=size, n=n, temperature=heat, max_completion_length=length, tags=TAGS, system_prompt="",
-            dtype="float32",
+            set=TASKS[task], size=size, n=n, temperature=heat, max_completion_length=LENGTHS[task], tags=["answer"],
+            system_prompt="", dtype="float32",
         ),
     )  # fmt: skip
     problems = record["problems"]
@@ -82,39 +91,34 @@ def measure(model: str, data: str, length: int, n: int = N, size: int = PROBLEMS
     }
 
 
-def run(store: Path) -> None:
+def rerun(options: argparse.Namespace) -> None:
     """Run everything that runs.jsonl lacks, the comparisons of the criterion first."""
-    os.chdir(REPO)  # the warm-ups are cached under the relative name of their problem set
-    store.mkdir(parents=True, exist_ok=True)
-    file = store / "runs.jsonl"
-    done = {(r["task"], r["arm"], r["seed"], r["heat"]) for r in load(store)}
-    order = [("main", arm, s) for s in SEEDS for arm in FIRST] + [("weak", "nsr", s) for s in SEEDS]
-    order += [("main", arm, s) for arm in ARMS if arm not in FIRST for s in SEEDS]
-    for task, arm, seed in [("main", "base", 0), ("weak", "base", 0), *order]:
-        main = task == "main"
-        heats = [1.0, 0.6] if main and (arm == "base" or (arm in FIRST and seed < COOL_SEEDS)) else [1.0]
-        if all((task, arm, seed, heat) in done for heat in heats):
-            continue
-        start, data, length = time.time(), MAIN if main else WEAK_TASK, 8 if main else 24
-        model = warm(MAIN, MAIN_STEPS) if main else warm(WEAK, WEAK_STEPS)
-        folder = Path(tempfile.mkdtemp(prefix="signs-"))
-        path: dict[str, Any] = {}
-        if arm != "base":
-            out = train_arm(model, data, arm, seed, length, folder / "run")
-            model = f"{out}/model"
-            rows = read_metrics(Path(out) / "metrics.jsonl")
-            path = {f"train_{k}": [round(r[k] or 0, 3) for r in rows] for k in ("accuracy", "format_rate", "entropy")}
-        for heat in heats:
-            found = measure(model, data, length, *(() if main else (16, 100)), heat=heat)
-            row = {"task": task, "arm": arm, "seed": seed, "heat": heat, **found}
-            row |= {"seconds": round(time.time() - start, 1)} | (path if heat == 1.0 else {})
-            with file.open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps(row, separators=(",", ":")) + "\n")
-        shutil.rmtree(folder)
-        print(f"{task} {arm} {seed}: {time.time() - start:.0f} s", flush=True)
+    heats = {"main": (1.0, 0.6), "weak": (1.0,)}
+    bases = [{"task": task, "arm": "base", "seed": 0, "heat": heat} for task in TASKS for heat in heats[task]]
+    run_tasks(ROWS, bases, lambda task, arm, seed, heat: measure(warm(task), task, heat))
+    for task, arms in (("main", FIRST), ("weak", ("nsr",)), ("main", [arm for arm in ARMS if arm not in FIRST])):
+        done = {(row["task"], row["arm"], row["seed"]) for row in read_rows(ROWS)}
+        missing = [(arm, seed) for seed in SEEDS for arm in arms if (task, arm, seed) not in done]
+        if missing:
+            train(task, missing, options.jobs)
 
 
-def load(store: Path) -> list[dict[str, Any]]:
-    """Return the stored runs; none where the file is missing."""
-    file = store / "runs.jsonl"
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
+def train(task: str, missing: list[tuple[str, int]], jobs: int) -> None:
+    """Train and measure what is missing and append its rows."""
+    arms, seeds = ([*dict.fromkeys(part)] for part in zip(*missing, strict=True))
+    out = REPO / "runs" / f"finding-signs-{task}"
+    found = rlvr.ablate(ablation(task, arms, seeds), out, jobs=jobs, measure=after)
+    assert found is not None
+    with ROWS.open("a", encoding="utf-8") as lines:
+        for arm, seed in missing:
+            values = found.measured(FOLDERS[arm], seed)
+            if not values:
+                raise SystemExit(f"{arm}, seed {seed}, was not measured: see {out}/report.md.")
+            cool, seconds = (
+                values.pop("cool", None),
+                read_metrics(RunDir(out / "runs" / f"{FOLDERS[arm]}-s{seed}").metrics),
+            )
+            for heat, one in ((1.0, values), (0.6, cool)):
+                if one is not None:
+                    row = {"task": task, "arm": arm, "seed": seed, "heat": heat, **one}
+                    lines.write(json.dumps(row | {"seconds": seconds[-1]["seconds"]}, separators=(",", ":")) + "\n")
