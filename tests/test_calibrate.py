@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from rlvr.commands.main import main
 from rlvr.models.load import load_model
 
 TINY = ["--config", "tiny", "--sft_steps", "80"]
@@ -19,21 +18,23 @@ def warm(cache):
     return str(warmup(warmup_settings(parse_config(TrainConfig, ["tiny"], TINY[2:]))))
 
 
-def test_the_held_out_loss_falls(warm, tmp_path, capsys):
+def test_the_held_out_loss_falls(warm, tmp_path, cli):
     out = tmp_path / "calibrated"
     argv = ["--max_steps", "25", "--learning_rate", "5e-4", "--eval_size", "24", "--out", str(out)]
-    assert main(["calibrate", warm, *TINY, *argv]) == 0
+    done = cli("calibrate", warm, *TINY, *argv)
+    assert done.code == 0
     facts = json.loads((out / "calibration.json").read_text())
     assert facts["n"] > 50
     assert facts["after"] < facts["before"] - 0.05
     assert 0 < facts["after"] < 0.3
-    printed = capsys.readouterr().out
+    printed = done.out
     assert f"{facts['before']:.4f} -> {facts['after']:.4f}" in printed and str(out) in printed
     model, tokenizer = load_model(str(out))
     assert model.num_parameters() > 5e5 and tokenizer.pad_token
 
-    assert main(["calibrate", warm, *TINY, *argv]) == 2
-    assert "exists already" in capsys.readouterr().err
+    done = cli("calibrate", warm, *TINY, *argv)
+    assert done.code == 2
+    assert "exists already" in done.err
 
 
 @pytest.mark.parametrize(
@@ -45,8 +46,9 @@ def test_the_held_out_loss_falls(warm, tmp_path, capsys):
         ("tinny", [], "Did you mean 'tiny'"),
     ],
 )
-def test_mistakes_end_with_a_message(model, flags, message, tmp_path, capsys):
+def test_mistakes_end_with_a_message(model, flags, message, tmp_path, cli):
     argv = ["--train_size", "2", "--eval_size", "2", *flags, "--out", str(tmp_path / "x")]
-    assert main(["calibrate", model, *TINY, *argv]) == 2
-    assert message in capsys.readouterr().err
+    done = cli("calibrate", model, *TINY, *argv)
+    assert done.code == 2
+    assert message in done.err
     assert not (tmp_path / "x").exists()

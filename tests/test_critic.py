@@ -2,9 +2,6 @@
 
 import json
 import math
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -21,7 +18,7 @@ from rlvr.models.load import build_tiny, lora_config
 from rlvr.runs.directory import RunDir, read_metrics
 from rlvr.training.critic import Critic, body_of, check_critic, explained_variance, first_layers, value_loss
 from rlvr.training.trainer import RLVRTrainer
-from tests.conftest import REPO
+from tests.conftest import REPO, run_apart
 from tests.trainers import StopAt, make, one_batch, weights
 
 KINDS = ("shared", "separate")
@@ -325,15 +322,8 @@ def test_the_recipe_runs_and_logs_how_much_the_critic_explains(tmp_path, cache):
 
 
 @pytest.mark.slow
-def test_two_processes_are_refused_before_a_model_is_loaded(tmp_path):
-    start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "rlvr"]
-    done = subprocess.run(
-        [sys.executable, *start, "train", "--config", "ppo", "tiny", "--use_cpu", "true", "--dry_run"],
-        env=os.environ | {"RLVR_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode != 0
-    assert "A critic trains in one process only (found 2" in " ".join((done.stderr + done.stdout).split())
+def test_two_processes_are_refused_before_a_model_is_loaded(cold_cache):
+    start = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "rlvr")
+    done = run_apart("train --config ppo tiny --use_cpu true --dry_run", start=start, OMP_NUM_THREADS=1)
+    assert done.code != 0
+    assert "A critic trains in one process only (found 2" in " ".join((done.err + done.out).split())

@@ -1,7 +1,6 @@
 """Dynamic sampling: the batch fills with mixed groups, nothing is lost or counted twice, and it resumes exactly."""
 
 import itertools
-import os
 
 import pyarrow.parquet as pq
 import pytest
@@ -20,6 +19,8 @@ from rlvr.training.batch import GenerationBatch
 from rlvr.training.curriculum.dynamic_sampling import Sample, ask_for, fill, is_mixed
 from rlvr.training.curriculum.fresh_problems import FreshProblems
 from rlvr.training.trainer import RLVRTrainer
+from tests.commands import free_port
+from tests.conftest import run_apart
 from tests.parity_problems import GROUP, PROBLEMS, PROMPTS, shaped, trainer
 
 
@@ -227,18 +228,11 @@ def test_the_recipe_trains_on_mixed_groups(run):
 
 def test_two_processes_choose_what_one_does(run):
     """gloo, 2 x 8 completions: the same problems are sampled, thrown away and trained on, with the same result."""
-    import subprocess
-    import sys
-
-    from tests.commands import free_port
-
     two = RunDir(run.path.parent / "two")
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", free_port(),
-         "-m", "rlvr", "train", "--config", *FLAGS, "--per_device_train_batch_size", "8", "--output_dir", str(two.path)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    start = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", free_port(), "-m", "rlvr")
+    flags = ["--per_device_train_batch_size", "8", "--output_dir", two.path]
+    done = run_apart("train --config", *FLAGS, *flags, start=start, OMP_NUM_THREADS=1)
+    assert done.code == 0, done.err[-3000:]
     columns = ["step", "group", "problem_id", "completion", "correct", "keep", "dropped_by"]
     ours, theirs = (
         [pq.read_table(f, columns=columns).to_pylist() for f in sorted(r.rollouts.glob("*"))] for r in (run, two)

@@ -1,7 +1,6 @@
 """Faults of the world around a run: a term that hangs, a hub that does not answer, a folder that two processes want."""
 
 import contextlib
-import os
 import socket
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import pytest
 from rlvr.commands.main import main
 from rlvr.runs.directory import read_metrics
 from tests.commands import TINY
+from tests.conftest import run_apart
 
 HANGS = '''
 """Right away for made-up completions, never for the run's own after the first update."""
@@ -52,25 +52,27 @@ def test_a_term_that_hangs_ends_the_run_with_its_name_and_loses_nothing(where, t
     assert len(list((folder / "rollouts").glob("*.parquet"))) == 1
 
 
-def test_a_term_that_hangs_on_made_up_completions_is_named_before_a_model_is_loaded(tmp_path, capsys):
+def test_a_term_that_hangs_on_made_up_completions_is_named_before_a_model_is_loaded(tmp_path, cli):
     term = tmp_path / "stuck.py"
     term.write_text('"""Never returns."""\n\n\ndef stuck(c):\n    while True:\n        pass\n')
     folder = tmp_path / "run"
     flags = ["--rewards", f'{{"{term}": 1.0}}', "--reward_timeout", "1", "--output_dir", str(folder)]
-    assert main(["train", "--config", "grpo", "tiny", *TINY, *flags]) == 2
-    assert "longer than 1 s" in (message := capsys.readouterr().err) and "stuck.py" in message
+    done = cli("train --config grpo tiny", *TINY, *flags)
+    assert done.code == 2
+    assert "longer than 1 s" in (message := done.err) and "stuck.py" in message
     assert not folder.exists()
 
 
 @pytest.mark.parametrize("seen", [True, False])
-def test_a_term_that_ends_its_process_is_named(seen, tmp_path, capsys):
+def test_a_term_that_ends_its_process_is_named(seen, tmp_path, cli):
     """On a made-up completion, before a model is loaded, or on the run's own."""
     term = tmp_path / "dies.py"
     dies = 'c.problem.id.startswith("arithmetic")' if seen else "True"
     term.write_text(f'"""Dies."""\nimport os\n\n\ndef dies(c):\n    return os._exit(3) if {dies} else 0.5\n')
     flags = ["--rewards", f'{{"{term}": 1.0}}', "--allow_hackable", "true", "--output_dir", str(tmp_path / "run")]
-    assert main(["train", "--config", "grpo", "tiny", *TINY, *flags]) == 2
-    assert "ended its process (exit status 3)" in (message := capsys.readouterr().err) and "dies.py" in message
+    done = cli("train --config grpo tiny", *TINY, *flags)
+    assert done.code == 2
+    assert "ended its process (exit status 3)" in (message := done.err) and "dies.py" in message
     assert (tmp_path / "run").exists() == seen
 
 
@@ -86,21 +88,14 @@ def silent_server():
 def test_a_hub_that_does_not_answer(tmp_path):
     """The connection is made and nothing comes: a message within seconds, though the hub client would wait for ever."""
     with silent_server() as address:
-        env = os.environ | {
-            "HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0",
-            "HF_HOME": str(tmp_path / "hf"), "NO_PROXY": "127.0.0.1",
-        }  # fmt: skip
-        command = ["train", "--config", "grpo", "tiny", *TINY, "--model", "some/model", "--output_dir"]
-        done = subprocess.run(
-            [sys.executable, "-m", "rlvr", *command, str(tmp_path / "run")],
-            env=env, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
-    assert done.returncode == 2
+        env = {"HF_ENDPOINT": address, "HF_HUB_OFFLINE": 0, "HF_HOME": tmp_path / "hf", "NO_PROXY": "127.0.0.1"}
+        flags = [*TINY, "--model", "some/model", "--output_dir", tmp_path / "run"]
+        done = run_apart("train --config grpo tiny", *flags, timeout=120, **env)
+    assert done.code == 2
     assert (
-        f"Cannot load the model 'some/model': {address} does not answer and the model is not in the cache"
-        in done.stderr
+        f"Cannot load the model 'some/model': {address} does not answer and the model is not in the cache" in done.err
     )
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.err
 
 
 def test_two_processes_that_start_on_one_folder(tmp_path):
@@ -115,17 +110,19 @@ def test_two_processes_that_start_on_one_folder(tmp_path):
     assert [r["step"] for r in read_metrics(folder / "metrics.jsonl")] == [1, 2, 3]
 
 
-def test_a_run_that_is_being_written_cannot_be_resumed(tmp_path, capsys):
+def test_a_run_that_is_being_written_cannot_be_resumed(tmp_path, cli):
     from rlvr.runs import directory as runs
 
     folder = tmp_path / "run"
-    assert main(["train", "--config", "grpo", "tiny", *TINY, "--output_dir", str(folder)]) == 0
+    done = cli("train --config grpo tiny", *TINY, "--output_dir", folder)
+    assert done.code == 0
     with runs.locked(folder):
-        assert main(["train", "--resume", str(folder)]) == 2
-    assert f"Another process is writing {folder}" in capsys.readouterr().err
+        done = cli("train --resume", folder)
+        assert done.code == 2
+    assert f"Another process is writing {folder}" in done.err
 
 
-def test_a_run_folder_that_vanishes(tmp_path, capsys):
+def test_a_run_folder_that_vanishes(tmp_path, cli):
     """Removed by somebody in the second update: the run stops and says what is gone; nothing is made up in its place."""
     folder, term = tmp_path / "run", tmp_path / "removes.py"
     term.write_text(f'''"""Removes the run folder at its second batch."""
@@ -141,8 +138,9 @@ def removes(c):
     return 0.5
 ''')
     flags = ["--rewards", f'{{"{term}": 1.0}}', "--allow_hackable", "true", "--output_dir", str(folder)]
-    assert main(["train", "--config", "grpo", "tiny", *TINY, *flags]) == 2
-    err = capsys.readouterr().err
+    done = cli("train --config grpo tiny", *TINY, *flags)
+    assert done.code == 2
+    err = done.err
     assert f"{folder / 'metrics.jsonl'} is gone: the run folder was removed or moved at step 2" in err
     assert "Traceback" not in err
     assert not (folder / "model").exists()

@@ -11,7 +11,6 @@ from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, models
 from transformers import Gemma2Config, Gemma2ForCausalLM, LogitsProcessorList, PreTrainedTokenizerFast
 
-from rlvr.commands.main import main
 from rlvr.core.errors import ModelError, SpecError
 from rlvr.measure.evaluate import make_engine
 from rlvr.models.chat import encode
@@ -297,20 +296,22 @@ def test_load_policy(folders, trio):
         (["--raw", "--system_prompt", "Be brief."], "Leave one of them out"),
     ],
 )
-def test_decode_refuses_before_it_loads(flags, message, capsys, monkeypatch):
+def test_decode_refuses_before_it_loads(flags, message, monkeypatch, cli):
     monkeypatch.setattr("rlvr.models.sampling.proxy.load_model", lambda *a, **k: pytest.fail("a model was loaded"))
-    assert main(["decode", "--base", "tiny", *flags, "2 + 2"]) == 2
-    assert message in capsys.readouterr().err
+    done = cli("decode --base tiny", *flags, "2 + 2")
+    assert done.code == 2
+    assert message in done.err
 
 
-def test_decode_prints_what_the_engine_samples(folders, capsys):
+def test_decode_prints_what_the_engine_samples(folders, cli):
     spec = {name: str(folders / name) for name in ("base", "expert", "anti")}
     flags = ["--base", spec["base"], "--max_completion_length", "12"]
     pair = ["--expert", spec["expert"], "--antiexpert", spec["anti"]]
 
     def run(*more):
-        assert main(["decode", *flags, *more, "2 + 2"]) == 0
-        return capsys.readouterr().out
+        done = cli("decode", *flags, *more, "2 + 2")
+        assert done.code == 0
+        return done.out
 
     plain = run()
     assert run(*pair, "--alpha", "0") == plain
@@ -320,13 +321,15 @@ def test_decode_prints_what_the_engine_samples(folders, capsys):
     assert len(run(*pair, "--n", "3", "--temperature", "1").splitlines()) >= 3
 
 
-def test_evaluate_takes_the_same_flags(folders, tmp_path, capsys):
+def test_evaluate_takes_the_same_flags(folders, tmp_path, cli):
     base, expert, anti = (str(folders / name) for name in ("base", "expert", "anti"))
     common = ["--set", "arithmetic(levels=[0])", "--size", "3", "--n", "2", "--max_completion_length", "8"]
     pair = ["--expert", expert, "--antiexpert", anti]
-    assert main(["evaluate", base, *common, "--out", str(tmp_path / "plain.json")]) == 0
-    assert main(["evaluate", base, *pair, "--alpha", "0", "1", *common, "--out", str(tmp_path / "proxy.json")]) == 0
-    assert "alpha  pass@1" in capsys.readouterr().out
+    done = cli("evaluate", base, *common, "--out", tmp_path / "plain.json")
+    assert done.code == 0
+    done = cli("evaluate", base, *pair, "--alpha", "0", "1", *common, "--out", tmp_path / "proxy.json")
+    assert done.code == 0
+    assert "alpha  pass@1" in done.out
     plain, none, full = (
         json.loads((tmp_path / f"{name}.json").read_text()) for name in ("plain", "proxy-alpha0", "proxy-alpha1")
     )
@@ -334,5 +337,6 @@ def test_evaluate_takes_the_same_flags(folders, tmp_path, capsys):
     assert full["proxy"] == {"expert": expert, "antiexpert": anti, "alpha": 1.0}
     assert full["model"] == f"{base} + 1 ({expert} - {anti})"
     assert "proxy" not in plain
-    assert main(["evaluate", base, "--expert", expert, *common]) == 2
-    assert "--expert needs --antiexpert too" in capsys.readouterr().err
+    done = cli("evaluate", base, "--expert", expert, *common)
+    assert done.code == 2
+    assert "--expert needs --antiexpert too" in done.err

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from rlvr.advantages.rollouts import Rollouts, Signal
-from rlvr.commands.main import main
 from rlvr.core.errors import DataError
 from rlvr.core.records import Completion, Problem
 from rlvr.decide.ranking.completions import read_candidates
@@ -165,13 +164,14 @@ def test_rollouts_as_candidates(tmp_path):
     assert set(rows[0]) >= {"x/confidence", "x/agreement", "x/format_ok", "x/truncated"} and "x/logp" not in rows[0]
 
 
-def test_the_command_fits_reports_and_ranks(log_file, tmp_path, capsys):
+def test_the_command_fits_reports_and_ranks(log_file, tmp_path, cli):
     out = tmp_path / "ranked.parquet"
     rows = log_rows(20, seed=1)
     write_rows(tmp_path / "new.jsonl", rows)
     argv = ["decide", "rank", "--log", str(log_file), "--candidates", str(tmp_path / "new.jsonl"), "--out", str(out)]
-    assert main([*argv, "--weights", "chosen=1", "correct=2", "cost=0.1"]) == 0
-    text = capsys.readouterr().out
+    done = cli(*argv, "--weights", "chosen=1", "correct=2", "cost=0.1")
+    assert done.code == 0
+    text = done.out
     for part in ("60 lists, 240 candidates shown", "gate entropy", "position curve", "biased by: position, interface",
                  "random pick", "difference"):  # fmt: skip
         assert part in text
@@ -185,7 +185,7 @@ def test_the_command_fits_reports_and_ranks(log_file, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("method", ["tower", "position_feature"])
-def test_serving_ignores_where_a_candidate_stood(method, log_file, tmp_path, capsys):
+def test_serving_ignores_where_a_candidate_stood(method, log_file, tmp_path, cli):
     """Candidates that come with other positions, interfaces and choices get the same scores and ranks, to the bit."""
     rows = log_rows(20, seed=1)
     elsewhere = [
@@ -196,22 +196,25 @@ def test_serving_ignores_where_a_candidate_stood(method, log_file, tmp_path, cap
         given, out = tmp_path / f"{i}.jsonl", tmp_path / f"out{i}.jsonl"
         write_rows(given, candidates)
         argv = ["decide", "rank", "--log", str(log_file), "--candidates", str(given), "--out", str(out)]
-        assert main([*argv, "--method", method]) == 0
+        done = cli(*argv, "--method", method)
+        assert done.code == 0
         found.append([(row["list"], row["x/0"], row["score"], row["rank"]) for row in read_rows(out)])
     assert found[0] == found[1]
 
 
-def test_an_evaluation_becomes_rows_to_show_and_can_be_ranked_later(eval_file, tmp_path, capsys):
+def test_an_evaluation_becomes_rows_to_show_and_can_be_ranked_later(eval_file, tmp_path, cli):
     out = tmp_path / "to_show.jsonl"
-    assert main(["decide", "rank", "--candidates", str(eval_file), "--out", str(out)]) == 0
-    assert "15 candidates written" in capsys.readouterr().out
+    done = cli("decide rank --candidates", eval_file, "--out", out)
+    assert done.code == 0
+    assert "15 candidates written" in done.out
     rows = read_rows(out)
     for row in rows:
         row.update(position=row["candidate"] + 1, chosen=row["candidate"] == 0)
     write_rows(tmp_path / "log.jsonl", rows)
     argv = ["decide", "rank", "--log", str(tmp_path / "log.jsonl"), "--candidates", str(eval_file)]
-    assert main([*argv, "--out", str(tmp_path / "ranked.jsonl")]) == 0
-    text = capsys.readouterr().out
+    done = cli(*argv, "--out", tmp_path / "ranked.jsonl")
+    assert done.code == 0
+    text = done.out
     assert "missing features (mean and an indicator): x/agreement in 6 of 15 rows, x/confidence in 6 of 15 rows" in text
     assert "candidates: 15; missing features: x/agreement in 6 of 15 rows" in text
 
@@ -229,13 +232,14 @@ def test_an_evaluation_becomes_rows_to_show_and_can_be_ranked_later(eval_file, t
         (["--log", "nowhere.parquet"], "Cannot read nowhere.parquet"),
     ],
 )
-def test_bad_command_lines(argv, message, log_file, capsys):
-    assert main(["decide", "rank", *(str(log_file) if a == "LOG" else a for a in argv)]) == 2
-    assert message in (err := capsys.readouterr().err)
+def test_bad_command_lines(argv, message, log_file, cli):
+    done = cli("decide rank", *(log_file if a == "LOG" else a for a in argv))
+    assert done.code == 2
+    assert message in (err := done.err)
     assert "Traceback" not in err
 
 
-def test_candidates_must_have_the_features_of_the_log(log_file, eval_file, tmp_path, capsys):
+def test_candidates_must_have_the_features_of_the_log(log_file, eval_file, tmp_path, cli):
     argv = [
         "decide",
         "rank",
@@ -246,6 +250,7 @@ def test_candidates_must_have_the_features_of_the_log(log_file, eval_file, tmp_p
         "--out",
         str(tmp_path / "o.jsonl"),
     ]
-    assert main(argv) == 2
-    assert "has no column 'x/0', which the log has; it has 'list', 'candidate'" in capsys.readouterr().err
+    done = cli(*argv)
+    assert done.code == 2
+    assert "has no column 'x/0', which the log has; it has 'list', 'candidate'" in done.err
     assert not (tmp_path / "o.jsonl").exists()

@@ -114,46 +114,35 @@ def test_evaluations_are_paired_and_hold_no_aggregates(run):
     assert not {"accuracy", "pass@1", "ece"} & set(after)
 
 
-def test_the_same_seeds_give_the_same_metrics(run, tmp_path):
+def test_the_same_seeds_give_the_same_metrics(run, tmp_path, cli):
     again = tmp_path / "again"
-    assert main(["train", "--config", "rlcr", "tiny", *FAST, "--output_dir", str(again), "--no_report"]) == 0
+    done = cli("train --config rlcr tiny", *FAST, "--output_dir", again, "--no_report")
+    assert done.code == 0
     timing = {"seconds", "step_time", "sampling/tokens_per_second"}
     strip = lambda rows: [{k: v for k, v in r.items() if k not in timing} for r in rows]  # noqa: E731
     assert strip(read_metrics(again / "metrics.jsonl")) == strip(read_metrics(run.metrics))
 
 
-def test_a_written_config_runs_again(run, tmp_path, capsys):
-    assert main(["train", "--config", str(run.config), "--dry_run"]) == 0
-    assert "the signal: chain(group_center())" in capsys.readouterr().out
+def test_a_written_config_runs_again(run, tmp_path, cli):
+    done = cli("train --config", run.config, "--dry_run")
+    assert done.code == 0
+    assert "the signal: chain(group_center())" in done.out
 
 
-def test_an_existing_run_is_not_overwritten(run, capsys):
-    assert main(["train", "--config", "rlcr", "tiny", *FAST, "--output_dir", str(run.path)]) == 2
-    assert "already holds a run" in capsys.readouterr().err
+def test_an_existing_run_is_not_overwritten(run, cli):
+    done = cli("train --config rlcr tiny", *FAST, "--output_dir", run.path)
+    assert done.code == 2
+    assert "already holds a run" in done.err
 
 
 @pytest.mark.parametrize("recipe", ["psr", "nsr", "w_reinforce", "near_impossible_filter", "dr_grpo"])
-def test_every_signal_trains(recipe, tmp_path):
+def test_every_signal_trains(recipe, tmp_path, cli):
     extra = ["--profile_n", "2"] if recipe == "near_impossible_filter" else []
     folder = tmp_path / recipe
-    assert (
-        main(
-            [
-                "train",
-                "--config",
-                recipe,
-                "tiny",
-                *FAST,
-                *extra,
-                "--eval_size",
-                "0",
-                "--no_report",
-                "--output_dir",
-                str(folder),
-            ]
-        )
-        == 0
+    done = cli(
+        "train --config", recipe, "tiny", *FAST, *extra, "--eval_size", "0", "--no_report", "--output_dir", folder
     )
+    assert done.code == 0
     rows = [r for f in sorted((folder / "rollouts").glob("*.parquet")) for r in pq.read_table(f).to_pylist()]
     assert len(rows) == 3 * 16
     for r in rows:
@@ -173,44 +162,21 @@ def test_every_signal_trains(recipe, tmp_path):
         assert len(record) == 16
 
 
-def test_lora_trains_and_its_adapter_can_be_evaluated(tmp_path, capsys):
+def test_lora_trains_and_its_adapter_can_be_evaluated(tmp_path, cli):
     folder = tmp_path / "lora"
-    assert (
-        main(
-            [
-                "train",
-                "--config",
-                "grpo",
-                "tiny",
-                *FAST,
-                "--lora_rank",
-                "4",
-                "--no_report",
-                "--output_dir",
-                str(folder),
-            ]
-        )
-        == 0
-    )
+    done = cli("train --config grpo tiny", *FAST, "--lora_rank", "4", "--no_report", "--output_dir", folder)
+    assert done.code == 0
     assert (folder / "model" / "adapter_model.safetensors").is_file()
     out = tmp_path / "eval.json"
-    args = [
-        "evaluate",
-        str(folder / "model"),
-        "--set",
-        "arithmetic(levels=[0])",
-        "--n",
-        "2",
-        "--size",
-        "4",
-        "--out",
-        str(out),
-    ]
-    assert main([*args, "--system_prompt", "", "--max_completion_length", "16"]) == 0
+    flags = ["--set", "arithmetic(levels=[0])", "--n", "2", "--size", "4", "--system_prompt", ""]
+    flags += ["--max_completion_length", "16"]
+    done = cli("evaluate", folder / "model", *flags, "--out", out)
+    assert done.code == 0
     assert len(load_eval(out)["problems"]) == 4
-    again = ["--system_prompt", "", "--max_completion_length", "16", "--against", str(out), "--confidence", "vote"]
-    assert main([*args[:-1], str(tmp_path / "again.json"), *again]) == 0
-    assert "paired difference" in capsys.readouterr().out
+    again = ["--out", tmp_path / "again.json", "--against", out, "--confidence", "vote"]
+    done = cli("evaluate", folder / "model", *flags, *again)
+    assert done.code == 0
+    assert "paired difference" in done.out
 
 
 @pytest.mark.parametrize(
@@ -227,7 +193,7 @@ def test_lora_trains_and_its_adapter_can_be_evaluated(tmp_path, capsys):
         (["--num_generations", "1"], "at least 2 generations"),
     ],
 )
-def test_mistakes_end_with_a_message_and_status_2(flags, message, tmp_path, capsys):
+def test_mistakes_end_with_a_message_and_status_2(flags, message, tmp_path, cli):
     argv = [
         "train",
         "--config",
@@ -240,13 +206,14 @@ def test_mistakes_end_with_a_message_and_status_2(flags, message, tmp_path, caps
         "--output_dir",
         str(tmp_path / "x"),
     ]
-    assert main(argv) == 2
-    err = capsys.readouterr().err
+    done = cli(*argv)
+    assert done.code == 2
+    err = done.err
     assert message in err
     assert "Traceback" not in err
 
 
-def test_a_verifier_that_raises_is_counted_not_zeroed(tmp_path):
+def test_a_verifier_that_raises_is_counted_not_zeroed(tmp_path, cli):
     """A verifier that raises on some wrong answers: those completions carry no credit and are counted."""
     (tmp_path / "flaky.py").write_text(
         "from rlvr.advantages.rollouts import Problem\nVERSION = 1\n"
@@ -271,7 +238,8 @@ def test_a_verifier_that_raises_is_counted_not_zeroed(tmp_path):
         "--sft_steps",
         "40",
     ]
-    assert main(["train", "--config", "grpo", "tiny", *FAST, *flags, "--no_report", "--output_dir", str(folder)]) == 0
+    done = cli("train --config grpo tiny", *FAST, *flags, "--no_report", "--output_dir", folder)
+    assert done.code == 0
     rows = [r for f in (folder / "rollouts").glob("*.parquet") for r in pq.read_table(f).to_pylist()]
     unjudged = [r for r in rows if r["correct"] is None]
     assert unjudged
@@ -279,7 +247,7 @@ def test_a_verifier_that_raises_is_counted_not_zeroed(tmp_path):
     assert sum(m["verifier/errors"] for m in read_metrics(folder / "metrics.jsonl")) == len(unjudged)
 
 
-def test_ctrl_c_leaves_a_checkpoint_and_resume_finishes(tmp_path):
+def test_ctrl_c_leaves_a_checkpoint_and_resume_finishes(tmp_path, cli):
     folder = tmp_path / "cut"
     command = [
         sys.executable,
@@ -306,17 +274,19 @@ def test_ctrl_c_leaves_a_checkpoint_and_resume_finishes(tmp_path):
     assert process.returncode == 75, err
     assert "Go on with: rlvr train --resume" in err
     assert checkpoints.newest(folder / "checkpoints") is not None
-    assert main(["train", "--resume", str(folder), "--no_report"]) == 0
+    done = cli("train --resume", folder, "--no_report")
+    assert done.code == 0
     steps = [r["step"] for r in read_metrics(folder / "metrics.jsonl")]
     assert steps[-1] == 40
     assert steps == sorted(set(steps))
 
 
-def test_a_run_directory_that_cannot_be_written(tmp_path, capsys):
+def test_a_run_directory_that_cannot_be_written(tmp_path, cli):
     (tmp_path / "file").write_text("")
     argv = ["train", "--config", "grpo", "tiny", *FAST, "--output_dir", str(tmp_path / "file" / "run")]
-    assert main(argv) == 2
-    assert "Cannot create the run directory" in capsys.readouterr().err
+    done = cli(*argv)
+    assert done.code == 2
+    assert "Cannot create the run directory" in done.err
 
 
 def test_trainer_refuses_a_model_with_nothing_to_train(tmp_path):

@@ -1,9 +1,5 @@
 """One process against two (gloo, CPU), replicated and sharded: the same batch gives the same numbers and weights."""
 
-import os
-import subprocess
-import sys
-
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -13,6 +9,7 @@ from rlvr.models.load import load_model
 from rlvr.runs.directory import RunDir, read_metrics
 from rlvr.runs.eval_file import load_eval
 from tests.commands import free_port
+from tests.conftest import run_apart
 
 FLAGS = [
     "--config", "rlcr", "tiny", "--sft_steps", "80", "--max_steps", "3", "--eval_size", "5", "--eval_n", "2",
@@ -42,19 +39,12 @@ on_cpu = pytest.mark.parametrize("where", ["cpu"], indirect=True)  # tests.fsdp_
 def train(tmp_path_factory, where):
     """Train into a folder of that name and return the run; all share the warm-up that the first one makes."""
     folder = tmp_path_factory.mktemp("two")
-    env = os.environ | {"RLVR_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    env = {"RLVR_CACHE": folder / "cache", "OMP_NUM_THREADS": 1}
 
     def train(name: str, start: list[str], rows: int, *flags: str) -> RunDir:
         out = ["--per_device_train_batch_size", str(rows), "--output_dir", str(folder / name)]
-        done = subprocess.run(
-            [sys.executable, *start, "train", *FLAGS, *where, *out, *flags],
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
+        done = run_apart("train", *FLAGS, *where, *out, *flags, start=start, **env)
+        assert done.code == 0, done.err[-3000:]
         return RunDir(folder / name)
 
     return train
