@@ -21,6 +21,11 @@ def to_markdown(summary: Mapping[str, Any], drawings: Sequence[Drawing] | None =
     runs = summary["runs"]
     sets = [(run, name, measured) for run in runs for name, measured in run["sets"].items()]
     parts = ["# rlvr report"]
+    parts += [
+        f"**{'Health' if len(runs) == 1 else 'Health of ' + escape(run['name'])}:** {escape(run['health'])}."
+        for run in runs
+        if run["health"]
+    ]
     for one in summary["verdict"]:
         head = f"**{escape(one['run'])} on {escape(one['set'])}.** " if one["run"] else ""
         parts.append(head + escape(one["text"]))

@@ -68,6 +68,7 @@ class GenerationBatch:
         number: micro-batches that were trained on before it; with the seed it decides what is sampled.
         step: the update that comes next, from 1.
         process, processes: which process this is, of how many.
+        updates: optimizer steps that train on it; completions per update are its completions divided by this.
         draws: how likely each problem was, where they were drawn by their pass rates.
         filled: what came of filling it with mixed groups, where that was asked for.
         known: this process's completions, where they were sampled while choosing the problems.
@@ -86,6 +87,7 @@ class GenerationBatch:
     step: int = 1
     process: int = 0
     processes: int = 1
+    updates: float = 1.0
     draws: Draws | None = None
     filled: Filled | None = None
     known: Sequence[Sample] = ()

@@ -25,6 +25,26 @@ def batch_metrics(batch: GenerationBatch, judged: bool, tags: Collection[str] = 
     return {
         **{name: value for name, value in signal.items() if judged or name not in VERDICT_METRICS},
         **draw_metrics(batch),
+        **(effective_completions(batch) if batch.training else {}),
+    }
+
+
+def effective_completions(batch: GenerationBatch) -> dict[str, float]:
+    """Return how many completions an update has, and how many of them carry credit.
+
+    Credit: kept, with an advantage (of a token) that is not 0; with TRL's own advantages, of a group whose rewards
+    differ.
+    """
+    rollouts, signal = batch.rollouts, batch.signal
+    if signal is None:
+        constant_P1 = all_equal(rollouts.reward_PG.nan_to_num(0.0), rollouts.scored_PG)
+        credit_PG = rollouts.scored_PG & ~constant_P1
+    else:
+        credit_PG = (signal.adv != 0).flatten(2).any(-1) if signal.adv.dim() > 2 else signal.adv != 0
+        credit_PG = credit_PG & signal.keep_PG
+    return {
+        "health/completions": credit_PG.numel() / batch.updates,
+        "health/effective_completions": credit_PG.sum().item() / batch.updates,
     }
 
 

@@ -36,6 +36,7 @@ from rlvr.training.critic_loss import CriticLoss
 from rlvr.training.curriculum.dynamic_sampling import Group
 from rlvr.training.epoch_sampler import EpochRepeatSampler
 from rlvr.training.forward import Forward, padded, silent_rows
+from rlvr.training.half_gradients import HalfGradients
 from rlvr.training.inputs import resolve_inputs, use_terms
 from rlvr.training.judge import Judge
 from rlvr.training.resume import Checkpoints, ResumeState, callback_states, load_callback_states
@@ -124,6 +125,8 @@ class RLVRTrainer(GRPOTrainer):
             )
             self.add_callback(CriticStep(self.critic, self._log_update))
         self.checkpoints = Checkpoints(self.accelerator)
+        alone = self.accelerator.num_processes == 1 and not self.sharded
+        self.half_gradients = HalfGradients(self._log_update) if alone else None
         self.warn_if_nothing_is_left = credit.NothingLeftWarning()
 
     def _engine_sampling(self, args: TrainConfig) -> EngineSampling:
@@ -153,6 +156,7 @@ class RLVRTrainer(GRPOTrainer):
             step=self.state.global_step + 1,
             process=self.accelerator.process_index,
             processes=self.accelerator.num_processes,
+            updates=self.args.steps_per_generation / self.args.gradient_accumulation_steps,
         )
         try:
             if training and self.choose is not None:
@@ -241,6 +245,13 @@ class RLVRTrainer(GRPOTrainer):
         return self.is_deepspeed_enabled or self.is_fsdp_enabled
 
     # ------------------------------------------------------------------ the loss
+
+    def training_step(self, model: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
+        loss = super().training_step(model, *args, **kwargs)
+        if self.half_gradients is not None:
+            accumulated = self.current_gradient_accumulation_steps
+            self.half_gradients.after_backward(model, self.state.global_step + 1, accumulated)
+        return loss
 
     def _compute_loss(self, model: nn.Module, inputs: Inputs) -> Tensor:
         with self.forward.without(self._without_signal(inputs), inputs.get("old_per_token_logps")):

@@ -18,6 +18,7 @@ from rlvr.report.results.page import Page
 from rlvr.report.results.show import html_lines, html_table, text
 from rlvr.report.terminal import text_table
 from rlvr.runs.directory import RunDir, slug
+from rlvr.training.health import health_verdict
 
 SHOWN = ("pass@1", "ece", "brier", "auroc", "format_rate", "tokens")
 
@@ -48,6 +49,11 @@ class Run:
     def notes(self) -> list[str]:
         """Return what the directory lacks, in words."""
         return self._read()["notes"]
+
+    @property
+    def health(self) -> str:
+        """Return one line on whether the run could learn, and what to change (rlvr/training/health.py)."""
+        return health_verdict(self._read()["metrics"])
 
     @property
     def model(self) -> Path:

@@ -5,18 +5,20 @@ from transformers import TrainerCallback
 from rlvr.config.settings import TrainConfig
 from rlvr.runs.directory import RunDir
 from rlvr.training.callbacks.bad_gradients import SkipBadGradients
+from rlvr.training.callbacks.health import Health
 from rlvr.training.callbacks.progress import MetricsFile, Progress, Watch
 from rlvr.training.callbacks.rollout_budget import StopAtRollouts
 from rlvr.training.callbacks.stop_signal import StopOnSignal
 
 
 def run_callbacks(config: TrainConfig, run: RunDir, seconds: float, stop: StopOnSignal) -> list[TrainerCallback]:
-    """Return what a run's trainer calls: guards, metrics.jsonl, a line per step, alarms, and what ends it early.
+    """Return what a run's trainer calls: guards, health, metrics.jsonl, a line per step, alarms, what ends it.
 
     `seconds` have passed in the run before; `stop` catches SIGTERM and Ctrl-C.
     """
     return [
         SkipBadGradients(config.max_bad_updates, str(run.rollouts)),
+        Health(),
         MetricsFile(run.metrics, seconds),
         Progress(),
         Watch(stop=config.stop_on_collapse),
