@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 import pytest
-from transformers import TrainerControl, TrainerState
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from rlvr.training.callbacks.alarms import COLLAPSES, alarms
 from rlvr.training.callbacks.progress import Watch
@@ -120,3 +120,54 @@ def test_a_verifier_that_fails_is_not_blamed_on_the_problems():
     assert "on 32 completions per step the verifier gave no verdict" in found["verifier"]
     assert "all_wrong" not in found
     assert "all_wrong" in alarms([{**row, "verifier/errors": 0.0} for row in down])
+
+
+@pytest.mark.parametrize(("rest", "named"), [(0.16, True), (0.22, True), (0.23, False)])
+def test_accuracy_lost_in_the_first_updates_is_named_once_and_early(rest, named):
+    """GRPO without a warm rate: 24.5% before the first update, 16% after it."""
+    start = [STEADY | {"accuracy": 0.245}, *(10 * [STEADY | {"accuracy": rest}])]
+    assert (first_steps(start) == {"first_updates": 8}) is named
+    assert alarms([*start, STEADY | {"accuracy": rest}]) == {}  # from step 12 on it is no start
+    if rest == 0.16:
+        assert "the first updates cost 0.09 accuracy" in alarms(start)["first_updates"]
+
+
+def test_a_loss_that_its_batches_explain_is_none():
+    noisy = [STEADY | {"accuracy": 0.55}, *(5 * [STEADY | {"accuracy": 0.3}, STEADY | {"accuracy": 0.5}])]
+    assert first_steps(noisy) == {}
+
+
+IDLE = STEADY | {"grad_norm": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("rows", "causes"),
+    [
+        (5 * [STEADY] + 3 * [IDLE], set()),
+        (4 * [STEADY] + 4 * [IDLE], {"drift"}),
+        (1 * [STEADY] + 7 * [IDLE], {"drift"}),
+        (8 * [IDLE], {"gradient"}),
+        (4 * [STEADY] + 4 * [IDLE | {"health/no_step": 1.0}], set()),
+    ],
+)
+def test_drift_through_updates_without_gradient(rows, causes):
+    assert set(alarms(rows)) == causes
+
+
+@pytest.mark.parametrize(
+    ("settings", "drifts"),
+    [
+        ({"adam_beta1": 0.9}, True),
+        ({"adam_beta1": 0.0}, False),
+        ({"adam_beta1": 0.0, "weight_decay": 0.1}, True),
+        ({"optim": "sgd"}, False),
+    ],
+)
+def test_without_momentum_nothing_drifts(tmp_path, settings, drifts):
+    out, args = io.StringIO(), TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none", **settings)
+    watch = Watch(stream=out)
+    for i, row in enumerate(4 * [STEADY] + 4 * [IDLE], 1):
+        state = TrainerState()
+        state.global_step, state.is_world_process_zero = i, True
+        watch.on_log(args, state, TrainerControl(), logs=row)
+    assert ("4 of the last 8 updates had no gradient at all" in out.getvalue()) is drifts

@@ -58,6 +58,7 @@ SIGNATURES = {
         "steps_trained_in_current_epoch",
     ],
     "_compute_loss": ["self", "model", "inputs"],
+    "training_step": ["self", "model", "inputs", "num_items_in_batch"],
     "_get_output_dir": ["self", "trial"],
     "create_optimizer": ["self", "model"],
 }

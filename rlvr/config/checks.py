@@ -52,6 +52,7 @@ TRAIN_RANGES: dict[str, Range] = {
     **dict.fromkeys(("beta", "num_train_epochs", "warmup_steps"), NOT_NEGATIVE),
     **dict.fromkeys(("temperature", "repetition_penalty", "logging_steps", "save_steps"), POSITIVE),
     **dict.fromkeys(("difficulty_band", "difficulty_floor", "record_discount", "min_p"), SHARE),
+    "min_mixed_groups": SHARE,
     **dict.fromkeys(("adam_beta1", "adam_beta2"), Range(0, 1 - 1e-9)),  # 1 divides by zero
     **dict.fromkeys(("verify_timeout", "reward_timeout"), SECONDS),
     "max_steps": Range(-1),  # -1: as many as num_train_epochs takes

@@ -84,6 +84,9 @@ class TrainConfig(GRPOConfig):
         0.2, "Share of the draws that ignores the band, so that no problem is locked out."
     )
     max_rollouts: int = _setting(0, "End training before more completions than this are sampled; 0 is no limit.")
+    min_mixed_groups: float = _setting(
+        0.0, "Take no step where less than this share of a batch's groups holds right and wrong completions."
+    )
     record_discount: float = _setting(1.0, "Factor on the pass-rate record's counts at each batch; 1 forgets nothing.")
     stop_on_collapse: bool = _setting(
         False, "End training at the first alarm of a collapse (rlvr/training/callbacks/alarms.py)."
@@ -147,6 +150,12 @@ class TrainConfig(GRPOConfig):
         _check_choice(self, "attn_implementation", ("auto", "eager", "sdpa", "flash_attention_2"))
         if self.sft_data and not self.sft_steps:
             raise SpecError(f"sft_data is {self.sft_data!r}, but sft_steps is 0: nothing would read it. Set sft_steps.")
+
+        if self.min_mixed_groups and self.fp16:
+            raise SpecError(
+                "min_mixed_groups and fp16 do not go together: the loss scaler of fp16 cannot leave an update out. "
+                "Take bf16, or float32."
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled, into training_args.bin beside every model that is saved: all but the secrets."""

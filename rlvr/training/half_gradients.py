@@ -49,18 +49,18 @@ class HalfGradients:
     """Log `health/gradient_cosine` at the measured updates that have two micro-batches or more, before clipping.
 
     It keeps one copy of the gradient from the middle of such an update to its end, and nothing between updates. It
-    cannot tell the halves apart where processes add their gradients up or shard them; do not use it there.
+    measures nothing unless `whole`: processes that add up or shard their gradients have none of one half.
     """
 
-    def __init__(self, log: Callable[[str, float], None]):
-        self.log = log
+    def __init__(self, log: Callable[[str, float], None], whole: bool = True):
+        self.log, self.whole = log, whole
         self.micro_batches = 0
         self.first: list[Tensor | None] | None = None
 
     def after_backward(self, model: nn.Module, update: int, accumulated: int) -> None:
         """Take note of the gradient after each backward pass of an update that has `accumulated` of them."""
         self.micro_batches += 1
-        if measured(update) and accumulated > 1:
+        if self.whole and accumulated > 1 and measured(update):
             if self.micro_batches == accumulated // 2:
                 self.first = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
             if self.micro_batches == accumulated and self.first is not None:

@@ -117,6 +117,7 @@ def _check_verdicts(inputs: Inputs, config: GRPOConfig | None) -> None:
         return
     readers = [repr(step) for step in verdict_readers(inputs.advantage)] if inputs.advantage is not None else []
     readers += ["difficulty_band"] if getattr(config, "difficulty_band", []) else []
+    readers += ["min_mixed_groups"] if getattr(config, "min_mixed_groups", 0.0) else []
     if readers:
         raise SpecError(
             f"{readers[0]} asks which completions are right, and a reward does not say: a partly right completion has "

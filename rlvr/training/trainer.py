@@ -30,6 +30,7 @@ from rlvr.runs.pass_rate import PassRate
 from rlvr.training import credit
 from rlvr.training.batch import GenerationBatch, Row
 from rlvr.training.batch_metrics import batch_metrics
+from rlvr.training.callbacks.skip_unmixed import SkipUnmixed
 from rlvr.training.choose import make_chooser
 from rlvr.training.critic import Critic, CriticStep, check_critic
 from rlvr.training.critic_loss import CriticLoss
@@ -125,8 +126,10 @@ class RLVRTrainer(GRPOTrainer):
             )
             self.add_callback(CriticStep(self.critic, self._log_update))
         self.checkpoints = Checkpoints(self.accelerator)
-        alone = self.accelerator.num_processes == 1 and not self.sharded
-        self.half_gradients = HalfGradients(self._log_update) if alone else None
+        whole = self.accelerator.num_processes == 1 and not self.sharded
+        self.half_gradients = HalfGradients(self._log_update, whole)
+        if getattr(args, "min_mixed_groups", 0.0):
+            self.add_callback(SkipUnmixed(args.min_mixed_groups, self._log_update))
         self.warn_if_nothing_is_left = credit.NothingLeftWarning()
 
     def _engine_sampling(self, args: TrainConfig) -> EngineSampling:
@@ -248,9 +251,7 @@ class RLVRTrainer(GRPOTrainer):
 
     def training_step(self, model: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
         loss = super().training_step(model, *args, **kwargs)
-        if self.half_gradients is not None:
-            accumulated = self.current_gradient_accumulation_steps
-            self.half_gradients.after_backward(model, self.state.global_step + 1, accumulated)
+        self.half_gradients.after_backward(model, self.state.global_step + 1, self.current_gradient_accumulation_steps)
         return loss
 
     def _compute_loss(self, model: nn.Module, inputs: Inputs) -> Tensor:

@@ -1,16 +1,21 @@
 """Judge from logged rows alone when a run is dying or collapsing: what is wrong, and what to try.
 
-Two kinds. A *state* is the mean of the last `window` rows (nothing is right, everything is cut off). A *collapse*
+Three kinds. A *state* is the mean of the last `window` rows (nothing is right, everything is cut off). A *collapse*
 compares the last half window with the first half window of the run: lengths shrink (the leading sign: before accuracy
 falls, 2605.28388), one answer serves for everything, mass spreads over garbage (negative-only credit on a weak prior,
-2506.01347), accuracy falls. The thresholds are this project's own; tests/test_alarms.py holds them against
-runs that did collapse and runs that did not, and says which alarms no real run has raised yet.
+2506.01347), accuracy falls. The *start*: accuracy lost in the first updates, before a rate is warm. The thresholds are
+this project's own; tests/test_alarms.py holds them against runs that did collapse and runs that did not, and says
+which alarms no real run has raised yet.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rlvr.training.health import FIRST, accuracy_dropped, accuracy_lost
+from rlvr.training.health import logged_mean as _mean
+
+IDLE = 0.5  # of the updates: after one lucky batch Adam moves the weights by 3 to 4.5 rates over 12 updates
 COLLAPSES = ("length", "repetition", "echo", "entropy", "format_falls", "accuracy")
 
 
@@ -23,13 +28,19 @@ def alarms(rows: Sequence[Mapping[str, Any]], window: int = 8) -> dict[str, str]
     """
     if len(rows) < window:
         return {}
-    return {**_states(rows[-window:]), **_collapses(rows[: window // 2], rows[-(window // 2) :])}
+    causes = {**_states(rows[-window:]), **_collapses(rows[: window // 2], rows[-(window // 2) :])}
+    return causes if "accuracy" in causes else {**causes, **_start(rows)}
 
 
-def _mean(rows: Sequence[Mapping[str, Any]], key: str, above: float = -math.inf) -> float:
-    """Return the mean of what was logged as `key` above `above`; NaN where nothing is, and NaN raises no alarm."""
-    values = [v for row in rows if (v := row.get(key)) is not None and math.isfinite(v) and v > above]
-    return sum(values) / len(values) if values else math.nan
+def _start(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the alarm for accuracy lost at first, while the rows are those of the start."""
+    if len(rows) > FIRST + 1 or not accuracy_dropped(rows):
+        return {}
+    return {
+        "first_updates": f"the first updates cost {accuracy_lost(rows)[0]:.2f} accuracy: Adam's first step has the "
+        "size of the learning rate in every weight, whatever the gradient, so on noise it is a random one. Warm the "
+        "rate up (--lr_scheduler_type constant_with_warmup --warmup_steps 10), or lower --learning_rate."
+    }
 
 
 def _states(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -64,6 +75,13 @@ def _states(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         causes["dropped"] = (
             f"only {kept:.0%} of completions reach the loss; the rest is dropped. Loosen the drop_* transforms "
             "of --advantage, or give them problems they keep."
+        )
+    norms = [row["grad_norm"] for row in rows if row.get("grad_norm") is not None]
+    if any(norms) and norms.count(0.0) >= IDLE * len(rows) and not any("health/no_step" in row for row in rows):
+        causes["drift"] = (
+            f"{norms.count(0.0)} of the last {len(rows)} updates had no gradient at all, and momentum and weight decay "
+            "moved the weights all the same. Leave such updates out (--min_mixed_groups 0.1), or train without first "
+            "moment (--adam_beta1 0 --weight_decay 0)."
         )
     if _mean(rows, "grad_norm") == 0.0:
         causes["gradient"] = "the gradient is exactly 0: no completion carries credit, or no weight is trainable."

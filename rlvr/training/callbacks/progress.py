@@ -118,6 +118,13 @@ class Progress(TrainerCallback):
         self.tell("  ".join(parts))
 
 
+def _carries_momentum(args: TrainingArguments | None) -> bool:
+    """Return whether an update without gradient can move the weights: by a first moment, or by weight decay."""
+    if args is None:
+        return True
+    return args.weight_decay > 0 or (args.adam_beta1 > 0 and "sgd" not in str(args.optim).lower())
+
+
 class Watch(TrainerCallback):
     """Warn, once per cause, when a run is dying or collapsing, and say why and what to try (alarms.py).
 
@@ -159,8 +166,11 @@ class Watch(TrainerCallback):
     ) -> None:
         if not logs or "reward" not in logs:
             return
-        self.rows.append(dict(logs))
-        new = {cause: text for cause, text in alarms(self.rows, self.window).items() if cause not in self.said}
+        self.rows.append({"step": state.global_step, **logs})
+        causes = alarms(self.rows, self.window)
+        if not _carries_momentum(args):
+            causes.pop("drift", None)
+        new = {cause: text for cause, text in causes.items() if cause not in self.said}
         self.said |= new.keys()
         stop = self.stop and any(cause in COLLAPSES for cause in new)
         if stop:  # on every process: they all log the same numbers
