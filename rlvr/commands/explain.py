@@ -25,7 +25,7 @@ def run(argv: list[str]) -> int:
 
 
 def _explain_run(path: Path) -> int:
-    """Print the verdict on a run, and each measurement behind it beside what is wanted."""
+    """Print the verdict on a run, and each measurement that it rests on beside what is wanted."""
     from rlvr.report.read import read_run
     from rlvr.report.tables import Table
     from rlvr.report.terminal import text_table
