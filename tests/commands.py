@@ -8,7 +8,8 @@ from tests.conftest import REPO
 
 SCALES = ("tiny", "smollm2", "qwen_gpu")
 WHOLE = ("demo", "demo_tiny", "operators")  # with problems and numbers of their own
-ADDONS = ("vllm_colocate", "vllm_server", "liger", "flash_attention", "lora")  # engines and kernels: neither
+OPTIMIZERS = ("sgd", "adam_no_momentum")
+ADDONS = ("vllm_colocate", "vllm_server", "liger", "flash_attention", "lora", *OPTIMIZERS)  # neither
 TINY = [
     "--sft_steps", "0", "--max_steps", "3", "--eval_size", "0", "--train_size", "16", "--no_report",
     "--per_device_train_batch_size", "16", "--num_generations", "4",

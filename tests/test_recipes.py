@@ -8,7 +8,7 @@ import yaml
 from rlvr.commands.main import main
 from rlvr.config.recipe_files import RECIPES, read_recipes
 from rlvr.runs.directory import RunDir, read_metrics
-from tests.commands import ADDONS, SCALES, WHOLE, undocumented
+from tests.commands import ADDONS, OPTIMIZERS, SCALES, WHOLE, undocumented
 
 SIGNALS = sorted(p.stem for p in RECIPES.glob("*.yaml") if p.stem not in (*SCALES, *ADDONS, *WHOLE))
 SMALL = [
@@ -38,6 +38,14 @@ def test_a_recipe_trains_and_logs_nothing_undocumented(name, tmp_path):
     assert used["advantage"] == settings["advantage"] and used["rewards"] == settings["rewards"]
     assert "accuracy" in rows[0]
     assert undocumented(rows) == set()
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_of_its_own_trains(name, tmp_path):
+    run, rows = trained(tmp_path / name, "--config", "grpo", "tiny", name, *SMALL)
+    assert all(math.isfinite(row["loss"]) for row in rows)
+    used = yaml.safe_load(run.config.read_text())
+    assert read_recipes([name]).items() <= used.items()
 
 
 def test_inverse_problems_train(tmp_path):

@@ -3,7 +3,8 @@
 Let g1 and g2 be the gradients of two halves of a batch, S the squared length of the expected gradient, and V the
 variance of one half. The cosine of g1 and g2 is near S / (S + V), and V falls as 1 / completions: near 0 the update
 is sampling noise, near 1 more completions would change nothing. TRL shuffles completions before it splits them, so
-the halves share problems, and what is compared is the noise of the samples rather than that of the choice of problems.
+the halves share problems, and what is compared is the noise of the samples rather than that of the choice of problems:
+with few problems in an update the cosine flatters (docs/metrics.md).
 """
 
 from collections.abc import Callable, Iterable
