@@ -293,7 +293,7 @@ def test_deciding_on_an_evaluation_without_any_verdict(command, tmp_path, cli):
 BROKEN_SAMPLES = [
     ("correct", "true"), ("correct", 2), ("correct", 1.5), ("correct", []), ("confidence", "90%"), ("confidence", 1.5),
     ("confidence", -0.1), ("confidence", float("inf")), ("confidence", True), ("confidence", {}), ("answer", 4),
-    ("answer", ["4"]), ("tokens", None), ("tokens", "3"), ("tokens", -1), ("logp", "x"), ("format_ok", None), ("truncated", 3),
+    ("answer", ["4"]), ("tokens", 1.5), ("tokens", "3"), ("tokens", -1), ("logp", "x"), ("format_ok", "yes"), ("truncated", 3),
 ]  # fmt: skip
 BROKEN_PROBLEMS = [
     ("id", None), ("id", ["a"]), ("task", 5), ("samples", None), ("samples", {}), ("samples", [3]), ("samples", [None]),

@@ -154,13 +154,27 @@ def test_a_test_that_is_no_python_is_the_data_sets_fault(allowed):
         passes_tests("def add(a, b): return a + b", ["assert add(1,"])
 
 
-def test_a_machine_without_namespaces_runs_nothing(allowed, monkeypatch):
-    sandbox = Sandbox(str(allowed / "no such folder"), 10.0, 256)  # its mount fails, as all of it does elsewhere
-    try:
-        with pytest.raises(DataError, match="Nothing was run"):
-            sandbox.load("print('hello')")
-    finally:
-        sandbox.close()
+def test_a_machine_without_namespaces_runs_nothing(allowed):
+    # its mount fails, as all of it does elsewhere
+    with (
+        Sandbox(10.0, 256, str(allowed / "no such folder")) as sandbox,
+        pytest.raises(DataError, match="Nothing was run"),
+    ):
+        sandbox.ask({"program": "print('hello')"})
+
+
+def test_a_program_does_not_replace_what_a_test_measures_with(allowed):
+    tests = ["assert abs(half(3) - 1.5) < 1e-9"]
+    assert passes_tests("def half(x): return x / 2", tests)
+    assert not passes_tests("def half(x): return 9.0\ndef abs(x): return 0.0", tests)
+
+
+def test_a_data_sets_tests_are_fenced_in_too(allowed):
+    there = allowed / "there.txt"
+    there.write_text("mine")
+    assert not passes_tests("def add(a, b): return a + b", [*ADD, f"import os; os.remove({str(there)!r})"])
+    assert passes_tests("def add(a, b): return a + b", [*ADD, "open('mine.txt', 'w').write('x')"])
+    assert there.read_text() == "mine"
 
 
 def test_a_problem_set_with_tests_is_judged_in_a_worker(allowed):

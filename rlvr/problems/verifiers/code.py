@@ -1,19 +1,19 @@
 """Judge a program that a model wrote by the tests of its row; only plain values leave its sandbox.
 
-The tests run here, in the verifier's worker process; the program runs in one of its own (code_host.py):
+Two sandboxes (code_host.py), and this process between them, which reads JSON and runs nothing:
 
-    tests            assert add(2, 3) == 5        `add` stands for the program's function
-    add(2, 3)        -> the name and the arguments to the sandbox
-    5                <- the value back
+    tests: assert add(2, 3) == 5        `add` stands for the program's function
+    -> the name and the arguments       -> to the program
+    <- 5                                <- its value
 
 So a program cannot claim to have passed: it never sees a test, and sys.exit(0), printing, or an object whose __eq__ is
-always true end as an error or as a value that is wrong. The sandbox has no network, sees no other process, writes only
+always true end as an error or as a value that is wrong. A sandbox has no network, sees no other process, writes only
 into a folder of its own, and has limits on time, memory, files and processes. It is a fence against accidents and
 shortcuts, not against an attacker who knows a hole in Linux. Off unless the environment variable RLVR_RUN_CODE=1 asks
 for it; Linux only.
 """
 
-import builtins
+import ast
 import json
 import math
 import os
@@ -23,21 +23,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import CodeType
-from typing import Any
+from typing import Any, Self
 
 from rlvr.core.errors import DataError
-from rlvr.problems.verifiers.code_host import UNFENCED, decode, encode
+from rlvr.problems.verifiers.code_host import UNFENCED
 
 _HOST = Path(__file__).with_name("code_host.py")
 _FENCE = re.compile(r"```[a-zA-Z0-9_+-]*\n(.*?)```", re.DOTALL)
-SECONDS, MEMORY_MB, LONGEST = 10.0, 512, 1_000_000  # of one program; bytes of one value
+SECONDS, MEMORY_MB, LONGEST = 10.0, 512, 1_000_000  # of one sandbox; bytes of one value
 
 
 class ProgramError(Exception):
-    """Report that a program gave no value: it ended, took too long, or returned or raised what is not plain."""
+    """Report that a sandbox gave no reply: its process ended, took too long, or wrote what is none."""
 
 
 def passes_tests(answer: str, tests: Sequence[str], seconds: float = SECONDS, memory_mb: int = MEMORY_MB) -> bool:
@@ -53,37 +52,34 @@ def passes_tests(answer: str, tests: Sequence[str], seconds: float = SECONDS, me
             "verifier='code' runs programs that the model wrote, and nobody asked for that. Where it may happen, set "
             "the environment variable RLVR_RUN_CODE=1."
         )
-    compiled = [_compile(test) for test in tests]
-    blocks = _FENCE.findall(answer)
-    if len(blocks) > 1 or not compiled:  # two programs are no answer, and no test is no proof
-        return False
-    with tempfile.TemporaryDirectory(prefix="rlvr-code-") as folder:
-        sandbox = Sandbox(folder, seconds, memory_mb)
+    for test in tests:
         try:
-            functions = sandbox.load(blocks[0] if blocks else answer)
-            for test in compiled:
-                exec(test, dict(functions))
-        except DataError:
-            raise
-        except Exception:  # a failed assertion, no value, or what the program's error does in the test
+            ast.parse(test)
+        except (SyntaxError, ValueError) as error:
+            raise DataError(f"A test for verifier='code' is not Python: {error}: {test!r:.120}") from None
+    blocks = _FENCE.findall(answer)
+    if len(blocks) > 1 or not tests:  # two programs are no answer, and no test is no proof
+        return False
+    with Sandbox(seconds, memory_mb) as program, Sandbox(seconds, memory_mb) as judge:
+        try:
+            names = program.ask({"program": blocks[0] if blocks else answer}).get("names")
+            if not isinstance(names, list):  # it ended with an error
+                return False
+            reply = judge.ask({"tests": list(tests), "names": names})
+            while "call" in reply:
+                reply = judge.ask(program.ask(reply))
+        except ProgramError:
             return False
-        finally:
-            sandbox.close()
-    return True
-
-
-def _compile(test: str) -> CodeType:
-    try:
-        return compile(test, "<test>", "exec")
-    except (SyntaxError, ValueError) as error:
-        raise DataError(f"A test for verifier='code' is not Python: {error}: {test!r:.120}") from None
+    return reply.get("passed") is True
 
 
 class Sandbox:
-    """Hold the process in which one program runs, for at most `seconds` and with at most `memory_mb` megabytes."""
+    """Hold one fenced process, for at most `seconds` and with at most `memory_mb` megabytes; `with` ends it."""
 
-    def __init__(self, folder: str, seconds: float, memory_mb: int):
+    def __init__(self, seconds: float, memory_mb: int, folder: str | None = None):
+        self._folder = tempfile.TemporaryDirectory(prefix="rlvr-code-")
         self._end = time.monotonic() + seconds
+        folder = folder or self._folder.name
         # In the worker's process group, so that what ends the worker ends the program.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(_HOST), folder, str(math.ceil(seconds)), str(memory_mb)],
@@ -96,34 +92,18 @@ class Sandbox:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._process.stdout, selectors.EVENT_READ)  # type: ignore[arg-type]
 
-    def load(self, program: str) -> dict[str, Callable[..., Any]]:
-        """Run a program and return its functions, by name; ProgramError where it ends with an error."""
-        reply = self._ask({"program": program})
-        names = reply.get("names")
-        if not isinstance(names, list):
-            raise ProgramError(reply.get("error"))
-        return {str(name): self._function(str(name)) for name in names}
+    def __enter__(self) -> Self:
+        return self
 
-    def close(self) -> None:
-        """Kill the program and all that it started."""
+    def __exit__(self, *error: Any) -> None:
+        """Kill the process and all that it started, and remove its folder."""
         self._selector.close()
         self._process.kill()
         self._process.communicate()
+        self._folder.cleanup()
 
-    def _function(self, name: str) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            reply = self._ask({"call": name, "args": encode(list(args)), "kwargs": encode(kwargs)})
-            if "value" in reply:
-                return decode(reply["value"])
-            error = getattr(builtins, str(reply.get("error")), None)
-            if isinstance(error, type) and issubclass(error, Exception):
-                raise error
-            raise ProgramError(reply.get("error"))
-
-        return call
-
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Send one request and return the reply; ProgramError where none comes in time."""
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Send one request and return the reply (see code_host.py); ProgramError where none comes in time."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None and stdout is not None  # noqa: PT018
         try:
@@ -138,8 +118,13 @@ class Sandbox:
             if not (more := os.read(stdout.fileno(), 65536)):
                 self._ended()
             line += more
-        reply = json.loads(line)
-        return reply if isinstance(reply, dict) else {}
+        try:
+            reply = json.loads(line)
+        except (ValueError, RecursionError):
+            raise ProgramError("no JSON") from None
+        if not isinstance(reply, dict):
+            raise ProgramError("no reply")
+        return reply
 
     def _ended(self) -> None:
         """Raise for a process that has ended: ProgramError, or DataError where it could not be fenced in."""

@@ -1,19 +1,23 @@
-"""Run one program that a model wrote, fenced in, and answer calls of its functions with plain values.
+"""Run a program that a model wrote, or the tests of a row, fenced in; plain values go in and out.
 
 Started by code.py as `python -I -S code_host.py FOLDER SECONDS MEGABYTES`; only the standard library is here. Each line
 of standard input is a request, each line of standard output its reply, both JSON:
 
-    {"program": "def add(a, b): ..."}                    -> {"names": ["add"]}
-    {"call": "add", "args": [...], "kwargs": {...}}      -> {"value": ...} or {"error": "ZeroDivisionError"}
+    {"program": "def add(a, b): ..."}                       -> {"names": ["add"]}
+    {"call": "add", "args": ..., "kwargs": ...}             -> {"value": ...} or {"error": "ZeroDivisionError"}
+    {"tests": ["assert add(2, 3) == 5"], "names": ["add"]}  -> {"call": ...}, which the next request answers with a
+                                                               value or an error, ..., then {"passed": true}
 """
 
+import builtins
 import ctypes
 import json
 import os
 import resource
 import signal
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TextIO
 
 UNFENCED = 97  # exit status where this machine has no namespaces to fence a program in
 _NEW_MOUNTS, _NEW_USER, _NEW_PROCESSES, _NEW_NETWORK = 0x20000, 0x10000000, 0x20000000, 0x40000000
@@ -88,7 +92,8 @@ def main() -> None:
     program: dict[str, Any] = {"__name__": "program"}
     for line in requests:
         try:
-            reply = _reply(json.loads(line), program)
+            request = json.loads(line)
+            reply = _test(request, requests, replies) if "tests" in request else _reply(request, program)
         except BaseException as error:  # SystemExit and what a program raises of its own
             reply = {"error": type(error).__name__}
         replies.write(json.dumps(reply) + "\n")
@@ -101,6 +106,32 @@ def _reply(request: dict[str, Any], program: dict[str, Any]) -> dict[str, Any]:
         return {"names": sorted(name for name, value in program.items() if callable(value) and name[:2] != "__")}
     value = program[request["call"]](*decode(request["args"]), **decode(request["kwargs"]))
     return {"value": encode(value)}
+
+
+def _test(request: dict[str, Any], requests: TextIO, replies: TextIO) -> dict[str, Any]:
+    """Run tests whose functions are a program's in another process; a built-in name stays Python's own."""
+    names = [name for name in request["names"] if not hasattr(builtins, name)]
+    functions = {name: _elsewhere(name, requests, replies) for name in names}
+    for test in request["tests"]:
+        exec(compile(test, "<test>", "exec"), dict(functions))
+    return {"passed": True}
+
+
+def _elsewhere(name: str, requests: TextIO, replies: TextIO) -> Callable[..., Any]:
+    """Return a function that asks for the value of one call; a built-in exception of the program's is raised here."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        replies.write(json.dumps({"call": name, "args": encode(list(args)), "kwargs": encode(kwargs)}) + "\n")
+        replies.flush()
+        reply = json.loads(requests.readline())
+        if "value" in reply:
+            return decode(reply["value"])
+        error = getattr(builtins, str(reply.get("error")), None)
+        if isinstance(error, type) and issubclass(error, Exception):
+            raise error
+        raise RuntimeError(reply.get("error"))
+
+    return call
 
 
 def _fence(folder: str) -> None:
