@@ -4,31 +4,24 @@ math500                          HuggingFaceH4/MATH-500 from the hub
 math500(path='file.parquet')     a local file with its columns
 """
 
+from functools import partial
+
 from rlvr import Problem, load_rows
 from rlvr import verify_answer as verify
 
 VERSION = 1
 __all__ = ["VERSION", "load", "solution", "verify"]
 
-
-def load(
-    split: str, size: int | None, seed: int, path: str = "HuggingFaceH4/MATH-500", name: str = "", **parts: str | float
-) -> list[Problem]:
-    """Return up to `size` problems of `split`, shuffled by `seed`; `parts` choose the splits (see rlvr.load_rows)."""
-    return load_rows(
-        split,
-        size,
-        seed,
-        path,
-        name,
-        prompt="problem",
-        answer="answer",
-        solution="solution",
-        id="unique_id",
-        task="subject",
-        verifier="math",
-        **parts,
-    )
+load = partial(
+    load_rows,
+    path="HuggingFaceH4/MATH-500",
+    prompt="problem",
+    answer="answer",
+    solution="solution",
+    id="unique_id",
+    task="subject",
+    verifier="math",
+)
 
 
 def solution(problem: Problem) -> str:

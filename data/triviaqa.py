@@ -7,32 +7,23 @@ training rows (by a hash of the question) are `validation`.
     triviaqa(path='file.parquet')     a local file with its columns
 """
 
-from rlvr import Problem, load_rows
+from functools import partial
+
+from rlvr import load_rows
 from rlvr import verify_answer as verify
 
 VERSION = 1
 __all__ = ["VERSION", "load", "verify"]
 
-
-def load(
-    split: str,
-    size: int | None,
-    seed: int,
-    path: str = "mandarjoshi/trivia_qa",
-    name: str = "rc.nocontext",
-    **parts: str | float,
-) -> list[Problem]:
-    """Return up to `size` problems of `split`, shuffled by `seed`; `parts` choose the splits (see rlvr.load_rows)."""
-    return load_rows(
-        split,
-        size,
-        seed,
-        path,
-        name,
-        prompt="question",
-        answer="answer.value",
-        aliases="answer.aliases",
-        id="question_id",
-        verifier="qa",
-        **{"test": "validation", "validation": 0.1} | parts,
-    )
+load = partial(
+    load_rows,
+    path="mandarjoshi/trivia_qa",
+    name="rc.nocontext",
+    prompt="question",
+    answer="answer.value",
+    aliases="answer.aliases",
+    id="question_id",
+    verifier="qa",
+    test="validation",
+    validation=0.1,
+)

@@ -7,9 +7,10 @@ import torch
 from peft import get_peft_model
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
+from rlvr.models.forward.token_rows import batches
 from rlvr.models.load import lora_config
 from rlvr.select.embed import pooled_embeddings
-from rlvr.select.nll import answer_nll, batches
+from rlvr.select.nll import answer_nll
 
 
 def rows(n=13, vocab=200, seed=0):

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from rlvr.models.sampling import Sampling
 from rlvr.problems.prompts import messages
 from rlvr.problems.scorer import Scorer
 from rlvr.problems.sets import ProblemSet, measured_warnings
-from rlvr.problems.verifier import Verifier
 from rlvr.runs.eval_file import SCHEMA
 from rlvr.runs.texts_file import without_texts
 
@@ -55,8 +53,7 @@ def evaluate_endpoint(
         journal.close(done=False)
         raise
     seconds = time.perf_counter() - start
-    with closing(Verifier(data, config.verify_timeout)) as verifier:
-        scorer = Scorer(config.answers, verifier)
+    with Scorer.of(data, config.answers, config.verify_timeout) as scorer:
         completions = scorer(
             [problem for problem in problems for _ in range(config.n)],
             [reply["text"] for reply in replies],
@@ -80,7 +77,7 @@ def evaluate_endpoint(
         **({"chat_template_kwargs": dict(template)} if template else {}),
         "seconds": round(seconds, 3),
         "sampled_tokens": sum(reply["tokens"] or 0 for reply in replies),
-        "verifier_errors": sum(verifier.errors.values()),
+        "verifier_errors": sum(scorer.verifier.errors.values()),
         "problems": [
             problem_row(problem, samples[i * config.n : (i + 1) * config.n]) for i, problem in enumerate(problems)
         ],

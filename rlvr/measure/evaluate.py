@@ -6,7 +6,6 @@ Aggregation belongs to `rlvr/measure/metrics/`, so that a stored evaluation can 
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,6 @@ from rlvr.models.sampling import Sampling, Steered
 from rlvr.models.sampling.proxy import load_policy
 from rlvr.problems.scorer import Scorer
 from rlvr.problems.sets import ProblemSet, measured_warnings
-from rlvr.problems.verifier import Verifier
 from rlvr.runs.eval_file import SCHEMA
 from rlvr.runs.texts_file import without_texts
 
@@ -149,7 +147,7 @@ def evaluate_policy(
     limit = config.max_completion_length or length_limit(data, policy)
     template: Any = config.chat_template_kwargs  # a mapping since it was checked
     asked = Policy(engine, tokenizer, config.system_prompt, template)
-    with closing(Verifier(data, config.verify_timeout)) as verifier:
+    with Scorer.of(data, config.answers, config.verify_timeout) as scorer:
         steered = policy if isinstance(policy, Steered) else None
         for alpha in config.alpha if steered else config.alpha[:1]:
             if steered:
@@ -157,7 +155,7 @@ def evaluate_policy(
             record = evaluate(
                 asked,
                 problems,
-                Scorer(config.answers, verifier),
+                scorer,
                 n=0 if config.exact else config.n,
                 sampling=Sampling(limit, config.temperature, config.top_p, config.top_k),
                 seed=config.seed,

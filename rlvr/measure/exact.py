@@ -19,6 +19,7 @@ from rlvr.core.parse import render
 from rlvr.core.records import Problem
 from rlvr.measure.sample import Policy
 from rlvr.models.chat import check_lengths, encode
+from rlvr.models.forward.token_rows import batches, padded
 from rlvr.models.load import evaluating
 from rlvr.problems.prompts import messages
 from rlvr.problems.sets import ProblemSet
@@ -90,34 +91,11 @@ def continuation_logps(
     logps_R = torch.zeros(len(contexts), dtype=torch.float64)
     lengths = [len(c) + len(a) for c, a in zip(contexts, continuations, strict=True)]
     with evaluating(model):
-        for rows in batches(lengths):
-            width = lengths[rows[0]]
-            ids_BL, mask_BL = padded([[*contexts[i], *continuations[i]] for i in rows], width, model.device)
+        for rows in batches(lengths, BATCH_TOKENS):
+            ids_BL, mask_BL = padded([[*contexts[i], *continuations[i]] for i in rows], model.device)
             logits = model(input_ids=ids_BL, attention_mask=mask_BL, use_cache=False).logits[:, :-1]
             for i, ids_L, logits_LV in zip(rows, ids_BL, logits, strict=True):
                 part = slice(len(contexts[i]) - 1, lengths[i] - 1)
                 picked = (logits_LV[part].float() / temperature).log_softmax(-1)
                 logps_R[i] = picked.gather(1, ids_L[1:][part, None]).double().sum().cpu()
     return logps_R
-
-
-def batches(lengths: Sequence[int], budget: int = BATCH_TOKENS) -> list[list[int]]:
-    """Group rows, longest first, so that longest x rows stays within the budget (a longer row stands alone).
-
-    >>> batches([2, 4, 4], budget=8)
-    [[1, 2], [0]]
-    """
-    groups: list[list[int]] = []
-    for row in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if groups and (len(groups[-1]) + 1) * lengths[groups[-1][0]] <= budget:
-            groups[-1].append(row)
-        else:
-            groups.append([row])
-    return groups
-
-
-def padded(rows: Sequence[Sequence[int]], width: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return rows of token ids as one batch (B, L), zeros on the right, and its attention mask."""
-    ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=device)
-    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=device)
-    return ids, mask

@@ -16,7 +16,8 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlvr.core.parse import parse_confidence
-from rlvr.measure.exact import batches, padded
+from rlvr.measure.exact import BATCH_TOKENS
+from rlvr.models.forward.token_rows import batches, padded
 from rlvr.models.load import evaluating
 
 _OPEN, _CLOSE = "<confidence>", "</confidence>"
@@ -112,8 +113,8 @@ def _grow(
     """Return every continuation by one token whose chance is at least `least`."""
     grown = []
     rows = [(*contexts[branch.context], *branch.ids) for branch in branches]
-    for group in batches(list(map(len, rows))):
-        ids_BL, mask_BL = padded([rows[i] for i in group], len(rows[group[0]]), model.device)
+    for group in batches(list(map(len, rows)), BATCH_TOKENS):
+        ids_BL, mask_BL = padded([rows[i] for i in group], model.device)
         logits = model(input_ids=ids_BL, attention_mask=mask_BL, use_cache=False).logits
         last = torch.tensor([len(rows[i]) - 1 for i in group], device=logits.device)
         chances_BV = logits[torch.arange(len(group), device=logits.device), last].float().softmax(-1).cpu()

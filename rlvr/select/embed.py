@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from peft import PeftModel
 from transformers import PreTrainedModel
 
+from rlvr.models.forward.token_rows import batches, padded
 from rlvr.models.load import evaluating, without_adapters
-from rlvr.select.nll import BATCH_TOKENS, batches, padded
+from rlvr.select.nll import BATCH_TOKENS
 
 
 @torch.inference_mode()

@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rlvr.models.forward.head import can_score, score
+from rlvr.models.forward.token_rows import batches, padded
 from rlvr.models.load import evaluating, without_adapters
 
 BATCH_TOKENS = 4096  # of one forward, padding included
@@ -31,29 +32,6 @@ def answer_nll(
         for rows in batches([len(c) + len(a) for c, a in zip(contexts, answers, strict=True)], batch_tokens):
             nll_R[rows] = _forward(body, [contexts[i] for i in rows], [answers[i] for i in rows]).cpu()
     return nll_R
-
-
-def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Group rows by length so that longest x rows stays within the budget (a longer row stands alone)."""
-    batches: list[list[int]] = []
-    for row in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
-        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= budget:
-            batches[-1].append(row)
-        else:
-            batches.append([row])
-    return batches
-
-
-def padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return rows of token ids as one batch (B, L), zeros on the right, and its attention mask.
-
-    >>> padded([[5, 6], [7]], torch.device("cpu"))[1]
-    tensor([[1, 1],
-            [1, 0]])
-    """
-    ids_BL = torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True).to(device)
-    lengths_B1 = torch.tensor([[len(row)] for row in rows], device=device)
-    return ids_BL, (torch.arange(ids_BL.shape[1], device=device) < lengths_B1).long()
 
 
 def _forward(model: PreTrainedModel, contexts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> Tensor:

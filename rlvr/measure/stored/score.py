@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from rlvr.measure.stored.match import match
 from rlvr.measure.stored.rows import EACH, Row, stored_completions
 from rlvr.problems.scorer import Scorer
 from rlvr.problems.sets import ProblemSet
-from rlvr.problems.verifier import Verifier
 from rlvr.problems.verifiers import verifier_function
 from rlvr.runs.eval_file import SCHEMA, load_eval
 from rlvr.runs.texts_file import has_texts, without_texts
@@ -119,8 +117,7 @@ def _judged(
     problems = [
         replace(problem, answer=gold) for (problem, mine), gold in zip(groups, golds, strict=True) for _ in mine
     ]
-    with closing(Verifier(data, config.verify_timeout)) as verifier:
-        scorer = Scorer(config.answers, verifier)
+    with Scorer.of(data, config.answers, config.verify_timeout) as scorer:
         read = [i for i, row in enumerate(rows) if "answer" not in row.given]
         scored = scorer(
             [problems[i] for i in read],
@@ -131,11 +128,11 @@ def _judged(
         )
         verdicts: dict[int, Completion] = dict(zip(read, scored, strict=True))
         rest = [i for i in range(len(rows)) if i not in verdicts]
-        judged = verifier.verify_many([(rows[i].answer, problems[i].answer) for i in rest])
+        judged = scorer.verifier.verify_many([(rows[i].answer, problems[i].answer) for i in rest])
         for i, verdict in zip(rest, judged, strict=True):
             verdicts[i] = Completion(problems[i], rows[i].text, rows[i].answer, correct=verdict)
         facts = {key: value for key, value in facts.items() if key not in ("answer_format", "tags")}
-        facts |= form_facts(scorer.answers) | {"verifier_errors": sum(verifier.errors.values())}
+        facts |= form_facts(scorer.answers) | {"verifier_errors": sum(scorer.verifier.errors.values())}
     silent = sum(verdicts[i].answer is None for i in read)
     if read and silent > len(read) / 2:
         say(
