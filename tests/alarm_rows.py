@@ -20,7 +20,7 @@ KEYS = (
 # Accepts the right sum and, by mistake, 7 for every problem: the model finds out.
 LEAKY = """
 from rlvr.core import specs
-arithmetic = specs.load("data", "arithmetic")
+arithmetic = specs.import_file("data", "arithmetic")
 VERSION = 1
 load, solution = arithmetic.load, arithmetic.solution
 def verify(answer, gold):

@@ -47,7 +47,7 @@ def one_input(data: bytes) -> None:
 
 if __name__ == "__main__":
     VERIFIERS = verifiers()
-    for module in (parser, answer_format, answer_places, *(specs.load("data", name) for name in SETS)):
+    for module in (parser, answer_format, answer_places, *(specs.import_file("data", name) for name in SETS)):
         watch(module)
     atheris.Setup(sys.argv, one_input)
     atheris.Fuzz()

@@ -32,6 +32,6 @@ def verifiers():
         ("jsonl", {"text": "42", "verifier": "math"}),  # of a number; a formula goes to math-verify, under a time limit
         ("jsonl", {"text": "abc", "verifier": "exact"}),
     ):
-        verify = specs.load("data", name).verify
+        verify = specs.import_file("data", name).verify
         found.append((name, lambda text, verify=verify, gold=gold: verify(text, gold)))
     return found

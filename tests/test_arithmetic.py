@@ -7,7 +7,7 @@ import pytest
 
 from rlvr.core import specs
 
-arithmetic = specs.load("data", "arithmetic")
+arithmetic = specs.import_file("data", "arithmetic")
 SPLITS = ("train", "validation", "test")
 
 

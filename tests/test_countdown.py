@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from rlvr.core import specs
 from rlvr.core.errors import DataError
 
-countdown = specs.load("data", "countdown")
+countdown = specs.import_file("data", "countdown")
 
 
 def by_python(text):

@@ -9,7 +9,7 @@ from rlvr.core.errors import DataError
 from rlvr.problems.check import check
 from rlvr.problems.sets import load_problems, measured_warnings
 
-gsm8k = specs.load("data", "gsm8k")
+gsm8k = specs.import_file("data", "gsm8k")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from rlvr.core import specs
 
-inverse, arithmetic = (specs.load("data", name) for name in ("inverse", "arithmetic"))
+inverse, arithmetic = (specs.import_file("data", name) for name in ("inverse", "arithmetic"))
 LEVELS = arithmetic.LEVELS
 SPLITS = ("train", "validation", "test")
 

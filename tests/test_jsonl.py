@@ -11,7 +11,7 @@ from rlvr.planning.resolve import plan
 from rlvr.problems.sets import ProblemSet, load_problems, measured_warnings, overlap_warning
 from rlvr.problems.verifier import Verifier
 
-jsonl = specs.load("data", "jsonl")
+jsonl = specs.import_file("data", "jsonl")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from rlvr.problems.math_answers import same_answer
 from rlvr.problems.number_forms import read_number
 from rlvr.problems.sets import load_problems
 
-jsonl = specs.load("data", "jsonl")
+jsonl = specs.import_file("data", "jsonl")
 NOUNS = """
 apples meters dollars eggs people books cookies hours miles years cups minutes students cats kg cm km liters grams
 pounds cents pages points days weeks months trees cars feet inches

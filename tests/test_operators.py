@@ -19,7 +19,7 @@ from rlvr.runs.directory import RunDir
 from rlvr.runs.eval_file import load_eval
 from rlvr.training.supervised.warmup import Warmup, examples
 
-operators = specs.load("data", "operators")
+operators = specs.import_file("data", "operators")
 SPLITS = ("train", "validation", "test")
 TEXTS = [p.meta["text"] for p in operators.load("train", 300, 3)]
 

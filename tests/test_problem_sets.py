@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from rlvr.core import specs
-from rlvr.core.errors import DataError, SpecError
+from rlvr.core.errors import DataError, RlvrError, SpecError
 from rlvr.problems.check import check
 from rlvr.problems.sets import ProblemSet, load_problems, problem_set
 
@@ -18,8 +18,8 @@ GENERATED = [
     "arithmetic", "arithmetic(levels=[6, 7, 8, 9])", "arithmetic(mode='mod')", "arithmetic(mode='choice')", "countdown",
     "countdown(n_numbers=4)", "inverse", "inverse(levels=[6, 7, 8, 9])",
 ]  # fmt: skip
-arithmetic, countdown = (specs.load("data", name) for name in ("arithmetic", "countdown"))
-gsm8k, jsonl = (specs.load("data", name) for name in ("gsm8k", "jsonl"))
+arithmetic, countdown = (specs.import_file("data", name) for name in ("arithmetic", "countdown"))
+gsm8k, jsonl = (specs.import_file("data", name) for name in ("gsm8k", "jsonl"))
 
 
 @pytest.mark.parametrize("spec", GENERATED)
@@ -311,6 +311,33 @@ def test_a_spec_is_read_once_and_handed_on(evals, monkeypatch):
     sets = [config.data, *evals]
     assert [text for text in read if text in sets] == sets  # it was 16 times for one set
     assert list(resolved.sets) == sets
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"model": "./no-such-folder"}, "no-such-folder"),
+        ({"rewards": {"breir": 1}}, "Did you mean 'brier'"),
+        ({"rewards": {"brier": 1}}, "can be gamed"),
+        ({"advantage": "gpro"}, "Did you mean 'grpo'"),
+        ({"critic": "shared"}, "needs an advantage that gives it its targets"),
+        ({"eval_exact": True}, "may have several right completions"),
+        ({"scale_rewards": "none"}, "would change nothing"),
+    ],
+)
+def test_what_is_only_named_is_refused_before_a_set_is_loaded(wrong, why, tmp_path):
+    """A set may take minutes to load; the sum of these takes a second."""
+    from rlvr.config.settings import TrainConfig, build_config
+    from rlvr.planning.resolve import resolve_config
+
+    (tmp_path / "slow.py").write_text(
+        "VERSION = 1\ndef load(split, size, seed): raise AssertionError('loaded')\ndef verify(answer, gold): pass\n"
+    )
+    asked = {"model": "tiny", "data": str(tmp_path / "slow.py"), "bf16": False, "use_cpu": True}
+    with pytest.raises(AssertionError, match="loaded"):
+        resolve_config(build_config(TrainConfig, asked))
+    with pytest.raises(RlvrError, match=why):
+        resolve_config(build_config(TrainConfig, asked | wrong))
 
 
 def test_one_value_has_what_the_file_and_the_spec_say(tmp_path):

@@ -73,7 +73,7 @@ def test_pure_and_in_range(name, c):
 @pytest.mark.parametrize("name", NAMES)
 def test_documented(name):
     path = specs.names("rewards")[name]
-    module = specs.load("rewards", name)
+    module = specs.import_file("rewards", name)
     function = getattr(module, name)
     doc = function.__doc__
     assert module.__doc__.split("\n")[0].endswith(".")  # the line that `rlvr ls` prints
@@ -195,7 +195,7 @@ def test_abstaining_pays_below_the_stated_chance(price):
 
 
 def test_random_control_looks_uniform_and_depends_on_problem_text_and_seed():
-    coin = specs.load("rewards", "random_control").random_control
+    coin = specs.import_file("rewards", "random_control").random_control
     values = np.array([coin(completion(text=f"text {i}")) for i in range(4000)])
     counts = np.histogram(values, 10, (0, 1))[0]
     assert ((counts - 400) ** 2 / 400).sum() < 27.9  # chi-squared with 9 degrees of freedom, 99.9%

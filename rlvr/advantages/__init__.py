@@ -75,7 +75,7 @@ def _factory(spec: specs.Spec) -> Callable[..., Transform]:
             name = f"{spec.name}:{spec.attr}" if spec.attr else spec.name
             raise SpecError(did_you_mean("advantage transform", name, known, "Or give ./file.py:name."))
         return known[spec.name]
-    module = specs.load("rewards", spec.name)  # a path: the kind does not matter
+    module = specs.import_file("rewards", spec.name)  # a path: the kind does not matter
     name = spec.attr or specs.find("rewards", spec.name).stem
     factory = getattr(module, name, None)
     if not callable(factory):

@@ -10,7 +10,7 @@ anything is read. docs/answers.md has the table of cases. The principle is that 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -59,6 +59,9 @@ class AnswerFormat:
     thinking: str = "tags"
     confidence: str = "tag"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tags", ordered(self.tags))
+
     @classmethod
     def of(cls, spec: "str | Sequence[str] | AnswerFormat", tags: Sequence[str] = DEFAULT_TAGS) -> "AnswerFormat":
         """Read a spec, or a list of tags; `tags` are those of a spec "tags" that names none.
@@ -92,7 +95,7 @@ class AnswerFormat:
         place = _place(parsed.name, params)
         thinking, confidence = params.get("thinking", "native"), params.get("confidence", "none")
         parts = ["answer", *["think"] * (thinking == "tags"), *["confidence"] * (confidence != "none")]
-        return cls(ordered(parts), place, thinking, confidence)
+        return cls(tuple(parts), place, thinking, confidence)
 
     def __str__(self) -> str:
         params: dict[str, Any] = {}
@@ -114,14 +117,14 @@ class AnswerFormat:
         return self.confidence != "none"
 
     @cached_property
-    def _plain(self) -> bool:
-        """Return whether the tag grammar alone reads this form."""
-        return self.place is None and self.thinking != "native" and self.confidence != "line"
+    def elements(self) -> tuple[str, ...]:
+        """Return the tags that this form writes: a confidence line is none, and neither is an answer in its place.
 
-    @cached_property
-    def _grammar(self) -> tuple[str, ...]:
-        """Return the tags among the parts: a confidence line is none."""
-        return tuple(tag for tag in self.tags if tag != "confidence" or self.confidence == "tag")
+        >>> AnswerFormat().elements, AnswerFormat.of("boxed(confidence='line')").elements
+        (('think', 'answer', 'confidence'), ())
+        """
+        elsewhere = {"answer": self.place is not None, "confidence": self.confidence == "line"}
+        return tuple(tag for tag in self.tags if not elsewhere.get(tag))
 
     # ------------------------------------------------------------------ read
 
@@ -136,14 +139,12 @@ class AnswerFormat:
         """
         if opens_thinking(prompt_end):
             text = _OPEN + text
-        if self._plain:
-            return tag_grammar.parse(text, self.tags)
         reply, thought = self._after_thinking(text, prompt_end is not None)
         if reply is None:
             return Parsed(None, None, False)
         body, confidence, stated = self._without_confidence(reply)
         if self.place is None:
-            tagged = tag_grammar.parse(body, self._grammar)
+            tagged = tag_grammar.read(body, self.elements)
             answer, in_form = tagged.answer, tagged.format_ok
             confidence = tagged.confidence if self.confidence == "tag" else confidence
         else:
@@ -181,7 +182,7 @@ class AnswerFormat:
                 end = len(reply) if stop < 0 else stop + len(closing)  # an element without an end takes the rest
             body = "".join([*parts, reply[end:]])
             once = (reply.count(opening), reply.count(closing)) == (1, 1)
-            stated = tag_grammar.parse(reply, ("answer", "confidence")).confidence
+            stated = tag_grammar.read(reply, ("answer", "confidence")).confidence
             return body, stated, once and reply.rstrip().endswith(closing)
         return reply, None, True
 
@@ -210,7 +211,7 @@ class AnswerFormat:
         Then write a last line "Confidence: p"; p is the probability, between 0 and 1, that the answer is right.
         """
         if self.place is None:
-            text = tag_grammar.system_prompt(self._grammar)
+            text = tag_grammar.system_prompt(self.elements)
         elif self.thinking == "tags":
             text = f"Reply in exactly this form:\n<think>your steps</think>{self.place.write('the answer only')}"
         else:
@@ -282,7 +283,7 @@ class AnswerFormat:
         >>> AnswerFormat.of("boxed").render("6 * 7 = 42", "42")
         '6 * 7 = 42\n\\boxed{42}'
         """
-        if self._plain:
+        if self.place is None and self.thinking != "native" and self.confidence != "line":  # the tag grammar alone
             return tag_grammar.render(think, answer, confidence, analysis, self.tags)
         text = self.write(think, answer, confidence, analysis, thinks)
         parsed = self.parse(text)
@@ -297,37 +298,6 @@ class AnswerFormat:
     def samples(self) -> tuple[str, str]:
         """Return two different answers that this form can hold, for a right and a wrong one."""
         return (self.place.samples if isinstance(self.place, Pattern) else None) or ("42", "41")
-
-    @cached_property
-    def silent(self) -> "AnswerFormat":
-        """Return this form without a confidence."""
-        tags = tuple(tag for tag in self.tags if tag != "confidence")
-        return AnswerFormat(tags, self.place, self.thinking, "none")
-
-    def broken_forms(self) -> dict[str, Callable[[str], str]]:
-        """Return ways to leave out, repeat or garble parts of a perfect text, by what they make of it."""
-        place, other = self.place, self.samples[1]
-        forms: dict[str, Callable[[str], str]] = {
-            "an empty completion": lambda text: "",
-            "a completion without any tag": lambda text: re.sub(r"<[^>]*>", " ", text),
-            "a completion that says everything twice": lambda text: text * 2,
-            "a completion that stops before its last tag": lambda text: text.rpartition("<")[0],
-            "an unreadable confidence": lambda text: text.replace("</confidence>", "%</confidence>"),
-        }
-        for tag in self._grammar if place is None else [tag for tag in self._grammar if tag != "answer"]:
-            element = re.compile(f"<{tag}>.*?</{tag}>", re.DOTALL)
-            forms[f"a completion without <{tag}>"] = lambda text, element=element: element.sub("", text)  # type: ignore[misc]
-        if self.confidence == "line":
-            forms["an unreadable confidence"] = lambda text: text + "%"
-            forms["a completion without its last line"] = lambda text: text.rpartition("\n")[0]
-        if place is not None:
-            answer = place.write(other)
-            forms["a completion without its answer"] = place.erase
-            forms["a completion that stops half-way"] = lambda text: text[: len(text) // 2]
-            forms["two answers, another one first"] = lambda text: f"{answer}\n{text}"
-            forms["two answers, another one last"] = lambda text: f"{text}\n{answer}"
-            forms["an answer in thinking that never ends"] = lambda text: _OPEN + text.replace(_CLOSE, "")
-        return forms
 
 
 _NAMES: dict[type, str] = {Boxed: "boxed", LastNumber: "last_number", Pattern: "regex"}
@@ -354,7 +324,7 @@ def _of_tags(tags: Sequence[str], params: dict[str, Any]) -> AnswerFormat:
     confidence = params.get("confidence", "tag" if "confidence" in tags else "none")
     decided = {"think": thinking == "tags", "confidence": confidence != "none"}
     kept = [tag for tag in tags if decided.get(tag, True)] + [tag for tag, wanted in decided.items() if wanted]
-    return AnswerFormat(ordered(kept), None, thinking, confidence)
+    return AnswerFormat(tuple(kept), None, thinking, confidence)
 
 
 def _place(name: str, params: dict[str, Any]) -> Place:

@@ -69,7 +69,11 @@ def parse(text: str, tags: Sequence[str]) -> Parsed:
     >>> parse("<answer>41</answer> No: <answer>42</answer>", ("answer",))
     Parsed(answer='42', confidence=None, format_ok=False)
     """
-    tags = ordered(tags)
+    return read(text, ordered(tags))
+
+
+def read(text: str, tags: tuple[str, ...]) -> Parsed:
+    """Read a completion as `parse` does; `tags` are in the grammar's order already."""
     expected = [(slash, tag) for tag in tags for slash in ("", "/")]
     last: dict[str, str | None] = {}
     is_open: set[str] = set()

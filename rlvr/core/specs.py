@@ -196,10 +196,13 @@ def _import_here(path: Path) -> ModuleType:
     return module
 
 
-def load(kind: str, name: str) -> ModuleType:
+def import_file(kind: str, name: str) -> ModuleType:
     """Import the file that `name` stands for, once per process.
 
-    >>> load("rewards", "correct").__name__.startswith("rlvr_content_correct_")
+    >>> import_file("rewards", "correct").__name__.startswith("rlvr_content_correct_")
     True
     """
     return _import(find(kind, name))
+
+
+load = import_file  # its name before 2026-11-24

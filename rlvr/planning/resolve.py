@@ -30,8 +30,50 @@ class ResolvedConfig:
 
 
 def resolve_config(config: TrainConfig) -> ResolvedConfig:
-    """Resolve and check everything that a config names; raises RlvrError saying what to mend."""
+    """Resolve and check everything that a config names; raises RlvrError saying what to mend.
+
+    What is only named comes first, what takes seconds last: the problem sets are loaded and judged.
+    """
+    _refuse_unused(config)
+    answers = config.answers
+    sets = {spec: ProblemSet.of(spec) for spec in dict.fromkeys([config.data, *config.eval_specs])}
+    measured = config.eval_specs if config.eval_size else []
+
+    # The warm-up's own rows, if there are any
+    if config.sft_data:
+        rows = read_rows(config.sft_data)
+        lessons(rows, answers, config.seed)
+
+    # The signal
     assert isinstance(config.rewards, dict)
+    terms = load_terms(config.rewards)
+    audit_within(terms, answers, config.allow_hackable, config.reward_timeout)
+    advantage = advantages.build(config.advantage)
+    check_critic(config, advantage)
+
+    # What is measured, and the model
+    for spec in measured if config.eval_exact else ():
+        check_exact(sets[spec], answers, config.eval_temperature)
+    model_source(config.model)
+
+    # The problems
+    problems = sets[config.data].load("train", config.train_size, config.data_size_seed)
+    needed = config.generation_batch_size // config.num_generations
+    if len(problems) < needed:
+        raise SpecError(f"One batch takes {needed} problems, but {config.data!r} gives {len(problems)}.")
+    evals = {spec: sets[spec].load("test", config.eval_size, config.data_size_seed) for spec in measured}
+    for spec, test in evals.items():
+        few = measured_warnings(sets[spec], "test", config.eval_size, test)
+        for warning in filter(None, [*few, overlap_warning(spec, test, problems)]):
+            say(f"WARNING: {warning}")
+    for data in sets.values():
+        if failures := check(data, ("train", "test"), 50, config.data_size_seed, answers):
+            raise RlvrError(f"The problem set {data.spec!r} fails its own verifier: {failures[0]}")
+    return ResolvedConfig(config, terms, advantage, sets, problems, evals)
+
+
+def _refuse_unused(config: TrainConfig) -> None:
+    """Raise SpecError for settings of TRL's that rlvr's own replace."""
     if config.reward_weights is not None:
         raise SpecError(
             f"reward_weights {config.reward_weights} has no place here: the weights stand beside the terms, as in "
@@ -43,35 +85,6 @@ def resolve_config(config: TrainConfig) -> ResolvedConfig:
                 f"{name} {value!r} would change nothing: the credit is made by --advantage, here {config.advantage!r}. "
                 "Instead of scale_rewards none take dr_grpo, of batch lite_ppo, of normalize_then_sum gdpo."
             )
-    model_source(config.model)
-    if config.sft_data:
-        lessons(read_rows(config.sft_data), config.answers, config.seed)
-    terms = load_terms(config.rewards)
-    audit_within(terms, config.answers, config.allow_hackable, config.reward_timeout)
-    advantage = advantages.build(config.advantage)
-    check_critic(config, advantage)
-    sets = {spec: ProblemSet.of(spec) for spec in dict.fromkeys([config.data, *config.eval_specs])}
-    for spec, data in sets.items():
-        if failures := check(data, ("train", "test"), 50, config.data_size_seed, config.answers):
-            raise RlvrError(f"The problem set {spec!r} fails its own verifier: {failures[0]}")
-    problems = sets[config.data].load("train", config.train_size, config.data_size_seed)
-    needed = config.generation_batch_size // config.num_generations
-    if len(problems) < needed:
-        raise SpecError(f"One batch takes {needed} problems, but {config.data!r} gives {len(problems)}.")
-    evals: dict[str, list[Problem]] = {
-        spec: sets[spec].load("test", config.eval_size, config.data_size_seed)
-        for spec in (config.eval_specs if config.eval_size else [])
-    }
-    for spec in evals if config.eval_exact else ():
-        check_exact(sets[spec], config.answers, config.eval_temperature)
-    for spec, measured in evals.items():
-        overlap = overlap_warning(spec, measured, problems)
-        for warning in [
-            *measured_warnings(sets[spec], "test", config.eval_size, measured),
-            *([overlap] if overlap else []),
-        ]:
-            say(f"WARNING: {warning}")
-    return ResolvedConfig(config, terms, advantage, sets, problems, evals)
 
 
 Plan, plan = ResolvedConfig, resolve_config  # their names before 2026-11-24

@@ -38,7 +38,7 @@ class ProblemSet:
         parsed = specs.parse_spec(spec)
         if parsed.attr:
             raise SpecError(f"A problem set is a whole file: write {parsed.name!r}, without ':{parsed.attr}'.")
-        module = specs.load("data", parsed.name)
+        module = specs.import_file("data", parsed.name)
         missing = [name for name in ("VERSION", "load", "verify") if not hasattr(module, name)]
         if missing:
             raise SpecError(f"The problem set {parsed.name!r} defines no {missing[0]!r}. See docs/adding.md.")

@@ -22,7 +22,7 @@ def _judge(file: str, answer: str, gold: Any) -> bool | str:
     Whatever it raises becomes words: SystemExit or asyncio.CancelledError would end the run. Ctrl-C is the run's own.
     """
     try:
-        verdict = specs.load("data", file).verify(answer, gold)
+        verdict = specs.import_file("data", file).verify(answer, gold)
         found = verdict.item() if hasattr(verdict, "item") else verdict  # a NumPy or torch scalar
         if isinstance(found, bool):
             return found
@@ -55,7 +55,7 @@ class Verifier:
         self.errors: Counter[str] = Counter()
         self._verdicts = self._failures = 0
         self.memory = memory_limit()
-        self.worker = Worker(timeout, partial(specs.load, "data", self.file), self.memory)
+        self.worker = Worker(timeout, partial(specs.import_file, "data", self.file), self.memory)
 
     def verify_many(self, pairs: Sequence[tuple[str | None, Any]]) -> list[bool | None]:
         """Judge (answer, gold) pairs in order: True, False, or None where the verifier raised or ran out of time.

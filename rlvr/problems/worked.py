@@ -82,16 +82,15 @@ def lessons(
     >>> lessons([{"id": "1", "prompt": "2 + 2?", "completion": "<answer>4</answer>"}], ["answer"], 0)[0][1]
     '<answer>4</answer>'
     """
-    answers, draw, found = AnswerFormat.of(answers), random.Random(seed), []
+    answers, draw, pairs = AnswerFormat.of(answers), random.Random(seed), []
     for row in rows:
         where = f"Worked row {row['id']!r}, column 'completion'"
-        text = as_text(row.get("completion"), where)
-        confidence = draw.randint(0, 10) / 10
-        if answers.asks_confidence and answers.silent.parse(text).format_ok:
-            text += answers.stated(str(confidence))
-        if not answers.parse(text).format_ok:
+        chat, reply = as_chat(row["prompt"], where), as_text(row.get("completion"), where)
+        drawn = answers.stated(str(draw.randint(0, 10) / 10))
+        whole = next((text for text in (reply, reply + drawn) if answers.parse(text).format_ok), None)
+        if whole is None:
             raise DataError(
-                f"{where}: expected the form {answers.form} (the confidence may be left out), found {text!r:.120}."
+                f"{where}: expected the form {answers.form} (the confidence may be left out), found {reply!r:.120}."
             )
-        found.append((as_chat(row["prompt"], where), text))
-    return found
+        pairs.append((chat, whole))
+    return pairs

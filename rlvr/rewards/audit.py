@@ -15,6 +15,7 @@ term can be searched. A completion that no term scores counts as 0, as in TRL's 
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -104,6 +105,32 @@ class _Bench:
         return 1e-9 * sum(self.terms.values())
 
 
+def broken_forms(answers: AnswerFormat) -> dict[str, Callable[[str], str]]:
+    """Return ways to leave out, repeat or garble parts of a perfect text, by what they make of it."""
+    place, other = answers.place, answers.samples[1]
+    forms: dict[str, Callable[[str], str]] = {
+        "an empty completion": lambda text: "",
+        "a completion without any tag": lambda text: re.sub(r"<[^>]*>", " ", text),
+        "a completion that says everything twice": lambda text: text * 2,
+        "a completion that stops before its last tag": lambda text: text.rpartition("<")[0],
+        "an unreadable confidence": lambda text: text.replace("</confidence>", "%</confidence>"),
+    }
+    for tag in answers.elements:
+        element = re.compile(f"<{tag}>.*?</{tag}>", re.DOTALL)
+        forms[f"a completion without <{tag}>"] = lambda text, element=element: element.sub("", text)  # type: ignore[misc]
+    if answers.confidence == "line":
+        forms["an unreadable confidence"] = lambda text: text + "%"
+        forms["a completion without its last line"] = lambda text: text.rpartition("\n")[0]
+    if place is not None:
+        answer = place.write(other)
+        forms["a completion without its answer"] = place.erase
+        forms["a completion that stops half-way"] = lambda text: text[: len(text) // 2]
+        forms["two answers, another one first"] = lambda text: f"{answer}\n{text}"
+        forms["two answers, another one last"] = lambda text: f"{text}\n{answer}"
+        forms["an answer in thinking that never ends"] = lambda text: f"<think>{text.replace('</think>', '')}"
+    return forms
+
+
 def _expected(right_Q: np.ndarray, wrong_Q: np.ndarray) -> np.ndarray:
     """Return E[reward] of shape (p, q): the chance p of being right in rows, the stated q in columns."""
     return np.outer(Q, right_Q) + np.outer(1 - Q, wrong_Q)
@@ -164,7 +191,7 @@ def _reasons(bench: _Bench, right_Q: np.ndarray, wrong_Q: np.ndarray) -> list[st
     honest_P = _expected(right_Q, wrong_Q).max(1)
     gaps = {
         what: (bench.over_q(bench.right, form), bench.over_q(bench.wrong, form))
-        for what, form in bench.answers.broken_forms().items()
+        for what, form in broken_forms(bench.answers).items()
     }
     unjudged_Q = bench.over_q(bench.wrong, correct=None)
     gaps["a completion that breaks the verifier"] = (unjudged_Q, unjudged_Q)

@@ -55,12 +55,11 @@ def audit_within(
     terms: Mapping[Term, float], tags: AnswerFormat | str | Sequence[str], allow_hackable: bool, timeout: float
 ) -> Audit:
     """Audit the terms (`assert_safe`); where some are the user's own, in a process that is killed after `timeout`."""
-    if not any(term.spec.is_path for term in terms):
-        return assert_safe(terms, tags, allow_hackable)
-    with closing(term_worker(terms, timeout)) as worker:
-        (call,) = worker.call(assert_safe, [(terms, tags, allow_hackable)])
-        names = ", ".join(repr(str(term)) for term in terms if term.spec.is_path)
-        return _result(call, f"Reward term {names} (on a made-up completion)", timeout)
+    if names := ", ".join(repr(str(term)) for term in terms if term.spec.is_path):
+        with closing(term_worker(terms, timeout)) as worker:
+            (call,) = worker.call(assert_safe, [(terms, tags, allow_hackable)])
+            return _result(call, f"Reward term {names} (on a made-up completion)", timeout)
+    return assert_safe(terms, tags, allow_hackable)
 
 
 def _load(terms: Sequence[Term]) -> None:

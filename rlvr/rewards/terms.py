@@ -52,7 +52,7 @@ class Term:
     @cached_property
     def function(self) -> Callable[..., Any]:
         """Return the function that the spec names; SpecError when it is missing or does not take the parameters."""
-        module = specs.load("rewards", self.spec.name)
+        module = specs.import_file("rewards", self.spec.name)
         function = getattr(module, self.name, None)
         if not callable(function):
             raise SpecError(

@@ -59,7 +59,7 @@ def verifier_function(name: str) -> Callable[[str, Mapping[str, Any]], Any]:
     path, _, attribute = name.rpartition(":")
     if not path.endswith(".py"):
         raise SpecError(did_you_mean("verifier", name, NAMES, "Or a function of yours: path.py:function."))
-    function = getattr(specs.load("data", path), attribute, None)
+    function = getattr(specs.import_file("data", path), attribute, None)
     if not callable(function):
         raise SpecError(f"{path} has no function {attribute!r} to verify answers with.")
     return lambda answer, gold: function(answer, gold["text"])

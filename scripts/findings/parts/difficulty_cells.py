@@ -21,7 +21,7 @@ from rlvr.core import specs
 from rlvr.core.errors import DataError
 from rlvr.core.records import Problem
 
-arithmetic = specs.load("data", "arithmetic")
+arithmetic = specs.import_file("data", "arithmetic")
 VERSION = 2
 INLINE = True
 PROFILE = Path(__file__).parents[3] / "docs" / "findings" / "near_impossible" / "profile.json"
