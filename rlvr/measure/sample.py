@@ -12,7 +12,7 @@ from rlvr.core.errors import ModelError
 from rlvr.core.records import Completion, Problem
 from rlvr.models.chat import check_lengths, encode, prompt_end
 from rlvr.models.load import eos_ids
-from rlvr.models.sampling import Engine, GenerateEngine, Samples, Sampling, Steered
+from rlvr.models.sampling import Engine, Samples, Sampling, Steered
 from rlvr.models.sampling.source import ModelSource
 from rlvr.problems.prompts import messages
 from rlvr.problems.scorer import Scorer
@@ -25,7 +25,7 @@ class Policy:
     `template` is what the chat template reads beside the messages (see `encode`).
     """
 
-    engine: Engine | GenerateEngine
+    engine: Engine
     tokenizer: PreTrainedTokenizerBase
     system_prompt: str | None = None
     template: Mapping[str, Any] | None = None
@@ -33,8 +33,6 @@ class Policy:
     @property
     def model(self) -> PreTrainedModel:
         """Return the one model that answers; ModelError for a steered one, which is three."""
-        if isinstance(self.engine, GenerateEngine):
-            return self.engine.policy
         if isinstance(self.engine.source, ModelSource):
             return self.engine.source.policy
         raise ModelError("A steered model has no logits of one model to read: leave exact and q_expected out.")
@@ -98,9 +96,9 @@ def make_engine(
 
 def make_generate_engine(
     model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, dtype: Any = None
-) -> GenerateEngine:
+) -> Engine:
     """Return the engine that samples with transformers' own generate; the model's weights become `dtype` if given."""
-    return GenerateEngine(model if dtype is None else model.to(dtype), *_ends(model, tokenizer))
+    return Engine(model if dtype is None else model.to(dtype), *_ends(model, tokenizer), by_generate=True)
 
 
 def _ends(model: PreTrainedModel | PeftModel | Steered, tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], int]:

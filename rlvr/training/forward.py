@@ -4,6 +4,7 @@ Each prompt is computed once for its group, without padding; the head at scored 
 at all.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -17,7 +18,9 @@ from transformers import PreTrainedModel
 from rlvr.models.forward.head import add_scores, can_score
 from rlvr.models.forward.packing import pack
 from rlvr.models.forward.shared_attention import share_prompts
-from rlvr.models.load import without_adapters
+from rlvr.models.load import evaluating, without_adapters
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -45,16 +48,59 @@ class Forward:
         fused_head: bool,
         temperature: float,
         autocast: Callable[[], AbstractContextManager[Any]],
+        whole: bool = True,
     ) -> "Forward":
-        """Prepare the policy and its reference; what a model cannot do stays as transformers does it.
+        """Prepare the policy and its reference; what a model cannot do stays as transformers does it, and is said.
 
         `fused_head` keeps transformers' own head: a Triton kernel where there is Triton; elsewhere ours does less.
+        `whole`: this process holds all weights, so that packing can be proven on a few tokens before it is used.
         """
         chunked = can_score(models[0].config) and not fused_head
-        packed = pack_prompts and all(map(share_prompts, models))
         for model in models if chunked else ():
             add_scores(without_adapters(model), temperature)
-        return cls(packed, chunked, autocast)
+        forward = cls(pack_prompts and all(map(share_prompts, models)), chunked, autocast)
+        kind = without_adapters(models[0]).config.model_type
+        if pack_prompts and not forward.packed:
+            log.warning("training reads each prompt with every completion: %s has other layers than full SDPA", kind)
+        if whole and forward.packed and (why := forward.objection(models[0], temperature)):
+            log.warning("training reads each prompt with every completion: shared, for this %s %s", kind, why)
+            forward.packed = False
+        if whole and forward.chunked_head and (why := forward.objection(models[0], temperature)):
+            log.warning(
+                "training computes logits by the fused head of transformers: in chunks, for this %s %s", kind, why
+            )
+            forward.chunked_head = False
+        return forward
+
+    @torch.no_grad()
+    def objection(self, model: PreTrainedModel, temperature: float) -> str | None:
+        """Return why `score_rows` does not give a model's own log-probabilities, None where it does, on a few tokens.
+
+        In float32 they must agree to a thousandth of a nat; in a lower precision, where rounding alone is more, to a
+        tenth in the mean.
+        """
+        device, vocab = model.device, model.config.get_text_config().vocab_size
+        ids = (torch.arange(64, device=device).view(4, 16) * 7 + 3) % vocab  # six tokens of prompt, ten of completion
+        ids[1, :6], ids[3, :6] = ids[0, :6], ids[2, :6]
+        mask = torch.ones_like(ids)
+        mask[2:, :2], mask[1::2, 12:] = 0, 0
+        with evaluating(model):
+            try:
+                scored = self.score_rows(model, ids, mask, 10)[0]
+            except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+                return f"that fails ({type(error).__name__}: {str(error).splitlines()[0]})"
+            off = []
+            for row, row_mask in enumerate(mask.bool()):
+                whole, n = ids[row][row_mask][None], int(row_mask[6:].sum())
+                with self.autocast():
+                    logits = model(input_ids=whole, use_cache=False).logits[0, :-1].float() / temperature
+                log_probs = logits.log_softmax(-1).gather(1, whole[0, 1:, None])[-n:, 0]
+                off.append((scored[row, :n] - log_probs).abs())
+        with self.autocast():
+            low = torch.is_autocast_enabled(device.type) or model.dtype not in (torch.float32, torch.float64)
+        differences = torch.cat(off)
+        ok, worst = (0.1, differences.mean().item()) if low else (1e-3, differences.max().item())
+        return None if worst <= ok else f"the log-probabilities are off by {worst:.3g} nats"
 
     @contextmanager
     def without(self, silent_B: Tensor | None, old_logps: Tensor | None) -> Iterator[None]:

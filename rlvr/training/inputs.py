@@ -12,6 +12,7 @@ from trl import GRPOConfig, GRPOTrainer
 from rlvr.advantages import Transform, build
 from rlvr.advantages.chain import verdict_readers
 from rlvr.config.settings import TrainConfig
+from rlvr.core.console import say
 from rlvr.core.errors import DataError, SpecError
 from rlvr.core.records import Problem
 from rlvr.core.worker import Worker
@@ -79,7 +80,10 @@ def resolve_inputs(
     _check_verdicts(inputs, config)
     _load_model(trl, config)
     if config is not None:
-        trl["args"] = copy.copy(config) if loaded else config  # the terms' weights are written into it
+        no_experts = isinstance(config, TrainConfig) and _balances_nothing(trl.get("model"), config)
+        trl["args"] = copy.copy(config) if loaded or no_experts else config  # what follows is written into it
+        if no_experts:
+            trl["args"].router_aux_loss_coef = 0.0
     return inputs
 
 
@@ -89,6 +93,21 @@ def use_terms(inputs: Inputs, worker: Worker) -> None:
         weights = dict(sorted(inputs.terms.items(), key=lambda pair: str(pair[0])))  # float sums depend on the order
         inputs.trl["reward_funcs"] = [term_function(term, worker) for term in weights]
         inputs.trl["args"].reward_weights = list(weights.values())
+
+
+def _balances_nothing(model: Any, config: TrainConfig) -> bool:
+    """Return whether TRL would fail on the load-balancing loss of a model that declares no `num_experts`; say so.
+
+    A dense Granite-Hybrid is of a class that may have experts, and TRL asks it how many.
+    """
+    text: Any = model.config.get_text_config() if hasattr(model, "config") else None
+    if config.router_aux_loss_coef is not None or not getattr(text, "router_aux_loss_coef", 0.0):
+        return False
+    if not hasattr(text, "output_router_logits") or hasattr(text, "num_experts"):
+        return False
+    if getattr(text, "num_local_experts", 0):
+        say(f"WARNING: TRL cannot balance the experts of a {text.model_type}; their load-balancing loss is left out")
+    return True
 
 
 def _verdicts(

@@ -41,7 +41,8 @@ class EngineSampling:
         sampling: length limit, temperature, top-p, top-k.
         precision: of the weights that sample.
         seed: of the noise; with the batch's number, and whether it trains, it decides every token.
-        exact: the log-probabilities that are drawn from are the policy's own, so that no second forward is needed.
+        exact: the log-probabilities that are drawn from are the policy's own, so that no second forward is needed
+            (unless only transformers' generate can read the model: what it reads is not proven).
     """
 
     policy: Callable[[], PreTrainedModel | PeftModel]
@@ -77,7 +78,7 @@ class EngineSampling:
             first_row=batch.rows_sampled + batch.process * len(prompt_ids),
         )
         batch.log({"sampling/tokens_per_second": _rate(samples)})
-        if self.exact:
+        if self.exact and self.engine.path != "generate":
             batch.exact_logps = samples.logps
         return samples.ids
 

@@ -117,6 +117,7 @@ class RLVRTrainer(GRPOTrainer):
             fused_head=args.cast_lm_head_to_fp32 or _use_triton(self.accelerator.device),
             temperature=self.temperature,
             autocast=self.accelerator.autocast,
+            whole=not self.sharded,
         )
         self.critic, self.critic_loss = None, None
         if getattr(args, "critic", "none") != "none":

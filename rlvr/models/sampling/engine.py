@@ -1,8 +1,9 @@
 """Sample G completions for each of P prompts from one policy, in this process.
 
-Two paths give the same tokens (tests/test_engine.py): the fast one for the Llama family (llama.py, over packed
-weights), and transformers' own forward for every other decoder (general.py); source.py chooses. A steered policy is
-three models whose logits are combined before anything is drawn (steered.py). The loop below is the same for all.
+Three paths give the same tokens (tests/test_engine.py, tests/test_architectures.py): the fast one for the Llama family
+(llama.py, over packed weights), transformers' own forward and cache for other decoders (general.py), and transformers'
+own generate for what keeps no such cache (by_generate.py); source.py chooses. A steered policy is three models whose
+logits are combined before anything is drawn (steered.py). The loop below is the same for the first two.
 """
 
 import time
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from rlvr.models.sampling.by_generate import generate_rows
 from rlvr.models.sampling.rows import Rows
 from rlvr.models.sampling.sampler import Sampling
 from rlvr.models.sampling.source import ModelSource, Source
@@ -43,6 +45,7 @@ class Engine:
         dtype: precision that samples; None samples with the policy's own weights.
         max_rows: at most this many sequences are decoded together; a row that ends makes room for a waiting one.
         fast: False keeps to transformers' own forward.
+        by_generate: True keeps to transformers' own generate (not for a steered policy).
     """
 
     def __init__(
@@ -53,9 +56,13 @@ class Engine:
         dtype: torch.dtype | None = None,
         max_rows: int = 256,
         fast: bool = True,
+        by_generate: bool = False,
     ):
-        kind = SteeredSource if isinstance(policy, Steered) else ModelSource
-        self.source: Source = kind(policy, dtype, fast)
+        self.source: Source = (
+            SteeredSource(policy, dtype, fast)
+            if isinstance(policy, Steered)
+            else ModelSource(policy, dtype, fast, by_generate)
+        )
         self.eos_ids = list(eos_ids)
         self.pad_id = pad_id
         self.max_rows = max_rows
@@ -66,7 +73,7 @@ class Engine:
 
     @property
     def path(self) -> str:
-        """Return which path samples: "fast" or "general"."""
+        """Return which path samples: "fast", "general" or "generate"; known for certain after the first call."""
         return self.source.path
 
     @property
@@ -97,7 +104,11 @@ class Engine:
             return Samples([[] for _ in range(total)], [[] for _ in range(total)])
         room_R = torch.tensor(room, device=self.source.device).repeat_interleave(group_size)
         rows = Rows(room_R, torch.arange(total) + first_row, self.eos_ids, sampling, seed)
-        self._decode(prompts, group_size, rows)
+        self.source.settle(prompts)
+        if isinstance(self.source, ModelSource) and self.source.path == "generate":
+            generate_rows(self.source.sampler, prompts, group_size, rows, self.pad_id, max(self.max_rows, group_size))
+        else:
+            self._decode(prompts, group_size, rows)
         return Samples(*rows.lists(), time.perf_counter() - start)
 
     def _decode(self, prompts: Sequence[Sequence[int]], group_size: int, rows: Rows) -> None:

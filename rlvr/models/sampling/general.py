@@ -1,4 +1,4 @@
-"""Sample by transformers' own model and cache, right for any decoder that transformers can load."""
+"""Sample by transformers' own model and cache: attention of every kind, recurrent states, and both in one model."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +24,7 @@ class PaddedReader:
         self.mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
         self.cache = DynamicCache(config=self.model.config)
         logits_PV = self._forward(ids_PS, (self.mask.cumsum(-1) - 1).clamp(min=0))
-        self.cache.batch_repeat_interleave(group_size)
+        self.cache.reorder_cache(torch.arange(len(prompts), device=device).repeat_interleave(group_size))
         self.mask = self.mask.repeat_interleave(group_size, 0)
         return logits_PV
 
@@ -36,7 +36,7 @@ class PaddedReader:
 
     def keep(self, slot_N: Tensor) -> None:
         """Copy the rows that go on (the cache grows by a copy at every step anyway)."""
-        self.cache.batch_select_indices(slot_N)
+        self.cache.reorder_cache(slot_N)
         self.mask = self.mask[slot_N]
 
     def _forward(self, ids_BS: Tensor, position_BS: Tensor) -> Tensor:

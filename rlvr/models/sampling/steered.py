@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rlvr.core.errors import SpecError
+from rlvr.core.errors import ModelError, SpecError
 from rlvr.models.sampling.reader import Reader
 from rlvr.models.sampling.source import ModelSource, Prompts
 
@@ -88,6 +88,16 @@ class SteeredSource:
         """Return how many tokens all three have room for after each prompt."""
         rooms = [part.room(its_prompts) for part, its_prompts in zip(self._parts, self._prompts(prompts), strict=True)]
         return [min(tokens) for tokens in zip(*rooms, strict=True)]
+
+    def settle(self, prompts: Prompts) -> None:
+        """Choose each one's path; ModelError where one can only be read by transformers' own generate."""
+        for part, its_prompts in zip(self._parts, self._prompts(prompts), strict=True):
+            part.settle(its_prompts)
+            if part.path == "generate":
+                raise ModelError(
+                    f"{type(part.policy).__name__} keeps no cache that three models could read in step, so it cannot "
+                    "be steered or steer. Choose models whose forward takes past_key_values."
+                )
 
     @contextmanager
     def reading(self, prompts: Prompts, pad_id: int, slots: int, room: int) -> Iterator[Reader]:

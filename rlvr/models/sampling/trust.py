@@ -1,4 +1,4 @@
-"""Check the fast path against the model's own forward, in the same precision, before anything is sampled from it.
+"""Check a path against the model's own forward, in the same precision, before anything is sampled from it.
 
 In float32 both must give the same logits. In a lower precision no two orders of the same sums agree: SmolLM2's logits
 in bfloat16 differ from its float32 ones by 0.1 of their spread at the worst of 49,152 tokens, whoever computes them.
@@ -8,9 +8,10 @@ There the fast path must be as close to the float32 model as the model's own for
 
 over the last positions of a few prompts. A mistake adds to the left side only. Seen for SmolLM2 on two prompts, as the
 ratio of the two divergences: 1.1 when right, 3.5 with one rotary frequency off by a tenth, over 600 with the norms of
-one layer swapped.
+one layer swapped. The general path computes what the model computes; there it is the cache that is proven.
 """
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
+from rlvr.models.load import without_adapters
+from rlvr.models.sampling.general import PaddedReader
 from rlvr.models.sampling.llama import LlamaForward
 from rlvr.models.sampling.reader import SlotReader
 
@@ -29,21 +32,21 @@ STEPS = 8  # positions of each prompt that are read one by one, as decoding does
 class _Plain(nn.Module):
     """Hold a policy without the autocast that accelerate puts around its forward."""
 
-    def __init__(self, policy: nn.Module):
+    def __init__(self, policy: Any):
         super().__init__()
-        self.policy = policy
+        self.policy, self.config = policy, policy.config
 
-    def forward(self, ids_BS: Tensor) -> Tensor:
+    def forward(self, input_ids: Tensor, **inputs: Any) -> Any:
         plain = getattr(self.policy, "_original_forward", self.policy.forward)
-        with torch.autocast(ids_BS.device.type, enabled=False):
-            return plain(input_ids=ids_BS, use_cache=False).logits
+        with torch.autocast(input_ids.device.type, enabled=False):
+            return plain(input_ids=input_ids, **{"use_cache": False, **inputs})
 
 
 def policy_logits(policy: nn.Module, ids_BS: Tensor, dtype: torch.dtype) -> Tensor:
     """Return the logits of the policy's own forward with its weights in `dtype`, as float32, (B, S, V)."""
     plain = _Plain(policy)
     weights = {name: p.to(dtype) for name, p in plain.named_parameters() if p.dtype != dtype}
-    return torch.func.functional_call(plain, weights, (ids_BS,)).float()
+    return torch.func.functional_call(plain, weights, (ids_BS,)).logits.float()
 
 
 def fast_logits(forward: LlamaForward, prompt: Sequence[int], steps: int) -> Tensor:
@@ -82,6 +85,43 @@ def objection(policy: Any, forward: LlamaForward, prompts: Sequence[Sequence[int
     elif off > TOLERANCE[dtype]:
         return f"the fast path's logits are off by {off:.3g} spreads"
     return None
+
+
+def cache_objection(policy: Any, prompts: Sequence[Sequence[int]]) -> str | None:
+    """Return why the general path may not read a policy, None where it may, judged on `prompts` (token ids).
+
+    It pads them on the left, reads them with a cache, repeats that for a group, and goes on token by token. In float32
+    the logits must be those of each prompt read whole and alone; in a lower precision the reading must succeed.
+    """
+    base = without_adapters(policy)
+    if "past_key_values" not in inspect.signature(type(base).forward).parameters:
+        return "the forward takes no past_key_values"
+    device, plain = next(policy.parameters()).device, _Plain(policy)
+    prompts = [_at_least(prompts[0], 20), _at_least(prompts[-1], 20)[:-7]]  # of unlike lengths, so that one is padded
+    steps = STEPS
+    heads = [list(prompt[: len(prompt) - steps]) for prompt in prompts]
+    tails_PT = torch.tensor([list(prompt[len(prompt) - steps :]) for prompt in prompts], device=device)
+    try:
+        with torch.no_grad():
+            reader = PaddedReader(plain, heads, 0)
+            rows = [reader.prefill(range(len(heads)), torch.arange(2 * len(heads), device=device).view(-1, 2))]
+            rows = [rows[0].repeat_interleave(2, 0)]
+            rows += [reader.step(tails_PT[:, i].long().repeat_interleave(2)) for i in range(steps)]
+            read_PNV = torch.stack(rows, 1)[1::2].float()
+            exact = [plain(torch.tensor([list(prompt)], device=device)).logits[0, -steps - 1 :] for prompt in prompts]
+    except (TypeError, AttributeError, ValueError, RuntimeError, NotImplementedError) as error:
+        return f"reading with a cache fails ({type(error).__name__}: {str(error).splitlines()[0]})"
+    if (dtype := exact[0].dtype) in TOLERANCE:
+        exact_PNV = torch.stack(exact)
+        off = ((read_PNV - exact_PNV).abs().max() / (exact_PNV.std() + 1e-6)).item()
+        if not off <= TOLERANCE[dtype]:
+            return f"the logits of reading with a cache are off by {off:.3g} spreads"
+    return None
+
+
+def _at_least(ids: Sequence[int], length: int) -> list[int]:
+    """Return token ids, repeated until there are enough of them."""
+    return (list(ids) * (length // len(ids) + 1))[: max(len(ids), length)]
 
 
 def _kl(exact_NV: Tensor, other_NV: Tensor) -> Tensor:
