@@ -7,7 +7,6 @@ The report is not made here: it reads the run directory that this leaves.
 import gc
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 from accelerate import PartialState
@@ -16,6 +15,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.trainer_callback import PrinterCallback
 
+from rlvr.config.loading import loading
 from rlvr.config.settings import TrainConfig
 from rlvr.core.callable_module import CallableModule
 from rlvr.core.console import say
@@ -66,13 +66,8 @@ def _train(resolved: ResolvedConfig, start: Start) -> None:
     if config.sft_steps:
         say(f"warming up {config.model} for {config.sft_steps} steps (cached)")
         source = str(warmup(warmup_settings(config)))
-    load = partial(
-        load_model,
-        device=config.device,
-        trust_remote_code=config.trust_remote_code,
-        attn_implementation=config.attn_implementation,
-    )
-    model, tokenizer = load(source)
+    how = {"device": config.device, **loading(config)}
+    model, tokenizer = load_model(source, **how)
     prompts = [messages(p, config.answers, config.system_prompt) for p in resolved.problems]
     check_lengths(
         encode(tokenizer, prompts, config.chat_template_kwargs),
@@ -111,7 +106,7 @@ def _train(resolved: ResolvedConfig, start: Start) -> None:
     gc.collect()  # the optimizer's memory
     # What is measured is what was saved: sharded weights are whole only there, and a resumed run has no others.
     if sets := missing(run, "after", resolved.eval_problems, config):
-        trained, _ = load(str(run.model))
+        trained, _ = load_model(str(run.model), **how)
         evaluate_sets(trained, "after", sets)
 
 
@@ -137,7 +132,7 @@ def _fit(
             [{"prompt": chat, "id": p.id} for chat, p in zip(prompts, resolved.problems, strict=True)]
         ),
         processing_class=tokenizer,
-        peft_config=lora_config(config.lora_rank),
+        peft_config=lora_config(config.lora_rank, revision=loading(config)["revision"]),
         callbacks=run_callbacks(config, run, start.seconds, stop := StopOnSignal()),
         advantage=resolved.advantage,
         problems={p.id: p for p in resolved.problems},

@@ -39,7 +39,7 @@ def imported(*folders):
 
 def test_every_dependency_is_imported_and_every_import_is_a_dependency():
     declared, (used, missing) = names(PROJECT["dependencies"]), imported("rlvr", "rewards", "data")
-    optional = {"reasoning-gym", "vllm", "inspect-ai", "openai"}  # extras, imported where they are used
+    optional = {"reasoning-gym", "vllm", "inspect-ai", "openai", "bitsandbytes"}  # extras, imported where they are used
     assert declared - used == set(READ_BY_OTHERS)
     assert used - declared - optional == set(COME_WITH)
     assert set(COME_WITH.values()) <= declared

@@ -184,11 +184,14 @@ def _as_trained(config: Mapping[str, Any]) -> dict[str, Any]:
         "answer_format": "answer_format",
         "system_prompt": "system_prompt", "verify_timeout": "verify_timeout",
         "chat_template_kwargs": "chat_template_kwargs",
+        "base_dtype": "base_dtype", "quantize": "quantize",
     }  # fmt: skip
     # config.yaml leaves out what has TRL's default.
     config = {"max_completion_length": TrainConfig.max_completion_length} | dict(config)
     sets = config.get("eval_data") or [config.get("data")]
     taken = {name: config.get(key) for name, key in names.items()} | {"set": sets[0] if len(sets) == 1 else None}
+    changes = {key: value for key, value in (config.get("model_init_kwargs") or {}).items() if key != "revision"}
+    taken["model_init_kwargs"] = changes or None  # the trained model knows its revision
     return {name: value for name, value in taken.items() if value is not None and (name, value) != ("size", 0)}
 
 

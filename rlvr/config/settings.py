@@ -23,6 +23,7 @@ from rlvr.core.distributed import take_one_gpu
 from rlvr.core.errors import SpecError, did_you_mean
 from rlvr.core.parse import TAGS
 from rlvr.core.yaml_file import parse_yaml
+from rlvr.models.frozen import BASE_DTYPES, QUANTIZATIONS
 from rlvr.models.load import PACKAGED
 from rlvr.models.precision import Precision
 
@@ -47,6 +48,9 @@ class TrainConfig(GRPOConfig):
     attn_implementation: str = _setting(
         "auto", "Attention: auto (transformers' choice), eager, sdpa, flash_attention_2."
     )
+    revision: str | None = _setting(None, "Branch, tag or commit of a hub model; None takes its main branch.")
+    base_dtype: str = _setting("float32", "Precision of the frozen base's weights under LoRA: float32, bfloat16.")
+    quantize: str = _setting("none", "Frozen base under LoRA in 4 bits: none, nf4 (pip install 'rlvr[quantize]').")
     # BEFORE: the problems
     data: str = _setting("arithmetic", "Problem set spec, e.g. 'arithmetic(levels=[0, 1, 2])'.")
     train_size: int = _setting(1024, "Training problems.")
@@ -138,6 +142,7 @@ class TrainConfig(GRPOConfig):
         for name, value in Precision.choose(self.use_cpu, self.bf16, self.fp16).arguments.items():
             setattr(self, name, value)
         self.chat_template_kwargs = _mapping("chat_template_kwargs", self.chat_template_kwargs)  # type: ignore[has-type]
+        self.model_init_kwargs = _mapping("model_init_kwargs", self.model_init_kwargs)  # type: ignore[has-type]
         super().__post_init__()
         take_one_gpu(self)
         self.output_dir = folder or ""  # the run directory; empty means runs/<name>
@@ -148,6 +153,8 @@ class TrainConfig(GRPOConfig):
         _check_choice(self, "loss_type", LOSSES)
         _check_choice(self, "sampling_dtype", ("auto", "float32", "bfloat16"))
         _check_choice(self, "attn_implementation", ("auto", "eager", "sdpa", "flash_attention_2"))
+        _check_choice(self, "base_dtype", BASE_DTYPES)
+        _check_choice(self, "quantize", QUANTIZATIONS)
         if self.sft_data and not self.sft_steps:
             raise SpecError(f"sft_data is {self.sft_data!r}, but sft_steps is 0: nothing would read it. Set sft_steps.")
 
@@ -216,6 +223,12 @@ class EvalConfig:
         None, "What the chat template reads beside the messages, as YAML or JSON: '{\"enable_thinking\": false}'."
     )
     dtype: str = _setting("auto", "Precision that samples: auto (the faster one here), float32, bfloat16.")
+    revision: str | None = _setting(None, "Branch, tag or commit of a hub model; None takes its main branch.")
+    base_dtype: str = _setting("float32", "Precision in which the weights are held: float32, bfloat16.")
+    quantize: str = _setting("none", "Weights in 4 bits: none, nf4 (pip install 'rlvr[quantize]').")
+    model_init_kwargs: dict | str | None = _setting(
+        None, "Values of the model's config that are not as published, as YAML or JSON."
+    )
     exact: bool = _setting(
         False, "Compute each problem's chance from the logits and sample nothing: where one text alone is right."
     )
@@ -239,7 +252,10 @@ class EvalConfig:
         self.chat_template_kwargs = _mapping("chat_template_kwargs", self.chat_template_kwargs)
         _answer_format(self.answer_format, self.tags)
         check_numbers(self, EVAL_RANGES)
+        self.model_init_kwargs = _mapping("model_init_kwargs", self.model_init_kwargs)
         _check_choice(self, "dtype", ("auto", "float32", "bfloat16"))
+        _check_choice(self, "base_dtype", BASE_DTYPES)
+        _check_choice(self, "quantize", QUANTIZATIONS)
         _check_choice(self, "texts", ("parquet", "none"))
         _check_choice(self, "engine", ("rlvr", "transformers", "vllm"))
         if (self.expert or self.antiexpert) and (self.endpoint or self.engine != "rlvr"):
@@ -253,7 +269,8 @@ class EvalConfig:
 
 def _mapping(name: str, value: Any) -> dict[str, Any] | None:
     """Return a setting that is a mapping, or its YAML or JSON text, as a mapping; None stays None."""
-    wanted = f"{name} must map names to values, e.g. '{{\"enable_thinking\": false}}'"
+    example = {"chat_template_kwargs": '{"enable_thinking": false}'}.get(name, '{"attention_dropout": 0.1}')
+    wanted = f"{name} must map names to values, e.g. '{example}'"
     try:
         mapping = parse_yaml(value, name) if isinstance(value, str) else value
     except SpecError as error:

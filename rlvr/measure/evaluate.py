@@ -14,6 +14,7 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from rlvr.config.loading import loading
 from rlvr.config.settings import EvalConfig
 from rlvr.core.callable_module import CallableModule
 from rlvr.core.console import say
@@ -122,7 +123,10 @@ def evaluate_config(model_spec: str, config: EvalConfig) -> Iterator[dict[str, A
             "vLLM samples as a server here: `vllm serve MODEL` (pip install 'rlvr[vllm]', on Linux with a GPU), then "
             "rlvr evaluate MODEL --endpoint http://localhost:8000/v1"
         )
-    policy, tokenizer = load_policy(model_spec, config.expert, config.antiexpert, config.alpha, device=run_device())
+    options = loading(config, model_spec)
+    policy, tokenizer = load_policy(
+        model_spec, config.expert, config.antiexpert, config.alpha, device=run_device(), options=options
+    )
     yield from evaluate_policy(policy, tokenizer, data, problems, model_spec, config)
 
 

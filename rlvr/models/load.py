@@ -10,9 +10,10 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock
@@ -36,6 +37,8 @@ from transformers.utils.logging import disable_progress_bar
 
 from rlvr.core.errors import ModelError, did_you_mean
 from rlvr.core.parse import TAGS
+from rlvr.models.frozen import four_bit, keep_readable
+from rlvr.models.init_kwargs import changed_config
 
 PACKAGED = "smollm2-135m-instruct"
 TINY = "tiny"
@@ -157,6 +160,23 @@ def build_tiny(seed: int = 0, hidden: int = 128, layers: int = 4) -> tuple[Llama
         return LlamaForCausalLM(config), tokenizer
 
 
+def _save_tiny(target: Path) -> None:
+    model, tokenizer = build_tiny()
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+
+
+def tiny_path() -> Path:
+    """Return a folder of `tiny`, for what reads a model from disk; written at first use."""
+    return cached(f"models/{TINY}", _save_tiny)
+
+
+def name_by_folder(model: PreTrainedModel) -> None:
+    """Name `tiny` by a folder that holds it: adapters and TRL's reference of a KL term are loaded by that name."""
+    if model.config._name_or_path == TINY:
+        model.name_or_path = model.config._name_or_path = str(tiny_path())
+
+
 def model_source(spec: str) -> str:
     """Return the folder or hub id that `spec` stands for; raises ModelError for what is neither, without loading.
 
@@ -216,7 +236,7 @@ def check_adapters_end(folder: Path) -> None:
                 "Write there the model that it was trained on."
             )
         seen.append(folder.resolve())
-        folder = Path(str(LoraConfig.from_pretrained(str(folder)).base_model_name_or_path)).expanduser()
+        folder = Path(adapter_base(folder)).expanduser()
 
 
 def load_model(
@@ -228,16 +248,21 @@ def load_model(
     revision: str | None = None,
     needs_chat: bool = True,
     attn_implementation: str = "auto",
+    quantize: str = "none",
+    config_changes: Mapping[str, Any] | None = None,
 ) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
     """Load the model and tokenizer that `spec` stands for, in evaluation mode.
 
     Args:
         spec: `smollm2-135m-instruct`, `tiny`, a local folder, or a hub id such as `Qwen/Qwen2.5-0.5B-Instruct`.
-        dtype: precision of the weights; training wants float32 masters.
+        dtype: precision of the weights; training wants float32 masters. An adapter's own weights are float32.
         device: where the weights go; a run's is `TrainConfig.device`.
         trust_remote_code: run code from the hub repository; off unless the user says so.
+        revision: branch, tag or commit of a hub id (of an adapter's base, where the adapter does not say).
         needs_chat: False takes a tokenizer without a chat template too.
         attn_implementation: auto (transformers' choice for the model), eager, sdpa or flash_attention_2.
+        quantize: nf4 holds the linear layers of the base in 4 bits (rlvr/models/frozen.py).
+        config_changes: values of the model's config that are not as published.
 
     Raises ModelError when nothing is found under that name or the attention cannot run here, with what to do.
 
@@ -247,25 +272,44 @@ def load_model(
     """
     check_attention(attn_implementation)
     attention = None if attn_implementation == "auto" else attn_implementation
-    if spec == TINY:
+    if spec == TINY and quantize == "none" and not config_changes:
         model, tokenizer = build_tiny()
+        model.name_or_path = model.config._name_or_path = TINY
         if attention:
             model.set_attn_implementation(attention)
         return model.to(device, dtype).eval(), tokenizer
-    source = str(packaged_path()) if spec == PACKAGED else model_source(spec)
+    source = str(tiny_path() if spec == TINY else packaged_path()) if spec in (TINY, PACKAGED) else model_source(spec)
     path = Path(source)
     adapter = path.is_dir() and (path / "adapter_config.json").is_file()
     if path.is_dir():  # a bar for two seconds of reading is noise; a download keeps its bar
         disable_progress_bar()
     offline = not path.is_dir() and not hub_answers(source)
-    options = {"trust_remote_code": trust_remote_code, "revision": revision, "local_files_only": offline}
+    options: dict[str, Any] = {
+        "trust_remote_code": trust_remote_code,
+        "revision": revision,
+        "local_files_only": offline,
+    }
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
         if adapter:
             check_adapters_end(path)
-            base_spec = LoraConfig.from_pretrained(source).base_model_name_or_path
-            base, _ = load_model(base_spec, dtype=dtype, device=device, attn_implementation=attn_implementation)
+            base, _ = load_model(
+                adapter_base(path),
+                dtype=dtype,
+                device=device,
+                trust_remote_code=trust_remote_code,
+                revision=LoraConfig.from_pretrained(source).revision or revision,
+                needs_chat=False,
+                attn_implementation=attn_implementation,
+                quantize=quantize,
+                config_changes=config_changes,
+            )
             return PeftModel.from_pretrained(base, source, is_trainable=True).eval(), tokenizer
+        if config_changes:
+            options["config"] = changed_config(source, config_changes, **options)
+        if quantize != "none":
+            rounded = dtype if isinstance(dtype, torch.dtype) else torch.float32
+            options |= {"quantization_config": four_bit(device, rounded), "device_map": {"": device}}
         model = AutoModelForCausalLM.from_pretrained(
             source, dtype=dtype, attn_implementation=attention, use_safetensors=True, **options
         )  # pickled weights are not opened
@@ -277,15 +321,34 @@ def load_model(
         raise ModelError(f"The tokenizer of {spec!r} has no chat template; rlvr prompts are chat messages.")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if quantize != "none":
+        return keep_readable(model).eval(), tokenizer
     return model.to(device).eval(), tokenizer
 
 
-def lora_config(rank: int, alpha: int | None = None, dropout: float = 0.0) -> LoraConfig | None:
-    """Return a LoRA configuration on every linear layer of the body, or None for `rank` 0 (full training)."""
+def adapter_base(folder: Path) -> str:
+    """Return the spec of the model that an adapter was trained on; ModelError where it does not say."""
+    base = LoraConfig.from_pretrained(str(folder)).base_model_name_or_path
+    if not base:
+        raise ModelError(
+            f"The adapter {str(folder)!r} does not say which model it was trained on (base_model_name_or_path in "
+            "adapter_config.json). Write it there."
+        )
+    return str(base)
+
+
+def lora_config(
+    rank: int, alpha: int | None = None, dropout: float = 0.0, revision: str | None = None
+) -> LoraConfig | None:
+    """Return a LoRA configuration on every linear layer of the body, or None for `rank` 0 (full training).
+
+    `revision`: of the base on the hub; the adapter remembers it.
+    """
     if rank == 0:
         return None
     return LoraConfig(
         r=rank,
+        revision=revision,
         lora_alpha=alpha or 2 * rank,
         lora_dropout=dropout,
         target_modules="all-linear",

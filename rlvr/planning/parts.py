@@ -24,8 +24,10 @@ from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK,
 from transformers.utils import is_flash_attn_2_available, is_kernels_available
 from trl.import_utils import is_liger_kernel_available, is_math_verify_available, is_vllm_available
 
+from rlvr.config.loading import check_frozen_base, loading
 from rlvr.config.settings import TrainConfig
 from rlvr.core.errors import ModelError, SpecError, did_you_mean
+from rlvr.models.frozen import check_bitsandbytes
 from rlvr.models.load import PACKAGED, cache_dir, check_attention
 from rlvr.models.precision import capabilities, cores, native_bf16
 
@@ -68,7 +70,7 @@ PARTS = {
         Part(
             "deepspeed", "deepspeed", "sharding by ZeRO (scripts/accelerate/zero*.yaml)", is_deepspeed_available, True
         ),
-        Part("bitsandbytes", "bitsandbytes", "8-bit optimizers (--optim adamw_bnb_8bit)", is_bnb_available, True),
+        Part("bitsandbytes", "'rlvr[quantize]'", "--quantize nf4, --optim adamw_8bit", is_bnb_available),
         Part("wandb", "wandb", "--report_to wandb", is_wandb_available),
         Part("trackio", "trackio", "--report_to trackio", is_trackio_available),
         Part("tensorboard", "tensorboard", "--report_to tensorboard", is_tensorboard_available),
@@ -117,6 +119,9 @@ def check_needs(config: TrainConfig) -> None:
     >>> check_needs(TrainConfig())
     """
     check_attention(config.attn_implementation)
+    check_frozen_base(config, adapters=bool(config.lora_rank) or _is_adapter(config.model))
+    loading(config)  # refuses what another setting does
+    check_optimizer(str(getattr(config.optim, "value", config.optim)))
     for module in [*["vllm"] * config.use_vllm, *["liger_kernel"] * config.use_liger_kernel]:
         finding = probe(PARTS[module], has_gpu=True)  # whether its GPU will do is its own business
         if finding.state == "missing":
@@ -126,6 +131,19 @@ def check_needs(config: TrainConfig) -> None:
             raise SpecError(did_you_mean("tracker (report_to)", name, sorted(INTEGRATION_TO_CALLBACK)))
         if name not in get_available_reporting_integrations():
             raise ModelError(f"report_to {name!r} needs a package that is not installed: pip install {name}")
+
+
+def check_optimizer(name: str) -> None:
+    """Raise ModelError for an optimizer whose package is not installed.
+
+    >>> check_optimizer("adamw_torch_fused")
+    """
+    if any(part in name for part in ("8bit", "bnb", "paged")):
+        check_bitsandbytes(f"optim {name!r}")
+
+
+def _is_adapter(model: str) -> bool:
+    return (Path(model).expanduser() / "adapter_config.json").is_file()
 
 
 def packages() -> list[Finding]:

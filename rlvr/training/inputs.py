@@ -4,19 +4,23 @@ import copy
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
+from peft import PeftModel
 from trl import GRPOConfig, GRPOTrainer
 
 from rlvr.advantages import Transform, build
 from rlvr.advantages.chain import verdict_readers
+from rlvr.config.loading import check_frozen_base, loading
 from rlvr.config.settings import TrainConfig
 from rlvr.core.console import say
 from rlvr.core.errors import DataError, SpecError
 from rlvr.core.records import Problem
 from rlvr.core.worker import Worker
-from rlvr.models.load import PACKAGED, TINY, load_model, lora_config
+from rlvr.models.init_kwargs import foreign_kwargs
+from rlvr.models.load import PACKAGED, TINY, load_model, lora_config, name_by_folder, without_adapters
 from rlvr.problems.prompts import messages
 from rlvr.problems.scorer import Scorer
 from rlvr.problems.sets import ProblemSet
@@ -84,6 +88,11 @@ def resolve_inputs(
         trl["args"] = copy.copy(config) if loaded or no_experts else config  # what follows is written into it
         if no_experts:
             trl["args"].router_aux_loss_coef = 0.0
+    if isinstance(config, TrainConfig):
+        of_the_reference = _for_the_reference(trl, config)
+        if of_the_reference != config.model_init_kwargs:
+            trl["args"] = copy.copy(trl["args"])
+            trl["args"].model_init_kwargs = of_the_reference
     return inputs
 
 
@@ -177,19 +186,39 @@ def _load_model(trl: dict[str, Any], config: GRPOConfig | None) -> None:
     """Load a model that is named, by the command's function; what only TRL's loader can do stays TRL's.
 
     A name of ours (`tiny`, the packaged model) is always ours: TRL would ask the hub for it. Any other is TRL's where
-    the settings are TRL's, or ask for what our loader does not take (model_init_kwargs, a quantization).
+    the settings are TRL's, or ask for what our loader does not take (a dtype in model_init_kwargs, a quantization).
     """
     asked: dict[str, Any] = {}
     ours = False
     if isinstance(config, TrainConfig):
         trl["model"] = config.model if trl.get("model") is None else trl["model"]
-        ours = not (config.model_init_kwargs or trl.get("quantization_config"))
-        asked = {"attn_implementation": config.attn_implementation, "device": config.device}
-        asked["trust_remote_code"] = bool(config.trust_remote_code)
+        ours = not (foreign_kwargs(config.model_init_kwargs) or trl.get("quantization_config"))  # type: ignore[arg-type]
+        if isinstance(trl["model"], str) and (ours or trl["model"] in (TINY, PACKAGED)):
+            asked = {"device": config.device, **loading(config, trl["model"])}
         if trl.get("peft_config") is None and config.lora_rank:
-            trl["peft_config"] = lora_config(config.lora_rank)
+            trl["peft_config"] = lora_config(config.lora_rank, revision=asked.get("revision"))
     model = trl.get("model")
     if isinstance(model, str) and (ours or model in (TINY, PACKAGED)):
         trl["model"], tokenizer = load_model(model, **asked)
         if trl.get("processing_class") is None:
             trl["processing_class"] = tokenizer
+    if isinstance(config, TrainConfig) and not isinstance(trl["model"], str):
+        adapters = trl.get("peft_config") is not None or isinstance(trl["model"], PeftModel)
+        check_frozen_base(config, adapters)
+        if adapters or config.beta:
+            name_by_folder(without_adapters(trl["model"]))
+
+
+def _for_the_reference(trl: dict[str, Any], config: TrainConfig) -> dict[str, Any] | None:
+    """Return the model_init_kwargs with which TRL loads the reference of the KL term: as the policy was loaded.
+
+    TRL loads it by the policy's name where all weights are trained; a loaded policy it would only warn about them.
+    """
+    model = trl["model"]
+    if isinstance(model, str):
+        return config.model_init_kwargs  # type: ignore[return-value]
+    how = loading(config)  # refuses what another setting does
+    if not config.beta or trl.get("peft_config") is not None or isinstance(model, PeftModel):
+        return None
+    on_hub = not Path(model.config._name_or_path).is_dir()
+    return {**how["config_changes"], **({"revision": how["revision"]} if on_hub and how["revision"] else {})} or None

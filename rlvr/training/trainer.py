@@ -23,6 +23,7 @@ from rlvr.config.settings import TrainConfig
 from rlvr.core.old_names import old_keywords
 from rlvr.core.records import Problem
 from rlvr.models.chat import prompt_end
+from rlvr.models.frozen import float32_adapters
 from rlvr.models.sampling import Sampling
 from rlvr.problems.scorer import Scorer
 from rlvr.rewards.limits import JUDGED, term_worker
@@ -89,6 +90,7 @@ class RLVRTrainer(GRPOTrainer):
         credit.check_divisor(config, given.advantage)
         check_critic(config, given.advantage)
         super().__init__(**given.trl)
+        float32_adapters(self.model)  # TRL rounds those of a 4-bit base
         self.advantage, self.problems, self.verdicts = given.advantage, given.problems, given.verdicts
         self.pass_rates = PassRate() if pass_rates is None else pass_rates
         self.rollouts_dir = rollouts
@@ -138,6 +140,7 @@ class RLVRTrainer(GRPOTrainer):
         # Exact in the policy's own precision, untruncated; with a KL term the same call would ask for the reference's,
         # and with tools a completion is sampled in several turns.
         plain = (self.top_p, self.top_k or 0, self.beta) == (1.0, 0, 0.0) and not self.tools
+        whole = all(p.dtype == torch.float32 for p in self.model.parameters())  # else its own products are rounded
         return EngineSampling(
             self._policy,
             self.eos_token_ids,
@@ -145,7 +148,7 @@ class RLVRTrainer(GRPOTrainer):
             Sampling(self.max_completion_length, self.temperature, self.top_p, self.top_k or 0),
             args.sampling_precision,
             args.sampling_seed if args.sampling_seed is not None else args.seed,
-            exact=plain and args.sampling_precision == torch.float32 and not (args.bf16 or args.fp16),
+            exact=plain and whole and args.sampling_precision == torch.float32 and not (args.bf16 or args.fp16),
         )
 
     # ------------------------------------------------ choose -> sample -> judge -> reward -> credit

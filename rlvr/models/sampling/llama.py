@@ -8,6 +8,7 @@ trust.py compares its logits with the model's own before anything is sampled.
 Axes: B rows, S new tokens of a row, H query heads, K key heads, D head size, C width, T cached positions.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -51,7 +52,7 @@ class LlamaForward:
         self.eps = config.rms_norm_eps
         self.rotary = model.model.rotary_emb
 
-    def refresh(self, weights: dict[str, Tensor]) -> None:
+    def refresh(self, weights: Mapping[str, Tensor]) -> None:
         """Copy the policy's present weights (names as in the model, LoRA merged in)."""
 
         def get(name: str) -> Tensor:

@@ -7,7 +7,8 @@ whatever can be measured of a model can be measured of it; `ProxyTuning` does th
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -91,6 +92,7 @@ def load_policy(
     alphas: Sequence[float] = (1.0,),
     expert_chat: bool = False,
     device: torch.device | str = "cpu",
+    options: Mapping[str, Any] | None = None,
 ) -> tuple[PreTrainedModel | Steered, PreTrainedTokenizerBase]:
     """Load a model and its tokenizer; with an expert and an antiexpert, steered at the first of `alphas`.
 
@@ -98,6 +100,7 @@ def load_policy(
         base, expert, antiexpert: model specs (see `load_model`); a base without a chat template takes the expert's.
         alphas: all that will be used, so that a bad one is refused before anything is loaded.
         device: where all three go.
+        options: how the base is loaded, beside it (see `load_model`).
         expert_chat: the expert reads each prompt as a user's chat message, the other two as it is (as in the paper).
 
     Raises:
@@ -111,7 +114,7 @@ def load_policy(
                 f"--{given} needs --{missing} too: what is added to the base is the tuned small model (expert) minus "
                 "the same model untuned (antiexpert)."
             )
-        return load_model(base, device=device)
+        return load_model(base, device=device, **(options or {}))
     if not alphas:
         raise SpecError("alpha needs at least one value (0 is the base, 1 the paper's value).")
     for alpha in alphas:
@@ -119,7 +122,10 @@ def load_policy(
     specs = (base, expert, antiexpert)
     for spec in specs:
         model_source(spec)
-    loaded = {spec: load_model(spec, device=device, needs_chat=False) for spec in dict.fromkeys(specs)}
+    loaded = {
+        spec: load_model(spec, device=device, needs_chat=False, **((options or {}) if spec == base else {}))
+        for spec in dict.fromkeys(specs)
+    }
     (model, tokenizer), (tuned, tuned_tokenizer), (untuned, untuned_tokenizer) = (loaded[spec] for spec in specs)
     check_same_vocabulary(tokenizer, tuned_tokenizer, expert)
     check_same_vocabulary(tokenizer, untuned_tokenizer, antiexpert)

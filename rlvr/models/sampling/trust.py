@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
+from rlvr.models.frozen import computing_in
 from rlvr.models.load import without_adapters
 from rlvr.models.sampling.general import PaddedReader
 from rlvr.models.sampling.llama import LlamaForward
@@ -45,8 +46,10 @@ class _Plain(nn.Module):
 def policy_logits(policy: nn.Module, ids_BS: Tensor, dtype: torch.dtype) -> Tensor:
     """Return the logits of the policy's own forward with its weights in `dtype`, as float32, (B, S, V)."""
     plain = _Plain(policy)
-    weights = {name: p.to(dtype) for name, p in plain.named_parameters() if p.dtype != dtype}
-    return torch.func.functional_call(plain, weights, (ids_BS,)).logits.float()
+    other = {name: p for name, p in plain.named_parameters() if p.dtype != dtype and p.is_floating_point()}
+    with computing_in(policy, dtype):  # weights in 4 bits stay as they are
+        out = torch.func.functional_call(plain, {name: p.to(dtype) for name, p in other.items()}, (ids_BS,))
+    return out.logits.float()
 
 
 def fast_logits(forward: LlamaForward, prompt: Sequence[int], steps: int) -> Tensor:

@@ -1,27 +1,50 @@
 """The weights that sample: the policy itself, or a low-precision copy refreshed when the policy has moved."""
 
+from collections.abc import Iterator, Mapping
+
 import torch
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from rlvr.models.frozen import dense
 from rlvr.models.load import without_adapters
 
 
-def plain_weights(policy: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the policy's parameters under the base model's names, with LoRA deltas merged in."""
-    if not isinstance(policy, PeftModel):
-        return dict(policy.named_parameters())
-    base = policy.get_base_model()
-    weights = {name.replace(".base_layer.", "."): p for name, p in base.named_parameters() if ".lora_" not in name}
-    for name, module in base.named_modules():
-        if isinstance(module, LoraLayer):
-            for adapter in module.active_adapters:
+class PlainWeights(Mapping[str, torch.Tensor]):
+    """Map the base model's names to a policy's weights, LoRA merged in and 4 bits made numbers.
+
+    Each is computed when it is asked for, so that the merged ones are never all in memory.
+    """
+
+    def __init__(self, policy: nn.Module):
+        base = without_adapters(policy)
+        parameters = base.named_parameters()
+        self._stored = {name.replace(".base_layer.", "."): p for name, p in parameters if ".lora_" not in name}
+        self._lora = {f"{name}.weight": m for name, m in base.named_modules() if isinstance(m, LoraLayer)}
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        weight = dense(self._stored[name])
+        if layer := self._lora.get(name):
+            for adapter in layer.active_adapters:
                 # The delta is added to a copy: merging into the base and back would leave rounding errors.
-                key = f"{name}.weight"
-                weights[key] = weights[key] + module.get_delta_weight(adapter)
-    return weights
+                weight = weight + layer.get_delta_weight(adapter)
+        return weight
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._stored
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored)
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+
+def plain_weights(policy: nn.Module) -> PlainWeights:
+    """Return the policy's parameters under the base model's names, with LoRA deltas merged in."""
+    return PlainWeights(policy)
 
 
 class SamplingWeights:

@@ -17,13 +17,14 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_seed
 from transformers.trainer_callback import PrinterCallback
 
+from rlvr.config.loading import check_frozen_base, loading
 from rlvr.config.settings import TrainConfig
 from rlvr.core.console import say
 from rlvr.core.errors import DataError, RunError, SpecError
 from rlvr.core.json_rows import json_text
 from rlvr.core.records import Problem
 from rlvr.measure.sample import Policy, make_engine, sample
-from rlvr.models.load import load_model, lora_config
+from rlvr.models.load import load_model, lora_config, name_by_folder
 from rlvr.models.sampling import Sampling
 from rlvr.problems.scorer import Scorer
 from rlvr.problems.sets import ProblemSet
@@ -79,17 +80,15 @@ def calibrate(model_spec: str, config: TrainConfig, out: Path) -> Calibrated:
     data = ProblemSet.of(config.data)
     problems = {s: data.load(s, size, config.data_size_seed) for s, size in splits.items()}
     set_seed(config.seed)
-    model, tokenizer = load_model(
-        model_spec,
-        device=config.device,
-        trust_remote_code=config.trust_remote_code,
-        attn_implementation=config.attn_implementation,
-    )
+    check_frozen_base(config, adapters=bool(config.lora_rank) or (Path(model_spec) / "adapter_config.json").is_file())
+    model, tokenizer = load_model(model_spec, device=config.device, **loading(config, model_spec))
     say(f"sampling {config.num_generations} completions each of {len(problems['train'])} training problems")
     slots = {s: sample_slots(model, tokenizer, problems[s], config) for s in splits}
     pad_id = tokenizer.pad_token_id
     before = held_out_loss(model, slots["test"], pad_id, config.per_device_train_batch_size)
-    lora = lora_config(config.lora_rank)
+    lora = lora_config(config.lora_rank, revision=loading(config, model_spec)["revision"])
+    if lora:
+        name_by_folder(model)
     config.output_dir = str(out)
     trainer = _Calibration(
         model=get_peft_model(model, lora) if lora else model,

@@ -26,6 +26,7 @@ from transformers import PreTrainedTokenizerBase, set_seed
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
+from rlvr.config.loading import loading
 from rlvr.config.settings import TrainConfig
 from rlvr.core.answer_format import AnswerFormat
 from rlvr.core.console import say
@@ -61,6 +62,9 @@ class Warmup:
     use_cpu: bool = False
     chat_template_kwargs: dict[str, Any] | None = None
     answer_format: str = "tags"
+    revision: str | None = None
+    config_changes: dict[str, Any] | None = None
+    trust_remote_code: bool = False
 
     @property
     def answers(self) -> AnswerFormat:
@@ -69,10 +73,9 @@ class Warmup:
 
     def key(self) -> str:
         """Return the hash that names the cached model: settings, problem set version, weights, libraries."""
-        apart = ("rows", "use_cpu", "chat_template_kwargs", "answer_format")
-        parts = {k: v for k, v in dataclasses.asdict(self).items() if k not in apart}
-        if self.chat_template_kwargs:
-            parts["chat_template_kwargs"] = self.chat_template_kwargs
+        apart = ("rows", "use_cpu", "answer_format", "trust_remote_code")
+        if_given = ("chat_template_kwargs", "revision", "config_changes")
+        parts = {k: v for k, v in dataclasses.asdict(self).items() if k not in apart and (v or k not in if_given)}
         if self.answer_format != "tags":
             parts["answer_format"] = self.answer_format
         if self.rows:
@@ -102,6 +105,7 @@ def _digest(path: Path) -> str:
 
 def warmup_settings(config: TrainConfig) -> Warmup:
     """Return the warm-up that a training config asks for."""
+    how = loading(config)
     return Warmup(
         model=config.model,
         data=config.data,
@@ -117,6 +121,9 @@ def warmup_settings(config: TrainConfig) -> Warmup:
         use_cpu=config.use_cpu,
         chat_template_kwargs=config.chat_template_kwargs,
         answer_format=config.answer_format,
+        revision=how["revision"],
+        config_changes=how["config_changes"] or None,
+        trust_remote_code=how["trust_remote_code"],
     )
 
 
@@ -221,7 +228,12 @@ def warmup(settings: Warmup) -> Path:
 def train(settings: Warmup, target: Path) -> None:
     """Train the warm-up in this process and save the model and its settings in `target`."""
     set_seed(settings.seed)
-    model, tokenizer = load_model(settings.model)
+    model, tokenizer = load_model(
+        settings.model,
+        revision=settings.revision,
+        config_changes=settings.config_changes,
+        trust_remote_code=settings.trust_remote_code,
+    )
     template = settings.chat_template_kwargs
     rows = as_sampled(examples(settings, own_thinking(tokenizer, template)), tokenizer, template)
     args = SFTConfig(
