@@ -21,7 +21,7 @@ from rlvr.core.callable_module import CallableModule
 from rlvr.core.console import say
 from rlvr.core.errors import ModelError, Stopped
 from rlvr.measure.evaluate import evaluate
-from rlvr.measure.record import describe
+from rlvr.measure.of_run import RunEvaluation
 from rlvr.measure.sample import Policy, make_engine
 from rlvr.models.chat import check_lengths, encode
 from rlvr.models.load import load_model, lora_config, trainable_parameters
@@ -30,15 +30,15 @@ from rlvr.planning.parts import check_needs
 from rlvr.planning.resolve import ResolvedConfig
 from rlvr.problems.prompts import messages
 from rlvr.problems.scorer import Scorer
+from rlvr.runs import checkpoints
 from rlvr.runs import directory as runs
-from rlvr.runs.eval_file import save_eval
 from rlvr.runs.open import Start, open_run
 from rlvr.runs.pass_rate import PassRate
 from rlvr.runs.resume import missing
-from rlvr.runs.texts_file import without_texts
 from rlvr.runs.whole_model import save_whole
-from rlvr.training.callbacks.of_a_run import run_callbacks
+from rlvr.training.callbacks.of_a_run import run_callbacks, trackers_last
 from rlvr.training.callbacks.stop_signal import StopOnSignal
+from rlvr.training.eval_while_training import eval_while_training
 from rlvr.training.supervised.warmup import warmup, warmup_settings
 from rlvr.training.trainer import RLVRTrainer
 
@@ -78,24 +78,14 @@ def _train(resolved: ResolvedConfig, start: Start) -> None:
 
     def evaluate_sets(policy: PreTrainedModel | PeftModel, when: str, sets: Mapping[str, str]) -> None:
         """Evaluate on some sets, all processes together; nothing here touches the random states of training."""
-        asked = _asked(policy, tokenizer, config)
+        asked, evaluation = _asked(policy, tokenizer, config), RunEvaluation(config, run)
         for spec, why in sets.items():
             problems = resolved.eval_problems[spec]
             again = f" again, because {why}" if run.evaluation(when, spec).exists() else ""
             say(f"evaluating {when} training{again}: {len(problems)} problems of {spec}, {config.eval_n} samples each")
-            with Scorer.of(resolved.sets[spec], config.answers, config.verify_timeout) as scorer:
-                evaluation = evaluate(
-                    asked,
-                    problems,
-                    scorer,
-                    n=config.eval_n,
-                    sampling=Sampling(config.max_completion_length or 0, config.eval_temperature),
-                    seed=config.eval_seed,
-                    exact=resolved.sets[spec] if config.eval_exact else None,
-                )
-            evaluation |= describe(resolved.sets[spec], "test", source if when == "before" else str(run.model))
-            if state.is_main_process:
-                save_eval(evaluation if config.log_rollouts else without_texts(evaluation), run.evaluation(when, spec))
+            name = source if when == "before" else str(run.model)
+            data, exact = resolved.sets[spec], config.eval_exact
+            evaluation(asked, when, data, problems, model=name, n=config.eval_n, exact=exact)
         state.wait_for_everyone()
 
     if sets := missing(run, "before", resolved.eval_problems, config):
@@ -142,6 +132,12 @@ def _fit(
         rollouts=run.rollouts if config.log_rollouts else None,
     )
     trainer.remove_callback(PrinterCallback)  # Progress prints one readable line instead
+    trackers_last(trainer)
+    best = None
+    if config.eval_every:
+        data = resolved.sets[config.data]
+        step = checkpoints.step_of(checkpoint) if checkpoint else 0
+        best = eval_while_training(trainer, tokenizer, config, run, data, resolved.validation, stop, step)
     if not trainable_parameters(trainer.model):
         raise ModelError(f"{config.model!r} has no trainable parameter, so training would change nothing.")
     try:
@@ -157,7 +153,11 @@ def _fit(
             trainer.pass_rates.to_parquet(run.difficulty)
     if stop.caught:
         raise Stopped(f"saved at step {trainer.state.global_step}. Go on with: rlvr train --resume {run.path}")
-    save_whole(trainer.save_model, run)
+    if best is None:
+        save_whole(trainer.save_model, run)
+    else:
+        step, measured = best.publish(), len(best.scores)
+        say(f"the model is that of step {step}, the best of {measured} measured steps on the validation problems")
 
 
 def _profile(policy: Policy, resolved: ResolvedConfig, scorer: Scorer) -> PassRate:

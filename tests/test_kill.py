@@ -1,11 +1,8 @@
 """Killed at any moment and started by the same command, a run is the run that was never interrupted, to the bit."""
 
 import json
-import os
 import random
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +12,7 @@ from safetensors.torch import load_file
 
 from rlvr.runs import checkpoints
 from rlvr.runs.directory import read_metrics
-from tests.conftest import REPO
+from tests.forks import Forks
 from tests.run_outcome import assert_same
 
 # It learns: five dense terms in no sorted order, losses that are not 0 (two updates a batch), checkpoints between logged
@@ -45,32 +42,6 @@ PHASES = {
     "evaluation after": ["rename .*eval/after", 0],
     "report": ["rename .*report.html", 0],
 }
-
-
-class Forks:
-    """The product, imported once; `run` forks a process of it that may die (tests/kill_points.py)."""
-
-    def __init__(self, log: Path):
-        self.log = log
-        command = [sys.executable, "-m", "tests.kill_points"]
-        env = os.environ | {"OMP_NUM_THREADS": "1"}
-        self.server = subprocess.Popen(
-            command, cwd=REPO, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def run(self, argv, cache, kill=None) -> tuple[int, str]:
-        """Return the exit status (-9: killed) and what was printed."""
-        self.log.unlink(missing_ok=True)
-        request = {"argv": argv, "env": {"RLVR_CACHE": str(cache)}, "log": str(self.log), "kill": kill}
-        self.server.stdin.write(json.dumps(request) + "\n")
-        self.server.stdin.flush()
-        status = json.loads(self.server.stdout.readline())["status"]
-        return status, self.log.read_text()
-
-    @property
-    def events(self) -> int:
-        """How many file events the last run had."""
-        return len(Path(f"{self.log}.events").read_text().splitlines())
 
 
 @pytest.fixture(scope="module")

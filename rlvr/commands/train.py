@@ -61,11 +61,14 @@ def run(argv: list[str]) -> int:
     if wanted:
         from rlvr.report import write_report
         from rlvr.report.terminal import accuracy_curve
+        from rlvr.report.validation import validation_curve
         from rlvr.runs.directory import read_metrics
 
         page = write_report([run.path], run.path)
         print((page.parent / "report.md").read_text(encoding="utf-8").split("\n## ")[0])
         if run.metrics.is_file() and (curve := accuracy_curve(read_metrics(run.metrics))):
+            print(curve)
+        if curve := validation_curve(run.path):
             print(curve)
         say(f"report: {page}")
     return 0

@@ -109,6 +109,11 @@ class TrainConfig(GRPOConfig):
     eval_exact: bool = _setting(
         False, "Compute each problem's chance too, where one text alone is right; pass@k then has no sampling noise."
     )
+    # Measuring while it trains, on the validation split of `data` (docs/measure.md)
+    eval_every: int = _setting(0, "Measure on validation problems at the start and every so many steps; 0 does not.")
+    eval_every_size: int = _setting(0, "Validation problems of these evaluations; 0 takes eval_size.")
+    eval_every_n: int = _setting(2, "Samples per validation problem.")
+    keep_best: bool = _setting(False, "Keep the model of the step with the best validation pass@1, not of the last.")
     # Where it goes
     output_dir: str | None = _setting(None, "Run directory; None makes runs/<recipe>-<model>-s<seed>-<time>.")
     # Seeds: `seed` is the model's; these default to it

@@ -1,6 +1,6 @@
 """Resolve and check everything that a config names, before a model is loaded."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rlvr import advantages
 from rlvr.config.settings import TrainConfig
@@ -9,6 +9,7 @@ from rlvr.core.errors import RlvrError, SpecError
 from rlvr.core.records import Problem
 from rlvr.measure.exact import check_exact
 from rlvr.models.load import model_source
+from rlvr.planning.validation import check_evaluating, validation_problems
 from rlvr.problems.check import check
 from rlvr.problems.sets import ProblemSet, measured_warnings, overlap_warning
 from rlvr.problems.worked import lessons, read_rows
@@ -27,6 +28,7 @@ class ResolvedConfig:
     sets: dict[str, ProblemSet]
     problems: list[Problem]
     eval_problems: dict[str, list[Problem]]
+    validation: list[Problem] = field(default_factory=list)  # measured while it trains
 
 
 def resolve_config(config: TrainConfig) -> ResolvedConfig:
@@ -35,6 +37,7 @@ def resolve_config(config: TrainConfig) -> ResolvedConfig:
     What is only named comes first, what takes seconds last: the problem sets are loaded and judged.
     """
     _refuse_unused(config)
+    check_evaluating(config)
     answers = config.answers
     sets = {spec: ProblemSet.of(spec) for spec in dict.fromkeys([config.data, *config.eval_specs])}
     measured = config.eval_specs if config.eval_size else []
@@ -66,10 +69,11 @@ def resolve_config(config: TrainConfig) -> ResolvedConfig:
         few = measured_warnings(sets[spec], "test", config.eval_size, test)
         for warning in filter(None, [*few, overlap_warning(spec, test, problems)]):
             say(f"WARNING: {warning}")
+    validation = validation_problems(config, sets[config.data], problems, evals)
     for data in sets.values():
         if failures := check(data, ("train", "test"), 50, config.data_size_seed, answers):
             raise RlvrError(f"The problem set {data.spec!r} fails its own verifier: {failures[0]}")
-    return ResolvedConfig(config, terms, advantage, sets, problems, evals)
+    return ResolvedConfig(config, terms, advantage, sets, problems, evals, validation)
 
 
 def _refuse_unused(config: TrainConfig) -> None:

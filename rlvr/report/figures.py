@@ -12,6 +12,7 @@ from rlvr.measure.plots import (
     plot_curves,
     plot_pass_at_k,
     plot_reliability,
+    plot_validation,
     plot_vote_curve,
 )
 from rlvr.report.show import visible
@@ -52,6 +53,9 @@ def draw(summary: Mapping[str, Any]) -> list[Drawing]:
     for run in summary["runs"]:
         if run["metrics"]:
             drawings.append(_drawing(run["name"], "", "curves", plot_curves(run["metrics"]), CURVES))
+        if points := run["validation"]["points"]:
+            figure = plot_validation(points, run["validation"]["kept"])
+            drawings.append(_drawing(run["name"], "", "validation", figure, VALIDATION))
     return drawings
 
 
@@ -62,6 +66,10 @@ ACCURACY_CALIBRATION = (
 CURVES = (
     "Training curves: each step faint, a moving average on top. "
     "Groups that are not mixed say nothing about correctness."
+)
+VALIDATION = (
+    "Measured while it trained, on validation problems; bands are 95% intervals of each step alone. "
+    "A dotted line marks the step whose model was kept."
 )
 PASS_AT_K = "pass@k on a log2 axis, before and after training; bands are 95% intervals."
 BY_TASK = "pass@1 by task, before and after training; bars are 95% intervals over the problems of the task."

@@ -14,6 +14,7 @@ from rlvr.report import tables
 from rlvr.report.figures import Drawing, draw
 from rlvr.report.glossary import GLOSSARY, INTERVALS
 from rlvr.report.show import number, visible
+from rlvr.report.validation import validation_table
 
 HERE = Path(__file__).parent
 
@@ -33,6 +34,7 @@ def to_html(summary: Mapping[str, Any], drawings: Sequence[Drawing] | None = Non
             summary=summary,
             drawings=draw(summary) if drawings is None else drawings,
             tables=tables,
+            validation_table=validation_table,
             glossary=GLOSSARY,
             intervals=INTERVALS,
             style=Markup((HERE / "page.css").read_text(encoding="utf-8")),

@@ -9,6 +9,7 @@ from rlvr.report.figures import Drawing, draw
 from rlvr.report.glossary import GLOSSARY, INTERVALS
 from rlvr.report.show import visible
 from rlvr.report.tables import Table
+from rlvr.report.validation import validation_table
 
 HEADLINE = ("pass@1", "ece", "brier", "brier_constant", "auroc", "format_rate")
 # An underscore within a word and an interval such as [0.1, 0.2] mean nothing to Markdown and stay readable.
@@ -54,6 +55,8 @@ def to_markdown(summary: Mapping[str, Any], drawings: Sequence[Drawing] | None =
         parts += [f"### {escape(run['name'])}", escape(run["signal"] or "No group was recorded.")]
         parts.append(escape(run["about"]))
         parts += [_image(drawing) for drawing in drawings if (drawing.kind, drawing.run) == ("curves", run["name"])]
+        parts += [escape(run["validation"]["text"]), markdown_table(validation_table(run))]
+        parts += [_image(drawing) for drawing in drawings if (drawing.kind, drawing.run) == ("validation", run["name"])]
         parts += [markdown_table(tables.groups(run)), markdown_table(tables.training(run))]
     parts.append("## Settings")
     if len(runs) > 1 and all(run["trained"] for run in runs):

@@ -19,8 +19,9 @@ WHEN = ("before", "after")
 def read_run(path: Path) -> dict[str, Any]:
     """Return what a run directory holds, and notes on what it lacks.
 
-    Keys: config, env, command, diff, metrics, evals, rollouts, difficulty, notes. `evals` maps each set to
-    {"before": evaluation, "after": evaluation}, of which either may be absent. `rollouts` are the paths of the
+    Keys: config, env, command, diff, metrics, evals, steps, best, rollouts, difficulty, notes. `evals` maps each set to
+    {"before": evaluation, "after": evaluation}, of which either may be absent. `steps` maps an optimizer step to the
+    evaluation made there, `best` says which step's model was kept (None: the last). `rollouts` are the paths of the
     readable files, in order of steps. A step that a resumed run logged twice counts once, as logged last.
     `path` may also be an evaluation by itself (.json), of a model or of stored completions: it stands as "after",
     `alone` is True, and there is nothing else.
@@ -53,6 +54,11 @@ def read_run(path: Path) -> dict[str, Any]:
         for file in sorted((path / "eval" / when).glob("*.json")):
             if evaluation := attempt(f"eval/{when}/{file.name}", load_eval, file, None):
                 evals.setdefault(file.stem, {})[when] = evaluation
+    files = run.step_evaluations().items()
+    steps = {
+        step: evaluation for step, file in files if (evaluation := attempt(_below(file, path), load_eval, file, None))
+    }
+    best = attempt("best.json", _read_best, run.best_step, None) if run.best_step.is_file() else None
     rollouts = sorted(run.rollouts.glob("step-*.parquet"))
     readable = [f for f in rollouts if attempt(f"rollouts/{f.name}", pq.read_metadata, f, None)]
     config = attempt("config.yaml", read_yaml, run.config, {})
@@ -63,6 +69,8 @@ def read_run(path: Path) -> dict[str, Any]:
         "diff": attempt("code.diff", _read_text, path / "code.diff", ""),
         "metrics": [by_step[step] for step in sorted(by_step)],
         "evals": evals,
+        "steps": steps,
+        "best": best,
         "rollouts": readable,
         "difficulty": attempt("difficulty.parquet", _read_difficulty, run.difficulty, None),
         "notes": notes,
@@ -79,6 +87,8 @@ def _read_evaluation(path: Path) -> dict[str, Any]:
         "command": "",
         "diff": "",
         "metrics": [],
+        "steps": {},
+        "best": None,
         "rollouts": [],
         "difficulty": None,
         "alone": True,
@@ -95,6 +105,17 @@ def _read_env(path: Path) -> dict[str, Any]:
     if not isinstance(env, dict):
         raise RunError(f"it holds a {type(env).__name__}, not an object.")
     return env
+
+
+def _read_best(path: Path) -> dict[str, Any]:
+    best = json.loads(_read_text(path))
+    if not isinstance(best, dict) or not isinstance(best.get("step"), int):
+        raise RunError("it names no step.")
+    return best
+
+
+def _below(file: Path, folder: Path) -> str:
+    return file.relative_to(folder).as_posix()
 
 
 def _read_difficulty(path: Path) -> dict[str, list[int]]:

@@ -11,6 +11,7 @@ from rlvr.report.measured import decided, difference, summarise_sides
 from rlvr.report.read import read_run
 from rlvr.report.training import difficulty_table, group_counts, training_table
 from rlvr.report.transcripts import transcripts
+from rlvr.report.validation import validation
 from rlvr.report.words import about, limits, signal, verdict
 from rlvr.training.health import health_verdict
 
@@ -24,8 +25,8 @@ def summarise(run_dirs: Sequence[Path]) -> dict[str, Any]:
     Keys: `verdict` (a paragraph for each run and set); `runs`; `between` (trained models paired with that of
     the first run); `seeds`; `transcripts`; `config_diff`; `limits`. Each run has `name`, `folder`, `notes` on
     what is missing, `health` (could it learn?), `about`, `sets` (see `summarise_sides` and `decided`), `training`,
-    `counts`, `signal`, `difficulty`, `metrics`, `config`, `env`, `command` and `diff`. A directory given
-    twice counts once.
+    `validation` (see there), `counts`, `signal`, `difficulty`, `metrics`, `config`, `env`, `command` and `diff`. A
+    directory given twice counts once.
 
     Raises:
         RunError: no directory was given, or one is none of a run.
@@ -90,6 +91,7 @@ def _run(name: str, folder: str, contents: Mapping[str, Any]) -> dict[str, Any]:
         },
         "trained": trained,
         "training": training,
+        "validation": validation(contents["steps"], contents["best"]),
         "counts": counts,
         "health": health_verdict(contents["metrics"]) if contents["metrics"] else "",
         "about": about(contents["config"], contents["metrics"]),

@@ -93,6 +93,14 @@ def accuracy_curve(metrics: Sequence[Mapping[str, Any]], width: int = 40) -> str
     if not values:
         return ""
     means = [float(part.mean()) for part in np.array_split(values, min(width, len(values)))]
-    low, high = min(means), max(means)
-    blocks = "".join("▁▂▃▄▅▆▇█"[round(7 * (mean - low) / (high - low))] if high > low else "▁" for mean in means)
-    return f"training accuracy over {len(values)} steps: {means[0]:.0%} {blocks} {means[-1]:.0%}"
+    return f"training accuracy over {len(values)} steps: {means[0]:.0%} {blocks(means)} {means[-1]:.0%}"
+
+
+def blocks(values: Sequence[float]) -> str:
+    """Return finite values as blocks of eight heights, from the lowest to the highest.
+
+    >>> blocks([0.0, 0.5, 1.0]), blocks([0.3, 0.3])
+    ('▁▅█', '▁▁')
+    """
+    low, high = min(values), max(values)
+    return "".join("▁▂▃▄▅▆▇█"[round(7 * (value - low) / (high - low))] if high > low else "▁" for value in values)

@@ -6,6 +6,7 @@ runs/<recipe>-<model>-s<seed>-<time>/
   rollouts/step-00001.parquet                     every completion with its terms, reward, advantage, what dropped it
   difficulty.parquet                              problem id -> attempts, successes
   eval/<when>/<set>.json                          counts and (confidence, correct) pairs, no aggregates
+  best/step-N/  best.json                         with keep_best: the model so far; which step became `model/`
   plots/  report.html  report.md  checkpoints/  model/
 
 Every file is written whole or not at all, metrics.jsonl line by line; `config.yaml` comes last of the description, so a
@@ -17,6 +18,7 @@ import json
 import math
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -70,9 +72,28 @@ class RunDir:
         """Return where the model is written before it appears as `model`."""
         return self.path / ".saving"
 
+    @property
+    def best(self) -> Path:
+        """Return where `keep_best` holds the model of the best step (best/step-N) until training is over."""
+        return self.path / "best"
+
+    @property
+    def best_step(self) -> Path:
+        """Return the file that says of which step `model` is, where `keep_best` chose one."""
+        return self.path / "best.json"
+
     def evaluation(self, when: str, spec: str) -> Path:
-        """Return the file of the evaluation made `when` ("before" or "after") on the set `spec`."""
+        """Return the file of the evaluation made `when` ("before", "after" or "step-N") on the set `spec`."""
         return self.path / "eval" / when / f"{slug(spec)}.json"
+
+    def step_evaluations(self) -> dict[int, Path]:
+        """Return optimizer step -> file of the evaluations made while training, in order of steps."""
+        files = {step: file for step, folder in self._of_steps("eval") for file in sorted(folder.glob("*.json"))}
+        return dict(sorted(files.items()))
+
+    def _of_steps(self, parent: str) -> list[tuple[int, Path]]:
+        folders = [f for f in (self.path / parent).glob("step-*") if re.fullmatch(r"step-\d+", f.name)]
+        return [(int(folder.name.removeprefix("step-")), folder) for folder in folders]
 
     def rewind(self, step: int, history: Iterable[Mapping[str, Any]] = ()) -> list[str]:
         """Remove what was written after optimizer step `step`: a resumed run leaves no gap and no double line.
@@ -85,10 +106,26 @@ class RunDir:
                 path.unlink()
         if self.model.is_dir():  # renamed first: half a model would pass for one
             shutil.rmtree(self.staging, ignore_errors=True)
-            self.model.rename(self.staging)
+            self.model.rename(self._place_before(step))
+        self.best_step.unlink(missing_ok=True)
+        for made_at, folder in (*self._of_steps("eval"), *self._of_steps("best")):
+            if made_at > step:
+                shutil.rmtree(folder)
         for folder in (self.staging, self.path / "eval" / "after"):
             shutil.rmtree(folder, ignore_errors=True)
         return notes
+
+    def _place_before(self, step: int) -> Path:
+        """Return where the trained model goes when training goes on after `step`: away, or back among the best."""
+        try:
+            chosen = int(json.loads(self.best_step.read_text(encoding="utf-8"))["step"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return self.staging
+        place = self.best / f"step-{chosen}"
+        if chosen > step or place.exists():
+            return self.staging
+        self.best.mkdir(exist_ok=True)
+        return place
 
     def mend_metrics(self, history: Iterable[Mapping[str, Any]], step: float = math.inf) -> list[str]:
         """Keep the lines of metrics.jsonl up to `step`, add those that only `history` has; return what was amiss."""
@@ -119,6 +156,8 @@ class RunDir:
         """Remove temporary files of a process that was killed; the run must be locked."""
         for folder in ("", "rollouts", "eval/before", "eval/after", "plots"):
             sweep(self.path / folder)
+        for _, evaluations in self._of_steps("eval"):
+            sweep(evaluations)
 
 
 def command_line(argv: Sequence[str]) -> str:

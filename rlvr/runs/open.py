@@ -52,6 +52,7 @@ def open_run(config: TrainConfig, recipes: Sequence[str], argv: Sequence[str], r
             start = [_reopened(run, config, argv) if resume else Start(run)]
         broadcast_object_list(start)
         config.output_dir = str(run.checkpoints)
+        config.run_name = config.run_name or run.path.resolve().name  # how trackers call it
         assert start[0] is not None
         yield start[0]
 

@@ -20,6 +20,7 @@ LENGTH = ("max_steps", "num_train_epochs")
 MAY_CHANGE = {
     *LENGTH, "max_rollouts", "stop_on_collapse", "max_bad_updates",  # how long
     "eval_data", "eval_size", "eval_n", "eval_temperature", "eval_seed", "eval_exact",  # how it is measured
+    "eval_every", "eval_every_size", "eval_every_n",
     "eval_strategy", "eval_steps", "eval_delay", "eval_on_start", "per_device_eval_batch_size",
     "save_strategy", "save_steps", "save_total_limit", "log_rollouts",  # how it is saved and watched
     "disable_tqdm", "log_level", "log_completions", "num_completions_to_print", "report_to", "run_name", "project",
@@ -32,6 +33,7 @@ MAY_CHANGE = {
     "use_cpu", "ddp_timeout", "ddp_bucket_cap_mb", "vllm_server_base_url", "vllm_server_host", "vllm_server_port",
     "vllm_server_timeout", "vllm_group_port", "vllm_gpu_memory_utilization",
 }  # fmt: skip
+CHOOSES = ("eval_every", "eval_every_size", "eval_every_n", "eval_size", "eval_temperature", "eval_seed", "eval_exact")
 _OF_THE_MACHINE = ("bf16",)  # the default is what is fast here; the run keeps what it began with
 _NO_SCHEDULE = ("constant", "constant_with_warmup", "inverse_sqrt")  # do not know how long training is
 
@@ -107,7 +109,8 @@ def differences(stored: TrainConfig, asked: TrainConfig) -> dict[str, tuple[Any,
 def allowed_changes(run: RunDir, stored: TrainConfig, asked: TrainConfig) -> dict[str, tuple[Any, Any]]:
     """Return the `differences`, if the run can go on with them; RunError naming those that it cannot take."""
     changes = differences(stored, asked)
-    if refused := {name: pair for name, pair in changes.items() if name not in MAY_CHANGE}:
+    allowed = MAY_CHANGE - set(CHOOSES) if stored.keep_best else MAY_CHANGE  # these choose the step that is kept
+    if refused := {name: pair for name, pair in changes.items() if name not in allowed}:
         listed = "; ".join(f"{name} is {was!r}, asked for {now!r}" for name, (was, now) in refused.items())
         raise RunError(
             f"{run.path} was started with other settings, and these decide which model it trains: {listed}. Leave them "
@@ -133,17 +136,18 @@ def _plain(value: Any) -> Any:
 
 def missing(run: RunDir, when: str, evals: Mapping[str, Sequence[Problem]], config: TrainConfig) -> dict[str, str]:
     """Return set -> why, for the evaluations that are not there, cannot be read or measured something else."""
-    reasons = {spec: _lacks(run.evaluation(when, spec), problems, config) for spec, problems in evals.items()}
+    n, exact = config.eval_n, config.eval_exact
+    reasons = {spec: lacks(run.evaluation(when, spec), problems, config, n, exact) for spec, problems in evals.items()}
     return {spec: why for spec, why in reasons.items() if why}
 
 
-def _lacks(path: Path, problems: Iterable[Problem], config: TrainConfig) -> str:
+def lacks(path: Path, problems: Iterable[Problem], config: TrainConfig, n: int, exact: bool) -> str:
+    """Return why a file is not the evaluation of these problems with `n` samples that the config asks for, or ""."""
     if not path.is_file():
         return "not measured yet"
     try:
         evaluation = load_eval(path)
-        wanted = {"n": config.eval_n, "temperature": config.eval_temperature, "seed": config.eval_seed}
-        wanted["exact"] = config.eval_exact
+        wanted = {"n": n, "temperature": config.eval_temperature, "seed": config.eval_seed, "exact": exact}
         measured = {key: evaluation.get(key, False) if key == "exact" else evaluation[key] for key in wanted}
         measured |= {"ids": [row["id"] for row in evaluation["problems"]]}
     except (DataError, KeyError, TypeError, ValueError) as error:

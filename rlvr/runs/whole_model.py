@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 from accelerate import PartialState
 
@@ -9,8 +10,11 @@ from rlvr.core.files import appear
 from rlvr.runs.directory import RunDir
 
 
-def save_whole(save: Callable[[str], None], run: RunDir) -> None:
-    """Let `save` write the model into a folder beside its place, then move it there, all processes together."""
+def save_whole(save: Callable[[str], None], run: RunDir, target: Path | None = None) -> None:
+    """Let `save` write the model into a folder beside its place, then move it there, all processes together.
+
+    Its place is `run.model`, or `target`, which must not exist.
+    """
     state = PartialState()
     if state.is_main_process:
         shutil.rmtree(run.staging, ignore_errors=True)  # of a run that was killed while saving
@@ -18,5 +22,7 @@ def save_whole(save: Callable[[str], None], run: RunDir) -> None:
     save(str(run.staging))
     state.wait_for_everyone()
     if state.is_main_process:
-        appear(run.staging, run.model)
+        place = run.model if target is None else target
+        place.parent.mkdir(exist_ok=True)
+        appear(run.staging, place)
     state.wait_for_everyone()

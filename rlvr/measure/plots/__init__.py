@@ -9,6 +9,7 @@ from rlvr.measure.plots.reliability import plot_reliability
 from rlvr.measure.plots.risk_coverage import plot_risk_coverage
 from rlvr.measure.plots.score_kept import plot_score_kept
 from rlvr.measure.plots.style import figure_png, figure_svg
+from rlvr.measure.plots.validation import plot_validation
 from rlvr.measure.plots.vote_curve import plot_vote_curve
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "plot_reliability",
     "plot_risk_coverage",
     "plot_score_kept",
+    "plot_validation",
     "plot_vote_curve",
 ]

@@ -17,6 +17,7 @@ from rlvr.report.results.evaluation import Evaluation
 from rlvr.report.results.page import Page
 from rlvr.report.results.show import html_lines, html_table, text
 from rlvr.report.terminal import text_table
+from rlvr.report.validation import validation_frame
 from rlvr.runs.directory import RunDir, slug
 from rlvr.training.health import health_verdict
 
@@ -98,6 +99,11 @@ class Run:
         """Return what was logged, one row for each optimizer step (docs/metrics.md); null becomes NaN."""
         frame = pd.DataFrame(self._read()["metrics"])
         return frame.set_index("step") if len(frame) else frame
+
+    @property
+    def validation(self) -> pd.DataFrame:
+        """Return what was measured while it trained (`eval_every`): pass@1, Brier and ECE by step, with intervals."""
+        return validation_frame(self.path)
 
     @property
     def rollouts(self) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """List the callbacks with which the command trains."""
 
-from transformers import TrainerCallback
+from transformers import Trainer, TrainerCallback
+from transformers.integrations import get_reporting_integration_callbacks
 
 from rlvr.config.settings import TrainConfig
 from rlvr.runs.directory import RunDir
@@ -25,3 +26,9 @@ def run_callbacks(config: TrainConfig, run: RunDir, seconds: float, stop: StopOn
         stop,
         *([StopAtRollouts(config.max_rollouts, config.generation_batch_size)] if config.max_rollouts else []),
     ]
+
+
+def trackers_last(trainer: Trainer) -> None:
+    """Let the trackers of `report_to` come after all other callbacks, so that they get what these add to the logs."""
+    trackers = tuple(get_reporting_integration_callbacks(trainer.args.report_to))
+    trainer.callback_handler.callbacks.sort(key=lambda callback: isinstance(callback, trackers))

@@ -53,6 +53,8 @@ class MetricsFile(TrainerCallback):
     ) -> None:
         if not state.is_world_process_zero or not logs or NOT_METRICS & logs.keys():
             return
+        if all(key.startswith("eval_") for key in logs):  # of an evaluation: its file holds it
+            return
         row: dict[str, Any] = {"step": state.global_step, "seconds": round(time.time() - self.start, 3)}
         for key, value in logs.items():
             number = isinstance(value, int | float)
