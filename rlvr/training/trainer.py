@@ -200,9 +200,8 @@ class RLVRTrainer(GRPOTrainer):
 
     def _give_credit(self, batch: GenerationBatch, out: Inputs) -> None:
         """Make the signal of a batch and put it where the loss reads it."""
-        critic, values_NT = self.critic_loss, None
-        if critic is not None:
-            values_NT = critic.values(out, self.args.per_device_train_batch_size)
+        critic = self.critic_loss
+        values_NT = None if critic is None else critic.values(out, self.args.per_device_train_batch_size)
         batch.rollouts = credit.make_rollouts(batch, self.reward_weights, self.pass_rates, values_NT)
         if self.advantage is None:
             return
