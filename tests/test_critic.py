@@ -140,7 +140,7 @@ def test_a_new_critic_expects_nothing_so_the_first_credit_is_the_plain_return(tm
 def test_only_a_shared_body_feels_the_critics_loss(tmp_path, kind):
     trainer = opinionated(critical(tmp_path, kind))
     out = one_batch(trainer)
-    trainer._critic_loss(out).backward()
+    trainer._more_losses(out).backward()
     assert any(p.grad is not None and p.grad.any() for p in trainer.model.parameters()) == (kind == "shared")
     assert all(p.grad is not None and p.grad.any() for p in trainer.critic.head.parameters())
     if kind == "separate":
@@ -156,18 +156,18 @@ def test_dropped_rows_leave_the_critics_loss_and_its_normaliser(tmp_path):
     assert 0 < kept.sum() < 8
     mask = out["completion_mask"][kept].bool()
     error = (out["old_values"][kept] - out["returns"][kept])[mask].square().mean() / 2
-    torch.testing.assert_close(trainer._critic_loss(out), 0.5 * error, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(trainer._more_losses(out), 0.5 * error, rtol=1e-4, atol=1e-7)
 
 
 def test_micro_batches_add_up_to_the_whole_batch(tmp_path):
     trainer = opinionated(critical(tmp_path))
     out = one_batch(trainer)
-    whole = trainer._critic_loss(out)
+    whole = trainer._more_losses(out)
     halves = [{k: v[rows] if v.dim() else v for k, v in out.items()} for rows in (slice(0, 4), slice(4, 8))]
     trainer.args.steps_per_generation = trainer.current_gradient_accumulation_steps = 2  # one update in two halves
-    torch.testing.assert_close(sum(trainer._critic_loss(half) for half in halves), whole)
+    torch.testing.assert_close(sum(trainer._more_losses(half) for half in halves), whole)
     trainer.current_gradient_accumulation_steps = 1  # two updates: each divides by its share of the batch
-    torch.testing.assert_close(sum(trainer._critic_loss(half) for half in halves), 2 * whole)
+    torch.testing.assert_close(sum(trainer._more_losses(half) for half in halves), 2 * whole)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -178,7 +178,7 @@ def test_it_learns_a_fixed_batch(tmp_path, kind):
     losses = []
     for _ in range(60):
         optimizer.zero_grad()
-        loss = trainer._critic_loss(out)
+        loss = trainer._more_losses(out)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())

@@ -83,7 +83,7 @@ def test_dropped_and_silent_completions_are_nobodys_others():
     assert alone[0, 1] == 0
 
 
-@pytest.mark.parametrize("spec", ["split_proper(target='both')", "split_proper(weight=0)", "psr(divisor='some')"])
+@pytest.mark.parametrize("spec", ["split_proper(target='both')", "split_proper(weight=-1)", "psr(divisor='some')"])
 def test_wrong_parameters_are_refused(spec):
     with pytest.raises(SpecError):
         build(spec)

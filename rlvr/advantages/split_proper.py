@@ -23,7 +23,8 @@ class split_proper(Transform):
 
     Reads `correct` and the confidence; replaces the incoming advantage. Others are the kept ones (for s, those that
     state a confidence); who has none gets 0. A completion without a readable confidence has the first credit on all its
-    tokens. (The proper score is Brier's, as in 2507.16806; crediting its tokens apart is 2603.09117.)
+    tokens. `weight=0` leaves the confidence to a loss of its own (`brier_coef`). (The proper score is Brier's, as in
+    2507.16806; crediting its tokens apart is 2603.09117.)
 
     >>> rollouts = Rollouts.of([[1.0, 0.0]], confidence_PG=[[0.9, 0.9]], tokens_PG=[[3, 3]], split_PG=[[2, 2]])
     >>> split_proper()(rollouts).adv.round(decimals=2)  # -1/2 (0.9 - 1)^2 = -0.005 against -1/2 0.9^2 = -0.405
@@ -37,7 +38,7 @@ class split_proper(Transform):
 
     def __post_init__(self) -> None:
         require(self.target in ("own", "group"), self, "target must be 'own' or 'group'.")
-        require(is_number(self.weight) and self.weight > 0, self, "weight must be above 0.")
+        require(is_number(self.weight) and self.weight >= 0, self, "weight must be at least 0.")
 
     def apply(self, rollouts: Rollouts, signal: Signal) -> Signal:
         keep = signal.keep_PG

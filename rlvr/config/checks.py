@@ -50,7 +50,7 @@ TRAIN_RANGES: dict[str, Range] = {
     **dict.fromkeys(("eval_size", "lora_rank", "sft_steps", "profile_n", "dynamic_sampling_tries"), COUNT),
     **dict.fromkeys(("max_rollouts", "top_k", "save_total_limit"), COUNT),
     **dict.fromkeys(("weight_decay", "max_grad_norm", "adam_epsilon", "epsilon", "epsilon_high"), NOT_NEGATIVE),
-    **dict.fromkeys(("beta", "num_train_epochs", "warmup_steps"), NOT_NEGATIVE),
+    **dict.fromkeys(("beta", "brier_coef", "num_train_epochs", "warmup_steps"), NOT_NEGATIVE),
     **dict.fromkeys(("temperature", "repetition_penalty", "logging_steps", "save_steps"), POSITIVE),
     **dict.fromkeys(("difficulty_band", "difficulty_floor", "record_discount", "min_p"), SHARE),
     "min_mixed_groups": SHARE,

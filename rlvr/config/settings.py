@@ -95,6 +95,9 @@ class TrainConfig(GRPOConfig):
     stop_on_collapse: bool = _setting(
         False, "End training at the first alarm of a collapse (rlvr/training/callbacks/alarms.py)."
     )
+    brier_coef: float = _setting(
+        0.0, "Weight of a loss on the stated confidence: its expected Brier score, from the logits; 0 is off."
+    )
     # The critic of PPO (rlvr/training/critic.py)
     critic: str = _setting("none", "Value head: none, shared (on the policy's body), separate (on a copy of it).")
     critic_layers: int = _setting(0, "Layers of the policy's body that a separate critic copies; 0 copies all.")

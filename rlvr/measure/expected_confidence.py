@@ -53,14 +53,14 @@ def expected_confidences(
     contexts: dict[tuple[int, ...], int] = {}
     where: list[int | None] = []
     for prompt, completion in zip(prompts, completions, strict=True):
-        end = _after_tag(tokenizer, completion)
+        end = after_tag(tokenizer, completion)
         context = None if end is None else (*prompt, *completion[:end])
         where.append(None if context is None else contexts.setdefault(context, len(contexts)))
     found = _expectations(model, tokenizer, list(contexts), ends, least, longest)
     return [None if i is None else found[i] for i in where]
 
 
-def _after_tag(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> int | None:
+def after_tag(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> int | None:
     """Return how many tokens reach to the end of the last <confidence>; None without one that a token ends."""
     text = tokenizer.decode(ids, skip_special_tokens=True)
     if _OPEN not in text:

@@ -15,6 +15,7 @@ from rlvr.problems.sets import ProblemSet, measured_warnings, overlap_warning
 from rlvr.problems.worked import lessons, read_rows
 from rlvr.rewards.limits import audit_within
 from rlvr.rewards.terms import Term, load_terms
+from rlvr.training.brier_loss import check_brier_loss
 from rlvr.training.critic import check_critic
 
 
@@ -53,6 +54,7 @@ def resolve_config(config: TrainConfig) -> ResolvedConfig:
     audit_within(terms, answers, config.allow_hackable, config.reward_timeout)
     advantage = advantages.build(config.advantage)
     check_critic(config, advantage)
+    check_brier_loss(config)
 
     # What is measured, and the model
     for spec in measured if config.eval_exact else ():

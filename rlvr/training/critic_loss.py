@@ -36,6 +36,21 @@ class CriticLoss:
     value_clip: float
     learning_rate: float
 
+    @classmethod
+    def of(
+        cls,
+        args: Any,
+        model: PreTrainedModel | PeftModel,
+        forward: Forward,
+        policy: Callable[[], PreTrainedModel | PeftModel],
+        device: torch.device,
+    ) -> "CriticLoss | None":
+        """Build the critic that a run's settings ask for, on `device`; None where they ask for none."""
+        if getattr(args, "critic", "none") == "none":
+            return None
+        critic = Critic(model, args.critic, args.critic_layers).to(device)
+        return cls(critic, forward, policy, args.value_coef, args.value_clip, args.critic_learning_rate)
+
     @torch.no_grad()
     def values(self, out: Mapping[str, Any], batch_size: int) -> Tensor:
         """Return what the critic expects before each completion token of a generation batch, (N, T)."""

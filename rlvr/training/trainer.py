@@ -31,9 +31,10 @@ from rlvr.runs.pass_rate import PassRate
 from rlvr.training import credit
 from rlvr.training.batch import GenerationBatch, Row
 from rlvr.training.batch_metrics import batch_metrics
+from rlvr.training.brier_loss import BrierLoss, check_brier_loss
 from rlvr.training.callbacks.skip_unmixed import SkipUnmixed
 from rlvr.training.choose import make_chooser
-from rlvr.training.critic import Critic, CriticStep, check_critic
+from rlvr.training.critic import CriticStep, check_critic
 from rlvr.training.critic_loss import CriticLoss
 from rlvr.training.curriculum.dynamic_sampling import Group
 from rlvr.training.epoch_sampler import EpochRepeatSampler
@@ -89,6 +90,7 @@ class RLVRTrainer(GRPOTrainer):
         use_terms(given, self.term_worker)
         credit.check_divisor(config, given.advantage)
         check_critic(config, given.advantage)
+        check_brier_loss(config)
         super().__init__(**given.trl)
         float32_adapters(self.model)  # TRL rounds those of a 4-bit base
         self.advantage, self.problems, self.verdicts = given.advantage, given.problems, given.verdicts
@@ -121,13 +123,13 @@ class RLVRTrainer(GRPOTrainer):
             autocast=self.accelerator.autocast,
             whole=not self.sharded,
         )
-        self.critic, self.critic_loss = None, None
-        if getattr(args, "critic", "none") != "none":
-            self.critic = Critic(self.model, args.critic, args.critic_layers).to(self.accelerator.device)
-            self.critic_loss = CriticLoss(
-                self.critic, self.forward, self._policy, args.value_coef, args.value_clip, args.critic_learning_rate
-            )
+        self.critic_loss = CriticLoss.of(args, self.model, self.forward, self._policy, self.accelerator.device)
+        self.critic = None if self.critic_loss is None else self.critic_loss.critic
+        if self.critic is not None:
             self.add_callback(CriticStep(self.critic, self._log_update))
+        self.brier_loss = BrierLoss.of(args, self.forward, self._policy, self._tokenizer, self.temperature)
+        named = {"critic/loss": self.critic_loss, "confidence/expected_brier": self.brier_loss}
+        self.more_losses = {name: loss for name, loss in named.items() if loss is not None}
         self.checkpoints = Checkpoints(self.accelerator)
         whole = self.accelerator.num_processes == 1 and not self.sharded
         self.half_gradients = HalfGradients(self._log_update, whole)
@@ -212,6 +214,8 @@ class RLVRTrainer(GRPOTrainer):
         if critic is not None and values_NT is not None:
             explained = critic.add_targets(out, values_NT, batch.signal.returns_PGT)
             batch.log({"critic/explained_variance": explained})
+        if self.brier_loss is not None:
+            self.brier_loss.add_targets(out, batch)
 
     def _finish(self, batch: GenerationBatch) -> None:
         """Log a batch, write it down, and count what it showed."""
@@ -260,14 +264,16 @@ class RLVRTrainer(GRPOTrainer):
     def _compute_loss(self, model: nn.Module, inputs: Inputs) -> Tensor:
         with self.forward.without(self._without_signal(inputs), inputs.get("old_per_token_logps")):
             loss = super()._compute_loss(model, inputs)
-        return loss if self.critic_loss is None or not self.model.training else loss + self._critic_loss(inputs)
+        return loss + self._more_losses(inputs) if self.more_losses and self.model.training else loss
 
-    def _critic_loss(self, inputs: Inputs) -> Tensor:
-        updates = self.args.steps_per_generation / self.current_gradient_accumulation_steps
-        assert self.critic_loss is not None
-        loss, mean = self.critic_loss(inputs, updates)
-        self._log_update("critic/loss", mean)
-        return loss
+    def _more_losses(self, inputs: Inputs) -> Tensor:
+        """Return the sum of the losses beside the policy's: the critic's, the stated confidence's."""
+        updates, losses = self.args.steps_per_generation / self.current_gradient_accumulation_steps, []
+        for name, of_batch in self.more_losses.items():
+            loss, mean = of_batch(inputs, updates)
+            self._log_update(name, mean)
+            losses.append(loss)
+        return torch.stack(losses).sum()
 
     def _without_signal(self, inputs: Inputs) -> Tensor | None:
         """Return which rows add exactly zero to loss and gradient, so need no forward; None where that is unsure."""
