@@ -13,8 +13,13 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import hypothesis
 import pytest
 import torch
+
+# A busy machine draws inputs slowly; that is no defect of a test.
+hypothesis.settings.register_profile("rlvr", suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("rlvr")
 
 REPO = Path(__file__).parents[1]
 PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import torch
 from peft import PeftModel
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import GRPOConfig
 
 from rlvr.config.settings import TrainConfig
@@ -52,6 +52,31 @@ class EngineSampling:
     precision: torch.dtype
     seed: int
     exact: bool = field(default=False, kw_only=True)
+
+    @classmethod
+    def of(
+        cls,
+        args: TrainConfig,
+        policy: Callable[[], PreTrainedModel | PeftModel],
+        tokenizer: PreTrainedTokenizerBase,
+        eos_ids: Sequence[int],
+        sampling: Sampling,
+        *,
+        plain: bool,
+    ) -> "EngineSampling":
+        """Build it from a run's settings; `plain` says that nothing else changes what a completion is."""
+        # Exact in the policy's own precision, untruncated; with a KL term the same call would ask for the reference's.
+        plain = plain and (sampling.top_p, sampling.top_k, args.beta) == (1.0, 0, 0.0)
+        whole = all(p.dtype == torch.float32 for p in policy().parameters())  # else its own products are rounded
+        return cls(
+            policy,
+            eos_ids,
+            tokenizer.pad_token_id,
+            sampling,
+            args.sampling_precision,
+            args.sampling_seed if args.sampling_seed is not None else args.seed,
+            exact=plain and whole and args.sampling_precision == torch.float32 and not (args.bf16 or args.fp16),
+        )
 
     @cached_property
     def engine(self) -> Engine:

@@ -114,7 +114,13 @@ class RLVRTrainer(GRPOTrainer):
         self.choose = make_chooser(
             args, self.train_dataset, self.pass_rates, scorer, self.advantage, self._sample_groups
         )
-        self.engine_sampling = self._engine_sampling(args) if ours else None
+        sampling = Sampling(self.max_completion_length, self.temperature, self.top_p, self.top_k or 0)
+        self.engine_sampling = (
+            # with tools a completion is sampled in several turns
+            EngineSampling.of(args, self._policy, self._tokenizer, self.eos_token_ids, sampling, plain=not self.tools)
+            if ours
+            else None
+        )
         self.forward = Forward.of(
             [model for model in (self.model, self.ref_model) if model is not None],
             pack_prompts=getattr(args, "pack_prompts", False),
@@ -136,22 +142,6 @@ class RLVRTrainer(GRPOTrainer):
         if getattr(args, "min_mixed_groups", 0.0):
             self.add_callback(SkipUnmixed(args.min_mixed_groups, self._log_update))
         self.warn_if_nothing_is_left = credit.NothingLeftWarning()
-
-    def _engine_sampling(self, args: TrainConfig) -> EngineSampling:
-        """Return what samples by the engine, with TRL's own limits and temperatures."""
-        # Exact in the policy's own precision, untruncated; with a KL term the same call would ask for the reference's,
-        # and with tools a completion is sampled in several turns.
-        plain = (self.top_p, self.top_k or 0, self.beta) == (1.0, 0, 0.0) and not self.tools
-        whole = all(p.dtype == torch.float32 for p in self.model.parameters())  # else its own products are rounded
-        return EngineSampling(
-            self._policy,
-            self.eos_token_ids,
-            self._tokenizer.pad_token_id,
-            Sampling(self.max_completion_length, self.temperature, self.top_p, self.top_k or 0),
-            args.sampling_precision,
-            args.sampling_seed if args.sampling_seed is not None else args.seed,
-            exact=plain and whole and args.sampling_precision == torch.float32 and not (args.bf16 or args.fp16),
-        )
 
     # ------------------------------------------------ choose -> sample -> judge -> reward -> credit
 
