@@ -1,8 +1,10 @@
 """The engine against transformers' own generate, and against itself however a batch is split."""
 
+import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import (
     Gemma2Config,
     Gemma2ForCausalLM,
@@ -208,3 +210,51 @@ def test_training_mode_and_global_rng_survive(tiny):
     assert model.training
     assert torch.equal(state, torch.get_rng_state())
     model.eval()
+
+
+class DeviceReads(TorchDispatchMode):
+    """Count the operations that give Python a value, or a shape that depends on values: on a GPU each one waits."""
+
+    def __init__(self):
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func._schema.name
+        by_mask = name.startswith("aten::index") and any(
+            one is not None and one.dtype in (torch.bool, torch.uint8) for one in args[1]
+        )
+        if by_mask or name in ("aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::equal"):
+            self.names.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def engine_looking(model, every):
+    policy, tokenizer = model
+    return Engine(policy, [tokenizer.eos_token_id, 40], tokenizer.pad_token_id, max_rows=8, look_every=every)
+
+
+@pytest.mark.parametrize("every", [2, 5, 8, 100])
+def test_looking_less_often_for_ends_changes_no_token(tiny, every):
+    """Rows that have ended go on being computed until the next look; refills and room to the last token included."""
+    prompts = [[5, 6, 7], [8], [9, 10, 11, 12], [13, 14], [5, 9]]
+    sampling = Sampling(max_tokens=24, temperature=1.3)
+    each, some = (engine_looking(tiny, n).generate(prompts, 4, sampling, seed=3) for n in (1, every))
+    assert {len(ids) for ids in each.ids} - {24}, "none ended early: nothing is tested"
+    assert some.ids == each.ids
+    np.testing.assert_allclose(np.concatenate(some.logps), np.concatenate(each.logps), atol=2e-6)
+
+
+def test_device_reads_per_token(tiny):
+    """Between two looks no step asks the device for a value: it could be captured as a CUDA graph."""
+    counts = {}
+    for every in (1, 8):
+        engine = engine_looking(tiny, every)
+        engine.eos_ids = [10**6]  # nothing ends before its room
+        engine.generate([[5, 6, 7]], 4, Sampling(max_tokens=2), seed=0)  # the first call proves the fast path
+        for tokens in (9, 65):
+            with DeviceReads() as reads:
+                engine.generate([[5, 6, 7]], 4, Sampling(max_tokens=tokens), seed=0)
+            counts[every, tokens] = len(reads.names)
+    assert counts[8, 65] - counts[8, 9] == 7  # 56 more tokens, a look at every eighth
+    assert counts[1, 65] - counts[1, 9] == 56

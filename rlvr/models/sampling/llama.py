@@ -88,9 +88,8 @@ class LlamaForward:
         x = self._blocks(ids_BS, torch.arange(ids_BS.shape[1], device=ids_BS.device)[None], cache, slots_BG, None)
         return self.head(x[torch.arange(len(x), device=x.device), length_B - 1])
 
-    def step(self, ids_B: Tensor, position_B: Tensor, cache: SlotCache) -> Tensor:
-        """Run one token of each of the first B slots, at `position_B`; logits (B, V)."""
-        longest = int(position_B.max()) + 1
+    def step(self, ids_B: Tensor, position_B: Tensor, cache: SlotCache, longest: int) -> Tensor:
+        """Run one token of each of the first B slots, at `position_B` below `longest`; logits (B, V)."""
         cache.grow(longest)
         past = torch.arange(longest, device=ids_B.device) <= position_B[:, None]
         return self.head(self._blocks(ids_B[:, None], position_B[:, None], cache, None, past)[:, 0])

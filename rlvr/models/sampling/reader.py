@@ -44,12 +44,14 @@ class SlotReader:
             forward.layers, slots, forward.kv_heads, forward.head_dim, columns, forward.dtype, device
         )
         self.position = torch.zeros(slots, dtype=torch.long, device=device)  # of the next token
+        self.longest = 0  # the largest of the live ones, known without asking the device
 
     def prefill(self, some: range, slots_PG: Tensor) -> Tensor:
         """Read the prompts `some`, padded on the right."""
         prompts = [list(self.prompts[i]) for i in some]
         width, device = max(map(len, prompts)), self.position.device
         length_P = torch.tensor([len(p) for p in prompts], device=device)
+        self.longest = max(self.longest, width)
         self.position[slots_PG] = length_P[:, None]
         ids_PS = torch.tensor([p + [self.pad_id] * (width - len(p)) for p in prompts], device=device)
         return self.forward.prefill(ids_PS, length_P, self.cache, slots_PG)
@@ -57,7 +59,8 @@ class SlotReader:
     def step(self, token_B: Tensor) -> Tensor:
         """Read one token of each live slot, at its own position."""
         position_B = self.position[: len(token_B)]
-        logits_BV = self.forward.step(token_B, position_B, self.cache)
+        self.longest += 1
+        logits_BV = self.forward.step(token_B, position_B, self.cache, self.longest)
         position_B += 1
         return logits_BV
 
@@ -66,3 +69,4 @@ class SlotReader:
         moved = (slot_N != torch.arange(len(slot_N), device=slot_N.device)).nonzero()[:, 0]
         self.cache.move(slot_N[moved], moved, self.cache.kv.shape[4])
         self.position[moved] = self.position[slot_N[moved]]
+        self.longest = int(self.position[: len(slot_N)].max()) if len(slot_N) else 0

@@ -20,14 +20,24 @@ class Rows:
         self.eos = torch.tensor(list(eos_ids), device=device)
         self.sampling, self.seed = sampling, seed
 
-    def take(self, rows: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw a token for each of `rows`; return the tokens and which rows go on."""
+    def take(self, rows: Tensor, logits: Tensor, live: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Draw a token for each of `rows`; return the tokens and which rows go on.
+
+        Rows that are not `live` have ended: what is drawn for them is dropped. Nothing here reads the device.
+        """
         at, s = self.length[rows], self.sampling
         uniforms = row_uniforms(self.seed, self.noise_rows[rows], at)
         token, logp = draw(logits, uniforms, s.temperature, s.top_k, s.top_p)
-        self.ids[rows, at], self.logps[rows, at] = token, logp
-        self.length[rows] += 1
-        return token, ~torch.isin(token, self.eos) & (at + 1 < self.room[rows])
+        goes_on = ~(token[:, None] == self.eos).any(1) & (at + 1 < self.room[rows])
+        if live is None:
+            self.ids[rows, at], self.logps[rows, at] = token, logp
+            self.length[rows] += 1
+            return token, goes_on
+        inside = at.clamp(max=self.ids.shape[1] - 1)  # of an ended row: its last place, which keeps what it holds
+        self.ids[rows, inside] = torch.where(live, token, self.ids[rows, inside])
+        self.logps[rows, inside] = torch.where(live, logp, self.logps[rows, inside])
+        self.length[rows] += live
+        return token, goes_on & live
 
     def lists(self) -> tuple[list[list[int]], list[list[float]]]:
         """Return the token ids and log-probabilities of every completion, cut to its length."""
