@@ -120,6 +120,24 @@ class Run:
         """Write the report (one page that needs no network) to the run directory, or to `out`, and return it."""
         return Page(write_report([self.path], self.path if out is None else Path(out)))
 
+    def export(
+        self,
+        out: str | os.PathLike[str] | None = None,
+        *,
+        merge: bool = False,
+        dtype: str = "bfloat16",
+        push: str | None = None,
+        gguf: bool = False,
+    ) -> Path:
+        """Write the trained model as a folder for other programs (weights, tokenizer, template, card), and return it.
+
+        The arguments are those of `rlvr export` (rlvr/report/export_model.py).
+        """
+        from rlvr.report.export_model import export_model  # loads models: not for those who only look
+
+        folder = None if out is None else Path(out)
+        return export_model(self.path, folder, merge=merge, dtype=dtype, push=push, gguf=gguf)
+
     def _facts(self, contents: dict[str, Any]) -> list[str]:
         config, steps = contents["config"], contents["metrics"][-1]["step"] if contents["metrics"] else 0
         given = {key: config[key] for key in ("model", "data", "rewards", "advantage") if key in config}
