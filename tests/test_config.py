@@ -131,3 +131,19 @@ def test_a_written_config_keeps_the_order_of_the_reward_terms():
     text = to_yaml(parse_config(TrainConfig, ["grpo", "tiny"], ["--rewards", json.dumps(terms)]))
     assert list(yaml.safe_load(text)["rewards"]) == list(terms)
     assert list(yaml.safe_load(text)) == sorted(yaml.safe_load(text))
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        ({"max_steps": 150}, 10),
+        ({"max_steps": 50}, 5),
+        ({"max_steps": 19}, 0),
+        ({"num_train_epochs": 2}, 0.1),  # a share of what the epochs come to
+        ({"max_steps": 150, "warmup_steps": 0}, 0),
+        ({"max_steps": 150, "warmup_steps": 40}, 40),
+    ],
+)
+def test_the_learning_rate_warms_up_unless_told_otherwise(settings, steps):
+    """Without it Adam's first update, sign descent on noise, goes at the full rate."""
+    assert TrainConfig(use_cpu=True, **settings).warmup_steps == steps

@@ -136,6 +136,9 @@ class TrainConfig(GRPOConfig):
     # TRL's defaults that do not suit a small model on a small machine
     num_generations: int | None = _setting(8, "Completions per prompt (G).")
     gradient_checkpointing: bool = _setting(False, "Recompute activations to save memory.")
+    warmup_steps: float | None = _setting(
+        None, "Updates in which the learning rate rises (below 1: a share); None: a tenth of them, at most 10."
+    )  # type: ignore[assignment]
     logging_steps: float = _setting(1.0, "Log every so many steps.")
     report_to: None | str | list[str] = _setting("none", "Trackers: none, wandb, trackio, tensorboard, ...")
     disable_tqdm: bool | None = _setting(True, "rlvr prints one line per step instead of a bar.")
@@ -151,6 +154,13 @@ class TrainConfig(GRPOConfig):
             setattr(self, name, value)
         self.chat_template_kwargs = _mapping("chat_template_kwargs", self.chat_template_kwargs)  # type: ignore[has-type]
         self.model_init_kwargs = _mapping("model_init_kwargs", self.model_init_kwargs)  # type: ignore[has-type]
+        if (
+            self.warmup_steps is None
+        ):  # Adam's first steps are sign descent on noise: at the full rate they cost accuracy
+            few = range(1, 20)  # updates, of which none can be spared
+            self.warmup_steps = (
+                0.1 if self.max_steps < 1 else 0 if self.max_steps in few else min(10, self.max_steps // 10)
+            )
         super().__post_init__()
         take_one_gpu(self)
         self.output_dir = folder or ""  # the run directory; empty means runs/<name>
