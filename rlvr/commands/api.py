@@ -3,6 +3,7 @@
 `rlvr.train` and `rlvr.measure.evaluate` call these functions (rlvr/core/callable_module.py says how).
 """
 
+import copy
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,7 @@ from rlvr.measure.evaluate import evaluate_config, evaluate_policy
 from rlvr.measure.stored.rows import column_map
 from rlvr.measure.stored.score import score as score_stored
 from rlvr.measure.stored.score import score_log
+from rlvr.models.chat_template import with_chat_template
 from rlvr.models.load import evaluating
 from rlvr.planning.resolve import resolve_config
 from rlvr.problems.sets import ProblemSet
@@ -116,6 +118,8 @@ def evaluate(
     if measurement.expert or measurement.antiexpert:
         raise SpecError("expert and antiexpert steer a model that is given by its spec or folder.")
     name = getattr(model.config, "_name_or_path", "") or type(model).__name__
+    if measurement.chat_template:
+        tokenizer = with_chat_template(copy.deepcopy(tokenizer), name, measurement.chat_template)
     problem_set = ProblemSet.of(measurement.set)
     problems = problem_set.load(measurement.split, measurement.size, measurement.data_seed)
     with evaluating(model):

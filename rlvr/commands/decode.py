@@ -20,6 +20,7 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--alpha", type=float, default=1.0, help="how far to steer; 0 is the base (default: 1)")
     parser.add_argument("--raw", action="store_true", help="base and anti-expert read the bare text, the expert a chat")
     parser.add_argument("--system_prompt", default="", help="system message (default: none)")
+    parser.add_argument("--chat_template", help="chatml or a file, in place of the base's own chat template")
     parser.add_argument("--n", type=int, default=1, help="completions of each prompt (default: 1)")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default)")
     parser.add_argument("--top_p", type=float, default=1.0, help="nucleus sampling mass (default: 1)")
@@ -41,7 +42,14 @@ def run(argv: list[str]) -> int:
             "--raw sends no chat to the base, so it has no place for --system_prompt. Leave one of them out."
         )
     sampling = Sampling(args.max_completion_length, args.temperature, args.top_p, args.top_k)
-    policy, tokenizer = load_policy(args.base, args.expert, args.antiexpert, [args.alpha], expert_chat=args.raw)
+    policy, tokenizer = load_policy(
+        args.base,
+        args.expert,
+        args.antiexpert,
+        [args.alpha],
+        expert_chat=args.raw,
+        options={"chat_template": args.chat_template},
+    )
     system = [{"role": "system", "content": args.system_prompt}] if args.system_prompt else []
     chats = [[*system, {"role": "user", "content": prompt}] for prompt in args.prompts]
     prompts = [tokenizer(prompt).input_ids for prompt in args.prompts] if args.raw else encode(tokenizer, chats)

@@ -24,6 +24,7 @@ def loading(config: Any, model: str | None = None) -> dict[str, Any]:
         "config_changes": changes,
         "trust_remote_code": bool(getattr(config, "trust_remote_code", False)),
         "attn_implementation": getattr(config, "attn_implementation", "auto"),
+        "chat_template": config.chat_template,
     }
 
 

@@ -63,6 +63,9 @@ class TrainConfig(GRPOConfig):
     system_prompt: str | None = _setting(
         None, "System message; None derives a short one from answer_format, '' sends none."
     )
+    chat_template: str | None = _setting(
+        None, "Chat template in place of the model's own: chatml, or a file with a Jinja template; docs/models.md."
+    )
     profile_n: int = _setting(0, "Samples per training problem that start the pass-rate record; 0 profiles nothing.")
     # The warm-up that teaches the form of answer
     sft_steps: int = _setting(0, "Supervised warm-up steps before training; 0 skips it. Cached.")
@@ -239,6 +242,9 @@ class EvalConfig:
     system_prompt: str | None = _setting(None, "System message; None derives one from answer_format, '' sends none.")
     chat_template_kwargs: dict | str | None = _setting(
         None, "What the chat template reads beside the messages, as YAML or JSON: '{\"enable_thinking\": false}'."
+    )
+    chat_template: str | None = _setting(
+        None, "Chat template in place of the model's own: chatml, or a file with a Jinja template; docs/models.md."
     )
     dtype: str = _setting("auto", "Precision that samples: auto (the faster one here), float32, bfloat16.")
     revision: str | None = _setting(None, "Branch, tag or commit of a hub model; None takes its main branch.")

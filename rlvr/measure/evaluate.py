@@ -27,6 +27,7 @@ from rlvr.measure.limits import length_limit, warn_of_cuts
 from rlvr.measure.record import describe, form_facts, problem_row, sample_row
 from rlvr.measure.sample import Policy, make_engine, make_generate_engine, sample
 from rlvr.models.chat import prompt_end
+from rlvr.models.chat_template import check_chat_template
 from rlvr.models.precision import describe_device, native_bf16, run_device
 from rlvr.models.sampling import Sampling, Steered
 from rlvr.models.sampling.proxy import load_policy
@@ -183,6 +184,9 @@ def _check(data: ProblemSet, config: EvalConfig) -> None:
         raise SpecError(
             "exact and q_expected read a model's logits in rlvr's own engine: no endpoint, no other engine."
         )
+    check_chat_template(config.chat_template)
+    if config.chat_template and config.endpoint:
+        raise SpecError("chat_template has no place with an endpoint: the server writes the prompts, by its template.")
     if config.exact:
         check_exact(data, config.answers, config.temperature, config.top_p, config.top_k)
     if config.q_expected and (config.exact or config.answers.confidence != "tag"):

@@ -35,8 +35,9 @@ from transformers import (
 from transformers.utils import is_flash_attn_2_available, is_kernels_available
 from transformers.utils.logging import disable_progress_bar
 
-from rlvr.core.errors import ModelError, did_you_mean
+from rlvr.core.errors import ModelError, SpecError, did_you_mean
 from rlvr.core.parse import TAGS
+from rlvr.models.chat_template import declare_end_of_turn, end_of_turn, with_chat_template
 from rlvr.models.frozen import four_bit, keep_readable
 from rlvr.models.init_kwargs import changed_config
 
@@ -250,6 +251,7 @@ def load_model(
     attn_implementation: str = "auto",
     quantize: str = "none",
     config_changes: Mapping[str, Any] | None = None,
+    chat_template: str | None = None,
 ) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
     """Load the model and tokenizer that `spec` stands for, in evaluation mode.
 
@@ -263,6 +265,7 @@ def load_model(
         attn_implementation: auto (transformers' choice for the model), eager, sdpa or flash_attention_2.
         quantize: nf4 holds the linear layers of the base in 4 bits (rlvr/models/frozen.py).
         config_changes: values of the model's config that are not as published.
+        chat_template: `chatml` or a file with a Jinja template, in place of the tokenizer's own.
 
     Raises ModelError when nothing is found under that name or the attention cannot run here, with what to do.
 
@@ -277,7 +280,7 @@ def load_model(
         model.name_or_path = model.config._name_or_path = TINY
         if attention:
             model.set_attn_implementation(attention)
-        return model.to(device, dtype).eval(), tokenizer
+        return model.to(device, dtype).eval(), with_chat_template(tokenizer, spec, chat_template)
     source = str(tiny_path() if spec == TINY else packaged_path()) if spec in (TINY, PACKAGED) else model_source(spec)
     path = Path(source)
     adapter = path.is_dir() and (path / "adapter_config.json").is_file()
@@ -290,7 +293,9 @@ def load_model(
         "local_files_only": offline,
     }
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        tokenizer = with_chat_template(
+            AutoTokenizer.from_pretrained(source, **options), spec, chat_template, needs_chat
+        )
         if adapter:
             check_adapters_end(path)
             base, _ = load_model(
@@ -304,6 +309,7 @@ def load_model(
                 quantize=quantize,
                 config_changes=config_changes,
             )
+            declare_end_of_turn(base, tokenizer)
             return PeftModel.from_pretrained(base, source, is_trainable=True).eval(), tokenizer
         if config_changes:
             options["config"] = changed_config(source, config_changes, **options)
@@ -313,14 +319,15 @@ def load_model(
         model = AutoModelForCausalLM.from_pretrained(
             source, dtype=dtype, attn_implementation=attention, use_safetensors=True, **options
         )  # pickled weights are not opened
+    except SpecError:
+        raise
     except (OSError, ValueError, ImportError) as error:
         reason = f"{constants.ENDPOINT} does not answer and the model is not in the cache." if offline else str(error)
         hint = "" if path.is_dir() else " If this machine cannot reach the hub, use a local folder."
         raise ModelError(f"Cannot load the model {spec!r}: {reason.splitlines()[0]}{hint}") from error
-    if needs_chat and tokenizer.chat_template is None:
-        raise ModelError(f"The tokenizer of {spec!r} has no chat template; rlvr prompts are chat messages.")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    declare_end_of_turn(model, tokenizer)
     if quantize != "none":
         return keep_readable(model).eval(), tokenizer
     return model.to(device).eval(), tokenizer
@@ -385,7 +392,7 @@ def trainable_parameters(model: torch.nn.Module) -> int:
 
 
 def eos_ids(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Return every token id that ends a completion: the tokenizer's and those the model declares."""
+    """Return every token id that ends a completion: the tokenizer's, its chat template's, those the model declares."""
     declared = model.generation_config.eos_token_id if model.generation_config else None
     ids = declared if isinstance(declared, list) else [] if declared is None else [declared]
-    return sorted({*ids, tokenizer.eos_token_id} - {None})
+    return sorted({*ids, tokenizer.eos_token_id, end_of_turn(tokenizer)} - {None})

@@ -8,6 +8,7 @@ from rlvr.core.console import say
 from rlvr.core.errors import RlvrError, SpecError
 from rlvr.core.records import Problem
 from rlvr.measure.exact import check_exact
+from rlvr.models.chat_template import check_chat_template
 from rlvr.models.load import model_source
 from rlvr.planning.validation import check_evaluating, validation_problems
 from rlvr.problems.check import check
@@ -60,6 +61,7 @@ def resolve_config(config: TrainConfig) -> ResolvedConfig:
     for spec in measured if config.eval_exact else ():
         check_exact(sets[spec], answers, config.eval_temperature)
     model_source(config.model)
+    check_chat_template(config.chat_template)
 
     # The problems
     problems = sets[config.data].load("train", config.train_size, config.data_size_seed)

@@ -9,6 +9,7 @@ from typing import Any
 
 from datasets import Dataset
 from peft import PeftModel
+from transformers import PreTrainedTokenizerBase
 from trl import GRPOConfig, GRPOTrainer
 
 from rlvr.advantages import Transform, build
@@ -19,6 +20,7 @@ from rlvr.core.console import say
 from rlvr.core.errors import DataError, SpecError
 from rlvr.core.records import Problem
 from rlvr.core.worker import Worker
+from rlvr.models.chat_template import declare_end_of_turn, with_chat_template
 from rlvr.models.init_kwargs import foreign_kwargs
 from rlvr.models.load import PACKAGED, TINY, load_model, lora_config, name_by_folder, without_adapters
 from rlvr.problems.prompts import messages
@@ -205,8 +207,12 @@ def _load_model(trl: dict[str, Any], config: GRPOConfig | None) -> None:
     if isinstance(config, TrainConfig) and not isinstance(trl["model"], str):
         adapters = trl.get("peft_config") is not None or isinstance(trl["model"], PeftModel)
         check_frozen_base(config, adapters)
+        base, tokenizer = without_adapters(trl["model"]), trl.get("processing_class")
         if adapters or config.beta:
-            name_by_folder(without_adapters(trl["model"]))
+            name_by_folder(base)
+        if isinstance(tokenizer, PreTrainedTokenizerBase):  # a model and tokenizer of the user's, too
+            with_chat_template(tokenizer, base.config._name_or_path or "this model", config.chat_template, False)
+            declare_end_of_turn(base, tokenizer)
 
 
 def _for_the_reference(trl: dict[str, Any], config: TrainConfig) -> dict[str, Any] | None:

@@ -132,7 +132,10 @@ def load_policy(
     if tokenizer.chat_template is None:
         tokenizer.chat_template = tuned_tokenizer.chat_template
     if tokenizer.chat_template is None:
-        raise ModelError(f"Neither {base!r} nor {expert!r} has a chat template; rlvr prompts are chat messages.")
+        raise ModelError(
+            f"Neither {base!r} nor {expert!r} has a chat template, and rlvr's prompts are chat messages. Give one: "
+            "--chat_template chatml, or a file with a Jinja template."
+        )
 
     def chat(prompt: Sequence[int]) -> list[int]:
         return encode(tuned_tokenizer, [[{"role": "user", "content": tokenizer.decode(prompt)}]])[0]

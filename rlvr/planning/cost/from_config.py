@@ -5,6 +5,7 @@ from accelerate import PartialState
 
 from rlvr.config.settings import TrainConfig
 from rlvr.models.chat import check_lengths, encode
+from rlvr.models.chat_template import with_chat_template
 from rlvr.planning.cost.job import Job, job_of
 from rlvr.planning.cost.shape import Shape, read_shape, read_tokenizer
 from rlvr.planning.resolve import resolve_config
@@ -24,7 +25,9 @@ def resolve_job(
 
     problems = resolve_config(config).problems[:PROMPTS]
     shape = read_shape(config.model, config.trust_remote_code)
-    tokenizer = read_tokenizer(config.model, config.trust_remote_code)
+    tokenizer = with_chat_template(
+        read_tokenizer(config.model, config.trust_remote_code), config.model, config.chat_template
+    )
     chats = [messages(p, config.answers, config.system_prompt) for p in problems]
     prompts = encode(tokenizer, chats, config.chat_template_kwargs)
     check_lengths(prompts, [p.id for p in problems], config.max_completion_length or 0, shape.context)

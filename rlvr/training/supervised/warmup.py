@@ -34,6 +34,7 @@ from rlvr.core.distributed import take_one_gpu
 from rlvr.core.errors import DataError
 from rlvr.core.records import Problem
 from rlvr.models.chat import encode, prompt_end
+from rlvr.models.chat_template import CHATML, end_of_turn
 from rlvr.models.load import cached, load_model
 from rlvr.models.precision import Precision
 from rlvr.problems.prompts import messages
@@ -65,6 +66,7 @@ class Warmup:
     revision: str | None = None
     config_changes: dict[str, Any] | None = None
     trust_remote_code: bool = False
+    chat_template: str | None = None
 
     @property
     def answers(self) -> AnswerFormat:
@@ -73,11 +75,14 @@ class Warmup:
 
     def key(self) -> str:
         """Return the hash that names the cached model: settings, problem set version, weights, libraries."""
-        apart = ("rows", "use_cpu", "answer_format", "trust_remote_code")
+        apart = ("rows", "use_cpu", "answer_format", "trust_remote_code", "chat_template")
         if_given = ("chat_template_kwargs", "revision", "config_changes")
         parts = {k: v for k, v in dataclasses.asdict(self).items() if k not in apart and (v or k not in if_given)}
         if self.answer_format != "tags":
             parts["answer_format"] = self.answer_format
+        if self.chat_template:
+            file = Path(self.chat_template).expanduser()
+            parts["chat_template"] = CHATML if self.chat_template == CHATML else _digest(file)
         if self.rows:
             parts["rows"] = _digest(Path(self.rows).expanduser())  # the content, wherever it lies
         parts |= {
@@ -124,6 +129,7 @@ def warmup_settings(config: TrainConfig) -> Warmup:
         revision=how["revision"],
         config_changes=how["config_changes"] or None,
         trust_remote_code=how["trust_remote_code"],
+        chat_template=config.chat_template,
     )
 
 
@@ -178,23 +184,33 @@ def own_thinking(tokenizer: PreTrainedTokenizerBase, template: Mapping[str, Any]
 def as_sampled(rows: Dataset, tokenizer: PreTrainedTokenizerBase, template: Mapping[str, Any] | None) -> Dataset:
     """Return the rows as token ids, prompts as they are sampled from, where the chat template would alter the replies.
 
-    A template may drop what stands before </think>, or open the thinking in prompts alone; the model would then learn
-    replies that it never gives. Rows that the template keeps as they are stay as they are.
+    A template may drop what stands before </think>, open the thinking in prompts alone, or write nothing that ends a
+    reply; the model would then learn replies that it never gives. There each prompt is rendered once, as sampling
+    does, and the reply follows as text, with the token that ends a turn. Rows that the template keeps stay as they are.
     """
-    chat, reply = rows[0]["prompt"], rows[0]["completion"][0]["content"]
-    head = str(tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False, **(template or {})))
-    whole = str(tokenizer.apply_chat_template(chat + rows[0]["completion"], tokenize=False, **(template or {})))
-    if whole.startswith(head) and "".join(reply.split()) in "".join(whole[len(head) :].split()):
+    known = template or {}
+    chats = list(rows["prompt"])
+    replied = [chat + reply for chat, reply in zip(chats, rows["completion"], strict=True)]
+    heads = tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=False, **known)
+    wholes = tokenizer.apply_chat_template(replied, tokenize=False, **known)
+    texts = [reply["content"] for (reply,) in rows["completion"]]
+    if all(map(_keeps, heads, wholes, texts)):
         return rows
-    opened = head.rstrip().endswith("<think>")
-    found: dict[str, list[list[int]]] = {"input_ids": [], "completion_mask": []}
-    prompts = encode(tokenizer, list(rows["prompt"]), template)
-    for prompt, (message,) in zip(prompts, rows["completion"], strict=True):
-        text = message["content"].removeprefix("<think>").lstrip() if opened else message["content"]
-        ids = [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
-        found["input_ids"].append([*prompt, *ids])
-        found["completion_mask"].append([0] * len(prompt) + [1] * len(ids))
-    return Dataset.from_dict(found)
+    ids_of: dict[str, list[list[int]]] = {"input_ids": [], "completion_mask": []}
+    end = end_of_turn(tokenizer, template)
+    for prompt, head, text in zip(encode(tokenizer, chats, template), heads, texts, strict=True):
+        said = text.removeprefix("<think>").lstrip() if head.rstrip().endswith("<think>") else text
+        ids = tokenizer(said, add_special_tokens=False)["input_ids"]
+        ids = [*ids, tokenizer.eos_token_id if end is None else end]
+        ids_of["input_ids"].append([*prompt, *ids])
+        ids_of["completion_mask"].append([0] * len(prompt) + [1] * len(ids))
+    return Dataset.from_dict(ids_of)
+
+
+def _keeps(head: str, whole: str, reply: str) -> bool:
+    """Return whether a chat's text continues its prompt by the whole reply (spaces apart) and something that ends it."""
+    said, taught = "".join(reply.split()), "".join(whole[len(head) :].split())
+    return whole.startswith(head) and said in taught and not taught.endswith(said)
 
 
 def fitting(
@@ -233,6 +249,7 @@ def train(settings: Warmup, target: Path) -> None:
         revision=settings.revision,
         config_changes=settings.config_changes,
         trust_remote_code=settings.trust_remote_code,
+        chat_template=settings.chat_template,
     )
     template = settings.chat_template_kwargs
     rows = as_sampled(examples(settings, own_thinking(tokenizer, template)), tokenizer, template)
