@@ -48,6 +48,7 @@ def run(argv: list[str]) -> int:
     prune.add_argument("--clusters", type=int, default=10, help="centres of the prototype score (default: 10)")
     prune.add_argument("--seed", type=int, default=0)
     for sub in (student, prune):
+        sub.add_argument("--chat_template", help="chatml or a file, in place of the model's own chat template")
         sub.add_argument("--data", type=Path, required=True, help="JSONL of rows with a prompt and a completion")
         sub.add_argument("--out", type=Path, required=True, help="kept rows; <out>.scores.jsonl says why, row by row")
     args = parser.parse_args(argv)
@@ -73,7 +74,7 @@ def _prune(args) -> int:
     rule = Prune(args.keep, args.fraction, args.tail, args.random_share, args.parameters, seed=args.seed)
     rule, counts = prune(
         args.data, args.out, args.score, rule, model_spec=args.model, label=args.label, attempts=args.attempts,
-        clusters=args.clusters, seed=args.seed,
+        clusters=args.clusters, seed=args.seed, chat_template=args.chat_template,
     )  # fmt: skip
     print(f"keep {rule.keep_}{' (auto)' if args.keep == 'auto' else ''}")
     _print(counts, args.out)

@@ -168,6 +168,7 @@ def evaluate_policy(
                 q_expected=config.q_expected,
             )
             record |= describe(data, config.split, name)
+            record |= {"chat_template": config.chat_template} if config.chat_template else {}
             warn_of_cuts(record)
             if steered:
                 record["model"] = f"{name} + {alpha:g} ({config.expert} - {config.antiexpert})"

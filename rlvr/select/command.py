@@ -51,6 +51,7 @@ def select_student(
     tags: Sequence[str] = ("think", "answer", "confidence"),
     answer_format: str | AnswerFormat = "tags",
     system_prompt: str | None = None,
+    chat_template: str | None = None,
 ) -> Counter[str]:
     """Filter worked rows by what the model would profit from, write both files, and count the reasons.
 
@@ -72,7 +73,7 @@ def select_student(
     selector = StudentSelector(score, unimproved, threshold)
     selector.check()
     model_source(model_spec)
-    model, tokenizer = load_model(model_spec, device=run_device())
+    model, tokenizer = load_model(model_spec, device=run_device(), chat_template=chat_template)
     selector.fit(rows)
     report = selector.report(rows)
     kept = selector.transform(rows)
@@ -94,6 +95,7 @@ def prune(
     attempts: Path | None = None,
     clusters: int = 10,
     seed: int = 0,
+    chat_template: str | None = None,
 ) -> tuple[Prune, Counter[str]]:
     """Prune rows by difficulty, write the kept rows, every row's score and the plot; return the rule and the counts.
 
@@ -122,7 +124,7 @@ def prune(
         if model_spec is None:
             raise SpecError(f"The score {score!r} reads a model's embeddings. Name the model with --model.")
         model_source(model_spec)
-        fits, X = _embed(rows, model_spec)
+        fits, X = _embed(rows, model_spec, chat_template)
         y = None if classes is None else [c for c, fit in zip(classes, fits, strict=True) if fit]
         estimator = SCORES[score](n_clusters=clusters) if score == "prototype" else SCORES[score]()
         features = X if score == "prototype" else StandardScaler().fit_transform(X)
@@ -144,9 +146,9 @@ def prune(
     return rule, Counter(r["reason"] for r in report)
 
 
-def _embed(rows: Sequence[Row], model_spec: str) -> tuple[np.ndarray, np.ndarray]:
+def _embed(rows: Sequence[Row], model_spec: str, chat_template: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Return which rows fit the model's context, and the embeddings of those (prompt and completion in one)."""
-    model, tokenizer = load_model(model_spec, device=run_device())
+    model, tokenizer = load_model(model_spec, device=run_device(), chat_template=chat_template)
     prompts = encode(tokenizer, [as_chat(row["prompt"], f"Row {row['id']!r}") for row in rows])
     replies = tokenizer([str(row.get("completion") or "") for row in rows], add_special_tokens=False).input_ids
     texts = [prompt + reply for prompt, reply in zip(prompts, replies, strict=True)]

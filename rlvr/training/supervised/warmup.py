@@ -208,7 +208,7 @@ def as_sampled(rows: Dataset, tokenizer: PreTrainedTokenizerBase, template: Mapp
 
 
 def _keeps(head: str, whole: str, reply: str) -> bool:
-    """Return whether a chat's text continues its prompt by the whole reply (spaces apart) and something that ends it."""
+    """Return whether a chat's text is its prompt, the whole reply (spaces apart) and something that ends it."""
     said, taught = "".join(reply.split()), "".join(whole[len(head) :].split())
     return whole.startswith(head) and said in taught and not taught.endswith(said)
 
