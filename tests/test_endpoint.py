@@ -1,14 +1,7 @@
 """An endpoint is measured: `transformers serve` for what a server gives, a server of our own for the faults of HTTP alone."""
 
-import importlib.util
 import json
-import os
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
-import warnings
 
 import pytest
 
@@ -17,19 +10,12 @@ from rlvr.commands.main import main
 from rlvr.core.errors import DataError, ModelError, SpecError
 from rlvr.measure.by_endpoint import warn_of_copies
 from rlvr.measure.endpoint import Journal
-from rlvr.models.load import build_tiny
 from rlvr.runs.eval_file import load_eval
 from tests.http_faults import Faults, serving
+from tests.serving import HAS_CLIENT, serve_tiny, skip_loudly
 
 SET = "arithmetic(levels=[0])"
 SMALL = {"data": SET, "size": 2, "n": 3, "max_completion_length": 6}
-HAS_CLIENT = importlib.util.find_spec("openai") is not None
-SERVES = HAS_CLIENT and all(importlib.util.find_spec(name) for name in ("fastapi", "uvicorn", "pydantic"))
-
-
-def skip_loudly(reason):
-    warnings.warn(reason, stacklevel=2)
-    pytest.skip(f"SKIPPED: {reason}")
 
 
 @pytest.fixture
@@ -41,41 +27,8 @@ def client():
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """`transformers serve` on the loopback, with a tiny model; yields its URL and the model's folder."""
-    if not SERVES:
-        skip_loudly("transformers serve was not tried: pip install 'rlvr[endpoint]' fastapi uvicorn")
-    folder = tmp_path_factory.mktemp("served") / "tiny"
-    model, tokenizer = build_tiny(seed=0, hidden=32, layers=1)
-    model.generation_config.do_sample = True  # else transformers serve (5.23) is greedy at every temperature above 0
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    code = (
-        "import sys; from transformers.cli.transformers import main; sys.argv = ['transformers', *sys.argv[1:]]; main()"
-    )
-    argv = ["serve", str(folder), "--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32"]
-    log = folder.parent / "log.txt"
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, *argv],
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        )
-    try:
-        for _ in range(600):
-            if process.poll() is not None:
-                pytest.fail(f"transformers serve ended: {log.read_text()[-2000:]}")
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
-                break
-            except OSError:
-                time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}/v1", str(folder)
-    finally:
-        process.terminate()
-        process.wait(20)
+    with serve_tiny(tmp_path_factory.mktemp("served") / "tiny") as served:
+        yield served
 
 
 def test_a_real_server_is_measured_as_its_model_is(server, tmp_path, cache):

@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import REPO
 from tests.qwen_like import save_qwen_like, write_math_like
+from tests.serving import serve_tiny
 
 # What each example is run with instead: every replacement must be there exactly once.
 QUICK = (
@@ -67,6 +68,21 @@ def test_evaluate(tmp_path, no_hub):
     assert "pass@16" in out
     assert "temperature differs: 1.0 and 0.6" in out
     assert (tmp_path / "evals" / "warm.json").is_file()
+
+
+def test_endpoint(tmp_path):
+    """A server on the loopback is measured; the samples file has done its work when the evaluation is saved."""
+    with serve_tiny(tmp_path / "served" / "tiny") as (url, model):
+        stand_ins = {
+            "Qwen/Qwen2.5-0.5B-Instruct": model,
+            "gsm8k": "arithmetic(levels=[0])",
+            "http://localhost:8000/v1": url,
+            "size=100": "size=2, max_completion_length=6",
+        }
+        out = run_example("endpoint.py", tmp_path, stand_ins)
+    assert "pass@8" in out
+    stored = json.loads((tmp_path / "evals" / "qwen.json").read_text(encoding="utf-8"))
+    assert [len(problem["samples"]) for problem in stored["problems"]] == [8, 8]
 
 
 def test_score(tmp_path):
