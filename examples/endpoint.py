@@ -1,4 +1,4 @@
-"""Measure a model behind an OpenAI-compatible server: vLLM, `transformers serve`, an API (pip install 'rlvr[endpoint]')."""
+"""Measure a model behind an OpenAI-compatible server, vLLM or an API (pip install 'rlvr[endpoint]')."""
 
 import rlvr
 
