@@ -1,15 +1,12 @@
 """Seconds of one optimizer step, and of an evaluation, on a measured machine. Formulas and constants: docs/plan.md."""
 
 from rlvr.planning.cost.job import Job
-from rlvr.planning.cost.memory import WORD, activation_bytes, critic_numbers, sampling_copy, trained
+from rlvr.planning.cost.memory import WORD, critic_numbers, sampling_copy, trained
 from rlvr.planning.cost.shape import Shape
 from rlvr.planning.cost.speed import Machine
 
 EFFICIENCY = 0.8  # of the measured products' speed that sampling and training reach
-TOUCHES = 4  # times that a saved activation moves through memory (written, read, its gradient written and read)
 DECODE_OPS = 250  # smallest operations that one layer of a decoding step is worth (about 45 larger ones)
-DRAW_TOUCHES = 12  # times that the logits of a decoding step move through memory until a token is drawn
-TRAIN_OPS = 250  # small operations of one layer of a training pass, forward and backward
 OVERHEAD = 0.1  # seconds of a step outside model and sampler: TRL, verification, files, logging
 
 
@@ -55,17 +52,13 @@ def _sampling(shape: Shape, job: Job, machine: Machine, rows: int, prompts: int)
     columns = job.prompt + job.expected / 2
     cache = job.sampling_bytes * 2 * shape.layers * shape.kv_heads * shape.head_dim * columns * live
     products = max(machine.decode_seconds(numbers, live) / EFFICIENCY, job.sampling_bytes * numbers / machine.bandwidth)
-    moved = (cache + DRAW_TOUCHES * WORD * live * shape.vocab) / machine.bandwidth
-    return prefill + steps * (products + moved + DECODE_OPS * shape.layers * machine.launch)
+    return prefill + steps * (products + cache / machine.bandwidth + DECODE_OPS * shape.layers * machine.launch)
 
 
 def seconds_rows(shape: Shape, job: Job, machine: Machine) -> dict[str, float]:
     """Return the seconds of one optimizer step, by what they are for."""
     trainable = trained(shape, job) + (0 if job.lora_rank else critic_numbers(shape, job))
     micro = training_flops(shape, job) / (EFFICIENCY * machine.train_flops)
-    kept = activation_bytes(shape, Job(**{**vars(job), "checkpointing": False}), job.expected)
-    micro += TOUCHES * kept / machine.bandwidth
-    micro += TRAIN_OPS * (shape.layers + job.critic_layers) * machine.launch * (1 + job.checkpointing / 3)
     copied = sampling_copy(shape, job, machine.device == "cpu")
     return {
         "sampling": job.sampler_calls * _sampling(shape, job, machine, job.sampled, job.prompts),
