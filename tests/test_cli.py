@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from rlvr.commands.main import COMMANDS
+from tests.conftest import run_apart
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -71,6 +72,30 @@ def test_check_accepts_every_gold_answer(cli):
 def test_ls_does_not_load_torch():
     code = "import sys; from rlvr.commands.main import main; main(['ls', 'rewards']); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+LISTS_SETTINGS = ("train", "evaluate", "score", "import")  # of dataclasses whose fields are TRL's or stand beside them
+
+
+def test_help_loads_no_library_but_where_it_lists_settings():
+    """`rlvr doctor --help` took five seconds of imports."""
+    light = [command for command in COMMANDS if command not in LISTS_SETTINGS]
+    code = f"""
+import contextlib, io, sys
+from rlvr.commands.main import main
+for command in {light}:
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+        main([command, "--help"])
+    for library in ("torch", "transformers", "trl", "numpy", "pandas", "matplotlib", "datasets"):
+        assert library not in sys.modules, (command, library)
+"""
+    done = run_apart("", start=("-c", code))
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize("command", ["plan", "doctor", "warmup", "calibrate"])
+def test_help_says_where_the_settings_are_listed(command, cli):
+    assert "rlvr train --help lists them" in cli(command, "--help").out
 
 
 def test_version(cli):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rlvr.commands.parser import command_parser, config_help
+from rlvr.commands.parser import command_parser
 
 EXAMPLES = """\
 rlvr calibrate "$(rlvr warmup --config smollm2)" --config smollm2 --out calibrated/warm
@@ -11,17 +11,16 @@ rlvr calibrate runs/demo/model --config demo --max_steps 40 --lora_rank 8
 
 
 def run(argv: list[str]) -> int:
-    parser = command_parser(__name__, add_help=False)
-    parser.add_argument("-h", "--help", action="store_true", help="show this, and every setting")
+    parser = command_parser(__name__, train_settings=True)
     parser.add_argument("model", nargs="?", help="model spec: a warmed-up or trained folder, built-in name, or hub id")
     parser.add_argument("--config", nargs="+", default=[], help="recipes, by name or path, merged left to right")
     parser.add_argument("--out", type=Path, help="folder of the result (default: calibrated/<model>)")
     args, rest = parser.parse_known_args(argv)
+    if not args.model:
+        parser.print_help()
+        return 2
     from rlvr.config.settings import TrainConfig, parse_config
 
-    if args.help or not args.model:
-        config_help(TrainConfig, parser)
-        return 0 if args.help else 2
     config = parse_config(TrainConfig, args.config, rest, "rlvr calibrate")
     from rlvr.runs.directory import slug
     from rlvr.training.supervised.calibrate import calibrate

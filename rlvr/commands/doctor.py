@@ -3,7 +3,7 @@
 import dataclasses
 import json
 
-from rlvr.commands.parser import command_parser, config_help
+from rlvr.commands.parser import command_parser
 
 EXAMPLES = """\
 rlvr doctor
@@ -15,19 +15,13 @@ rlvr doctor --config demo --json
 
 
 def run(argv: list[str]) -> int:
-    parser = command_parser(__name__, add_help=False)
-    parser.add_argument("-h", "--help", action="store_true", help="show this, and every setting")
+    parser = command_parser(__name__, train_settings=True)
     parser.add_argument("--config", nargs="+", default=[], help="recipes, by name or path, merged left to right")
     parser.add_argument(
         "--launch", metavar="FILE", help="an accelerate config file (default: what accelerate config wrote)"
     )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     args, rest = parser.parse_known_args(argv)
-    if args.help:
-        from rlvr.config.settings import TrainConfig
-
-        config_help(TrainConfig, parser)
-        return 0
     from rlvr.planning.doctor import preflight, problems
     from rlvr.planning.parts import machine
 

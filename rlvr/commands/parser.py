@@ -6,13 +6,18 @@ import sys
 import textwrap
 
 
-def command_parser(module: str, **kwargs) -> argparse.ArgumentParser:
-    """Return the parser of a command's module: its docstring is the description, its EXAMPLES the epilog."""
+def command_parser(module: str, train_settings: bool = False, **kwargs) -> argparse.ArgumentParser:
+    """Return the parser of a command's module: its docstring is the description, its EXAMPLES the epilog.
+
+    `train_settings` says that the command takes the settings of `rlvr train`: its help names that command instead of
+    listing them, which would import TRL for five seconds.
+    """
     command = sys.modules[module]
+    settings = "\nsettings: every flag of rlvr train; rlvr train --help lists them" if train_settings else ""
     return argparse.ArgumentParser(
         prog=f"rlvr {module.rsplit('.', 1)[-1].replace('_', ' ')}",
         description=command.__doc__,
-        epilog="examples:\n" + textwrap.indent(command.EXAMPLES, "  "),
+        epilog="examples:\n" + textwrap.indent(command.EXAMPLES, "  ") + settings,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         **kwargs,

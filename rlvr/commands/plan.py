@@ -3,8 +3,7 @@
 import argparse
 import json
 
-from rlvr.commands.parser import command_parser, config_help
-from rlvr.planning.cost.duration import duration
+from rlvr.commands.parser import command_parser
 
 EXAMPLES = """\
 rlvr plan --config rlcr smollm2
@@ -15,8 +14,7 @@ rlvr plan --config grpo smollm2 --model ./Qwen2.5-7B --processes 8
 
 
 def run(argv: list[str]) -> int:
-    parser = command_parser(__name__, add_help=False)
-    parser.add_argument("-h", "--help", action="store_true", help="show this, and every setting")
+    parser = command_parser(__name__, train_settings=True)
     parser.add_argument("--config", nargs="+", default=[], help="recipes, by name or path, merged left to right")
     parser.add_argument("--processes", type=int, default=1, help="processes that share weights by FSDP (default: 1)")
     parser.add_argument(
@@ -28,9 +26,6 @@ def run(argv: list[str]) -> int:
     args, rest = parser.parse_known_args(argv)
     from rlvr.config.settings import TrainConfig, parse_config
 
-    if args.help:
-        config_help(TrainConfig, parser)
-        return 0
     config = parse_config(TrainConfig, args.config, rest, "rlvr plan")
     numbers = estimate(config, args)
     print(json.dumps(numbers, indent=2) if args.json else "\n".join(lines(numbers)))
@@ -76,6 +71,8 @@ def estimate(config, args: argparse.Namespace) -> dict:
 
 def lines(numbers: dict) -> list[str]:
     """Return the text of an estimate: the verdict, memory, time, what to change."""
+    from rlvr.planning.cost.duration import duration
+
     fits = "fits" if numbers["fits"] else "does not fit"
     step, peak = numbers["step_seconds"], numbers["peak"]
     length = numbers["completion_tokens"]

@@ -1,6 +1,6 @@
 """Teach a model the tags on worked solutions, and print the folder of the result."""
 
-from rlvr.commands.parser import command_parser, config_help
+from rlvr.commands.parser import command_parser
 from rlvr.core.errors import RlvrError
 
 EXAMPLES = """\
@@ -10,15 +10,11 @@ rlvr warmup --config smollm2 --sft_steps 80
 
 
 def run(argv: list[str]) -> int:
-    parser = command_parser(__name__, add_help=False)
-    parser.add_argument("-h", "--help", action="store_true", help="show this, and every setting")
+    parser = command_parser(__name__, train_settings=True)
     parser.add_argument("--config", nargs="+", default=[], help="recipes, by name or path, merged left to right")
     args, rest = parser.parse_known_args(argv)
     from rlvr.config.settings import TrainConfig, parse_config
 
-    if args.help:
-        config_help(TrainConfig, parser)
-        return 0
     config = parse_config(TrainConfig, args.config, rest, "rlvr warmup")
     from rlvr.core.console import say
     from rlvr.training.supervised.warmup import warmup, warmup_settings
