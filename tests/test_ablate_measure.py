@@ -128,3 +128,16 @@ def test_numbers_are_those_that_can_be_compared():
     assert numbers(values).keys() == {"x", "list", "none"}
     assert numbers(values)["list"] == 0.5 and np.isnan(numbers(values)["none"])
     assert find_measure(f"{__file__}:lines").source == find_measure(lines).source
+
+
+def test_a_token_is_in_no_file_and_reaches_the_runs(trained):
+    """settings/<run>.yaml and the copy of the ablation's file held it; folders are shared."""
+    folder, file = trained
+    file.write_text("import os\ndef token(run): return {'given': os.environ.get('HF_TOKEN') == 'hf_secret'}\n")
+    keys = KEYS | {"seeds": [0], "measure": f"{file}:token"}
+    keys["arms"] = {"a": ARMS["a"] | {"set": {"hub_token": "hf_secret"}}, "b": ARMS["b"]}
+    found = rlvr.ablate(keys, folder)
+    assert (found.measured("a", 0), found.measured("b", 0)) == ({"given": True}, {"given": False})
+    holding = [path for path in folder.rglob("*") if path.is_file() and b"hf_secret" in path.read_bytes()]
+    assert holding == []
+    assert rlvr.ablate(keys, folder).table.equals(found.table)  # the token is no changed setting

@@ -7,6 +7,8 @@ import math
 import pytest
 from transformers import TrainerState
 
+from rlvr.core.answer_format import AnswerFormat
+from rlvr.training.callbacks.alarms import alarms
 from rlvr.training.callbacks.progress import MetricsFile, Progress, Watch
 
 HEALTHY = {
@@ -58,7 +60,10 @@ def test_a_healthy_run_is_not_disturbed():
     [
         ({"groups/all_wrong": 0.95, "groups/mixed": 0.05}, "95% of groups are all-wrong"),
         ({"groups/all_right": 0.96}, "96% of groups are all-right"),
-        ({"format_rate": 0.02, "groups/all_wrong": 1.0}, "only 2% of completions have the requested tags"),
+        (
+            {"format_rate": 0.02, "groups/all_wrong": 1.0},
+            "only 2% of completions have the requested form, '<think>..</think><answer>",
+        ),
         ({"completions/clipped_ratio": 0.8}, "80% of completions hit the length limit"),
         ({"kept": 0.05}, "only 5% of completions reach the loss"),
         ({"grad_norm": 0.0}, "the gradient is exactly 0"),
@@ -68,3 +73,19 @@ def test_a_dying_run_is_named_once_before_step_20(change, message):
     text = warnings([HEALTHY | change] * 19)
     assert message in text
     assert text.count("WARNING") == 1
+
+
+@pytest.mark.parametrize(
+    ("spec", "form", "advice"),
+    [
+        (["think", "answer"], "<think>..</think><answer>..</answer>", "fewer --tags"),
+        (["answer"], "<answer>..</answer>", "boxed, last_number"),
+        ("boxed(confidence='line')", "Confidence: ..", "the answer alone"),
+        ("last_number", "..", "another --answer_format"),
+    ],
+)
+def test_the_form_that_is_missing_is_the_one_that_was_asked_for(spec, form, advice):
+    """It said "the requested tags ... fewer --tags" of every form."""
+    text = alarms([HEALTHY | {"format_rate": 0.02}] * 8, answers=AnswerFormat.of(spec))["format"]
+    assert form in text and advice in text
+    assert ("tags" in text) == (advice == "fewer --tags")

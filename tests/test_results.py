@@ -16,7 +16,7 @@ from rlvr.planning.ablation.arms import read_ablation
 from rlvr.report.ablation.summary import summarise_ablation
 from rlvr.runs.directory import read_metrics
 from rlvr.runs.eval_file import load_eval, save_eval
-from tests.fake_run import HOSTILE, counted_evaluation, drawn_evaluation, evaluation, sample, write_run
+from tests.fake_run import HOSTILE, LEVELS, counted_evaluation, drawn_evaluation, evaluation, sample, write_run
 
 BEFORE, AFTER = (drawn_evaluation(seed, 0.1 * seed, 0.5, problems=18, n=4) for seed in (0, 1))
 
@@ -54,6 +54,18 @@ def test_every_sample_is_a_row():
     none = rlvr.Evaluation(counted_evaluation([[True]], confidence=None)).to_pandas()
     assert none["confidence"].dtype == "float64"
     assert math.isnan(none["confidence"][0])
+
+
+def test_an_evaluation_without_samples_has_a_row_for_each_problem():
+    """It was empty: an exact evaluation computes each problem's chance and samples nothing."""
+    exact = counted_evaluation([[], []])
+    for chance, problem in zip((0.25, 0.5), exact["problems"], strict=True):
+        problem["p"] = chance
+    frame = rlvr.Evaluation(exact).to_pandas()
+    assert frame.to_dict("list") == {"id": ["p0", "p1"], "task": list(LEVELS[:2]), "gold": ["4", "4"], "p": [0.25, 0.5]}
+    exact["problems"][1]["samples"] = counted_evaluation([[True, False]])["problems"][0]["samples"]
+    sampled = rlvr.Evaluation(exact).to_pandas()  # beside samples it is a column of theirs
+    assert sampled[["id", "p", "correct"]].values.tolist() == [["p1", 0.5, True], ["p1", 0.5, False]]
 
 
 def test_a_comparison_is_the_other_minus_this_paired(tmp_path):

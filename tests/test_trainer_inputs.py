@@ -8,6 +8,7 @@ from trl import GRPOConfig
 import rlvr
 from rlvr.advantages import build
 from rlvr.core.errors import DataError, ModelError, SpecError
+from tests.conftest import run_apart
 from tests.trainers import one_batch
 
 ROWS = [{"prompt": f"{i}+{i}=", "answer": str(2 * i), "id": f"row {i}"} for i in range(8)]
@@ -211,3 +212,13 @@ def test_a_trainer_is_evaluated_in_place(tmp_path):
     assert torch.equal(before, torch.get_rng_state())
     assert made.model.training
     assert (len(found), found.n, found.record["max_completion_length"]) == (3, 2, 6)
+
+
+def test_math_verify_is_imported_where_a_column_is_compared_only():
+    """It and sympy take a second, for every trainer."""
+    program = (
+        "import sys; from rlvr.training.trainer import RLVRTrainer; from rlvr.training.verdicts import Verdicts; "
+        "assert 'math_verify' not in sys.modules; Verdicts('gold', {}, ['gold']); assert 'math_verify' in sys.modules"
+    )
+    ended = run_apart("", start=("-c", program))
+    assert ended.code == 0, ended.err

@@ -80,7 +80,7 @@ def ablate(
     from rlvr.config.recipe_files import RECIPES, recipe_path
     from rlvr.core.errors import SpecError
     from rlvr.core.files import replacing
-    from rlvr.planning.ablation.arms import DESCRIPTION, check_ablation, read_ablation
+    from rlvr.planning.ablation.arms import DESCRIPTION, check_ablation, read_ablation, without_tokens
     from rlvr.planning.ablation.check import check_comparable, resolve_arms
     from rlvr.planning.ablation.estimate import dry_run as estimate
     from rlvr.planning.ablation.folder import finished, prepare, run_folder
@@ -113,7 +113,7 @@ def ablate(
     with held(folder):
         prepare(arms, folder)
         with replacing(folder / DESCRIPTION) as temporary:
-            temporary.write_bytes(text)
+            temporary.write_bytes(without_tokens(text))
         resolved = resolve_arms(one for one in arms.runs if not finished(run_folder(one, folder)))
         outcomes = run_all(arms.runs, folder, jobs_that_fit(arms.runs, jobs, resolved), measuring)
         failures = [(o.run.name, o.log_tail) for o in outcomes if o.status == "failed"]

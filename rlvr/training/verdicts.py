@@ -9,8 +9,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from trl.rewards import accuracy_reward
-
 from rlvr.core.answer_format import AnswerFormat
 from rlvr.core.errors import DataError, SpecError, did_you_mean
 from rlvr.core.records import Completion
@@ -68,7 +66,9 @@ class Verdicts:
         elif correct not in self.columns:
             raise SpecError(did_you_mean("column", correct, self.columns, f"{WANTED}."))
         else:
-            self.column = correct
+            from trl.rewards import accuracy_reward  # here: math-verify and sympy take a second to import
+
+            self.column, self._compare = correct, accuracy_reward
 
     def __call__(
         self,
@@ -91,7 +91,7 @@ class Verdicts:
         columns = {name: [row[name] for row in rows] for name in self.columns if name not in ("prompt", "completion")}
         if self.column is not None:
             texts = [[{"role": "assistant", "content": _text(c)}] for c in completions]
-            return [self._verdict(v) for v in accuracy_reward(texts, list(map(str, columns[self.column])))]
+            return [self._verdict(v) for v in self._compare(texts, list(map(str, columns[self.column])))]
         assert callable(self.correct)
         if self.of_completion:
             judged = judged or completions_of(prompts, completions, completion_ids, columns, self.tags)

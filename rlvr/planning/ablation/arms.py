@@ -14,7 +14,7 @@ measure: mine.py:after             a function that measures each finished run (m
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,12 @@ UNTRAINED = "untrained"  # needs no run: what the baseline's runs measured befor
 
 @dataclass(frozen=True)
 class Run:
-    """Hold one run of an ablation: an arm under a seed, and every setting it has."""
+    """Hold one run of an ablation: an arm under a seed, and every setting it has but its hub_token, which is secret."""
 
     arm: str
     seed: int
     settings: Mapping[str, Any]
+    hub_token: str | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -111,7 +112,8 @@ def check_ablation(text: Mapping[str, Any], path: str = "the ablation") -> Ablat
     runs = []
     for name, found in settings.items():
         checked = _checked(name, found, budget)
-        runs += [Run(name, seed, checked | {"seed": seed}) for seed in seeds]
+        token = checked.pop("hub_token", None)
+        runs += [Run(name, seed, checked | {"seed": seed}, token) for seed in seeds]
     runs.sort(key=lambda run: seeds.index(run.seed))  # seed by seed: an early look compares every arm
     measure = text.get("measure")
     if not isinstance(measure, str | None):
@@ -120,6 +122,16 @@ def check_ablation(text: Mapping[str, Any], path: str = "the ablation") -> Ablat
 
 
 DESCRIPTION = "ablation.yaml"  # in the ablation's folder: the file that it was started with
+_TOKEN = re.compile(rb"""(\bhub_token["']?\s*:[ \t]*)[^\s,}#][^,}#\n]*""")
+
+
+def without_tokens(text: bytes) -> bytes:
+    """Return an ablation file without the values of hub_token: folders are shared.
+
+    >>> without_tokens(b"set: {hub_token: hf_x, seed: 1}  # mine")
+    b'set: {hub_token: null, seed: 1}  # mine'
+    """
+    return _TOKEN.sub(rb"\1null", text)
 
 
 def reopen(folder: Path, baseline: str | None = None) -> Ablation:
@@ -180,7 +192,7 @@ def _checked(arm: str, settings: dict[str, Any], budget: tuple[str, int] | None)
     except SpecError as error:
         raise SpecError(f"Arm {arm!r}: {error}") from error
     if budget is None:
-        return settings
+        return dict(settings)
     kind, count = budget
     if kind == "updates":
         return settings | {"max_steps": count}

@@ -101,6 +101,7 @@ def _check_place(run: Run, folder: Path) -> None:
         before = read_yaml(stored)
     except (OSError, SpecError):
         return  # lost: the run's own config.yaml says what it trains, and rlvr train compares
+    before.pop("hub_token", None)  # as files of before 2026-11-24 may have it
     if changed := list(changes(before, run.settings)):
         raise RunError(
             f"{path} was trained with other settings: {'; '.join(changed)}. Choose another --out, or remove that run."

@@ -122,7 +122,7 @@ def _begin(run: Run, folder: Path, jobs: int, measure: Measure | None) -> _Child
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            env={"OMP_NUM_THREADS": threads, **os.environ},
+            env={"OMP_NUM_THREADS": threads, **os.environ} | ({"HF_TOKEN": run.hub_token} if run.hub_token else {}),
             start_new_session=True,  # a Ctrl-C of the terminal reaches this process alone, which passes it on once
         )
     note(folder, run.name, process.pid)

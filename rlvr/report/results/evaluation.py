@@ -102,15 +102,17 @@ class Evaluation:
         """Return one row for each sample: id, task, gold, sample, then what is known of it.
 
         `correct` is True, False, or missing where the verifier failed; `confidence` is NaN where none was stated.
+        `p` is the computed chance of the problem, where it was computed. An evaluation without any sample has a row for
+        each problem.
         """
-        rows = [
-            {"id": problem["id"], "task": problem["task"], "gold": problem["gold"], "sample": i, **sample}
-            for problem in self.contents["problems"]
-            for i, sample in enumerate(problem["samples"])
-        ]
+        sampled, rows = any(problem["samples"] for problem in self.contents["problems"]), []
+        for problem in self.contents["problems"]:
+            known = {name: problem[name] for name in ("id", "task", "gold", "p") if name in problem}
+            samples = [{"sample": i, **sample} for i, sample in enumerate(problem["samples"])]
+            rows += [known | sample for sample in (samples if sampled else [{}])]
         frame = pd.DataFrame(rows)
-        known = {"correct": "boolean", "confidence": "float64"}
-        return frame.astype({name: kind for name, kind in known.items() if name in frame})
+        kinds = {"correct": "boolean", "confidence": "float64"}
+        return frame.astype({name: kind for name, kind in kinds.items() if name in frame})
 
     @property
     def texts(self) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rlvr.core.answer_format import DEFAULT, AnswerFormat
 from rlvr.training.health import FIRST, accuracy_dropped, accuracy_lost
 from rlvr.training.health import logged_mean as _mean
 
@@ -19,8 +20,10 @@ IDLE = 0.5  # of the updates: after one lucky batch Adam moves the weights by 3 
 COLLAPSES = ("length", "repetition", "echo", "entropy", "format_falls", "accuracy")
 
 
-def alarms(rows: Sequence[Mapping[str, Any]], window: int = 8) -> dict[str, str]:
+def alarms(rows: Sequence[Mapping[str, Any]], window: int = 8, answers: AnswerFormat = DEFAULT) -> dict[str, str]:
     """Return cause -> message for a run with these rows of metrics.jsonl; nothing before there are `window` rows.
+
+    `answers` is the form of answer that the run asks for.
 
     >>> dead = {"groups/all_wrong": 1.0, "format_rate": 0.9}
     >>> list(alarms(8 * [dead])), alarms(7 * [dead])
@@ -28,7 +31,7 @@ def alarms(rows: Sequence[Mapping[str, Any]], window: int = 8) -> dict[str, str]
     """
     if len(rows) < window:
         return {}
-    causes = {**_states(rows[-window:]), **_collapses(rows[: window // 2], rows[-(window // 2) :])}
+    causes = {**_states(rows[-window:], answers), **_collapses(rows[: window // 2], rows[-(window // 2) :])}
     return causes if "accuracy" in causes else {**causes, **_start(rows)}
 
 
@@ -43,7 +46,7 @@ def _start(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     }
 
 
-def _states(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _states(rows: Sequence[Mapping[str, Any]], answers: AnswerFormat) -> dict[str, str]:
     causes = {}
     wrong, right = _mean(rows, "groups/all_wrong"), _mean(rows, "groups/all_right")
     form, cut, kept = _mean(rows, "format_rate"), _mean(rows, "completions/clipped_ratio"), _mean(rows, "kept")
@@ -54,8 +57,8 @@ def _states(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         )
     if form < 0.1:
         causes["format"] = (
-            f"only {form:.0%} of completions have the requested tags, so nearly all rewards are 0. "
-            "Try a warm-up (--sft_steps 40), or fewer --tags."
+            f"only {form:.0%} of completions have the requested form, {answers.form!r}, so nearly all rewards are 0. "
+            f"Try a warm-up (--sft_steps 40), or {_simpler(answers)}."
         )
     elif wrong > 0.9 and (failures := _mean(rows, "verifier/errors")) > 0:
         causes["verifier"] = (
@@ -86,6 +89,15 @@ def _states(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     if _mean(rows, "grad_norm") == 0.0:
         causes["gradient"] = "the gradient is exactly 0: no completion carries credit, or no weight is trainable."
     return causes
+
+
+def _simpler(answers: AnswerFormat) -> str:
+    """Return which setting asks for a form that is easier to write."""
+    if answers.place is None and len(answers.tags) > 1:
+        return "fewer --tags"
+    if answers.place is not None and answers.tags != ("answer",):
+        return "an --answer_format that asks for the answer alone (thinking='none', confidence='none')"
+    return "another --answer_format, one that the model writes unasked (boxed, last_number)"
 
 
 def _collapses(first: Sequence[Mapping[str, Any]], last: Sequence[Mapping[str, Any]]) -> dict[str, str]:

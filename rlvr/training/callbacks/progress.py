@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from rlvr.core.answer_format import DEFAULT
 from rlvr.core.console import say
 from rlvr.core.errors import RunError
 from rlvr.training.callbacks.alarms import COLLAPSES, alarms
@@ -169,7 +170,7 @@ class Watch(TrainerCallback):
         if not logs or "reward" not in logs:
             return
         self.rows.append({"step": state.global_step, **logs})
-        causes = alarms(self.rows, self.window)
+        causes = alarms(self.rows, self.window, getattr(args, "answers", DEFAULT))
         if not _carries_momentum(args):
             causes.pop("drift", None)
         new = {cause: text for cause, text in causes.items() if cause not in self.said}
