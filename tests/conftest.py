@@ -143,6 +143,43 @@ def run_apart(line: str, *more: Any, start: Sequence[str] = ("-m", "rlvr"), time
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
+def reward_even(completion_ids, **kwargs):
+    """A reward for the trainers of `make_trainer`: the sum of the token ids modulo 3."""
+    return [float(sum(ids) % 3) for ids in completion_ids]
+
+
+@pytest.fixture
+def make_trainer(tmp_path):
+    """Make a trainer over a small model: make_trainer(advantage="nsr", correct=...), make_trainer(GRPOTrainer).
+
+    `config` is the class of its settings: TrainConfig for RLVRTrainer, else GRPOConfig. What the trainer takes beside
+    the settings is named below; all else is a setting. `rows` is the number of prompts.
+    """
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer
+
+    from rlvr.config.settings import TrainConfig
+    from rlvr.models.load import build_tiny
+    from rlvr.training.trainer import RLVRTrainer
+
+    def make(cls: Any = RLVRTrainer, config: Any = None, *, folder: Path = tmp_path, rows: int = 8, **given: Any):
+        model, tokenizer = build_tiny(seed=3, hidden=64, layers=2)
+        inputs = {"advantage", "record", "rollouts", "reward_funcs", "correct"} & set(given)
+        own = {"reward_funcs": reward_even} | {name: given.pop(name) for name in inputs}
+        settings = {
+            "output_dir": str(folder), "per_device_train_batch_size": 8, "num_generations": 4, "max_steps": 2,
+            "max_completion_length": 6, "learning_rate": 1e-3, "report_to": "none", "bf16": False, "use_cpu": True,
+            "gradient_checkpointing": False, "disable_tqdm": True, "logging_steps": 1, "save_strategy": "no", **given,
+        }  # fmt: skip
+        config = config or (GRPOConfig if cls is GRPOTrainer else TrainConfig)
+        data = Dataset.from_dict({"prompt": [f"{i}+{i}=" for i in range(rows)]})
+        return cls(
+            model, args=config(**settings), train_dataset=data, eval_dataset=data, processing_class=tokenizer, **own
+        )
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def tiny():
     """The `tiny` model and tokenizer, random weights."""

@@ -9,10 +9,8 @@ from trl import GRPOTrainer
 from rlvr.advantages import build
 from rlvr.advantages.base import all_equal
 from rlvr.advantages.rollouts import Rollouts
-from rlvr.config.settings import TrainConfig
 from rlvr.training.batch_metrics import signal_metrics
-from rlvr.training.trainer import RLVRTrainer
-from tests.trainers import make, weights
+from tests.trainers import weights
 
 COMPARING = [
     "grpo", "grpo(eps=1.0e-9, ddof=0)", "dr_grpo", "rloo", "maxrl", "lite_ppo", "gdpo", "pkpo(k=2)", "pass_at_k(k=2)",
@@ -104,20 +102,18 @@ COMMON = {"max_steps": 5, "learning_rate": 1e-2, "num_generations": 8, "weight_d
 
 
 @pytest.mark.parametrize("advantage", ["grpo", "dr_grpo", "rloo", "maxrl", "lite_ppo", "gdpo", "pkpo(k=2)"])
-def test_a_constant_reward_leaves_the_model_as_it_was_to_the_bit(tmp_path, advantage):
+def test_a_constant_reward_leaves_the_model_as_it_was_to_the_bit(make_trainer, advantage):
     """Five steps of Adam at a rate of 1e-2, which turns any gradient however small into steps of that size."""
-    trainer = make(
-        RLVRTrainer, tmp_path, TrainConfig, model="tiny", advantage=build(advantage), reward_funcs=always(0.7), **COMMON
-    )
+    trainer = make_trainer(model="tiny", advantage=build(advantage), reward_funcs=always(0.7), **COMMON)
     before = weights(trainer).clone()
     trainer.train()
     assert trainer.state.global_step == 5
     assert torch.equal(weights(trainer), before)
 
 
-def test_parity_with_trl_ends_here(tmp_path):
+def test_parity_with_trl_ends_here(make_trainer):
     """TRL's own advantages keep the residue: the same run moves its weights. What it has wrong is not reproduced."""
-    trainer = make(GRPOTrainer, tmp_path, reward_funcs=always(100.3), **COMMON)
+    trainer = make_trainer(GRPOTrainer, reward_funcs=always(100.3), **COMMON)
     before = weights(trainer).clone()
     trainer.train()
     assert not torch.equal(weights(trainer), before)

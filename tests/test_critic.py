@@ -17,17 +17,16 @@ from rlvr.core.errors import ModelError, SpecError
 from rlvr.models.load import build_tiny, lora_config
 from rlvr.runs.directory import RunDir, read_metrics
 from rlvr.training.critic import Critic, body_of, check_critic, explained_variance, first_layers, value_loss
-from rlvr.training.trainer import RLVRTrainer
 from tests.conftest import REPO, run_apart
-from tests.trainers import StopAt, make, one_batch, weights
+from tests.trainers import StopAt, one_batch, weights
 
 KINDS = ("shared", "separate")
 GAE = build("gae(lam=0.9)")
 
 
-def critical(tmp_path, kind="separate", **settings):
+def critical(make_trainer, kind="separate", **settings):
     settings = {"advantage": GAE, "critic": kind, "critic_learning_rate": 1e-2, "value_clip": 0.0, **settings}
-    return make(RLVRTrainer, tmp_path, TrainConfig, **settings)
+    return make_trainer(**settings)
 
 
 def opinionated(trainer):
@@ -110,9 +109,9 @@ def test_a_critic_that_cannot_work_is_refused_without_a_model(settings, message)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_value_is_that_of_the_prefix_alone(tmp_path, kind):
+def test_a_value_is_that_of_the_prefix_alone(make_trainer, kind):
     """V_t reads prompt and tokens before t, nothing else; packed and padded batches included."""
-    trainer = opinionated(critical(tmp_path, kind))
+    trainer = opinionated(critical(make_trainer, kind))
     out = one_batch(trainer)
     body, head = trainer.critic.body or body_of(trainer.model), trainer.critic.head
     for row in (0, 3, 7):
@@ -126,8 +125,8 @@ def test_a_value_is_that_of_the_prefix_alone(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_new_critic_expects_nothing_so_the_first_credit_is_the_plain_return(tmp_path, kind):
-    trainer = critical(tmp_path, kind, advantage=build("gae"))
+def test_a_new_critic_expects_nothing_so_the_first_credit_is_the_plain_return(make_trainer, kind):
+    trainer = critical(make_trainer, kind, advantage=build("gae"))
     out = one_batch(trainer)
     assert not out["old_values"].any()
     rewards = trainer.batch.judged.rewards_NF[:, 0]
@@ -137,8 +136,8 @@ def test_a_new_critic_expects_nothing_so_the_first_credit_is_the_plain_return(tm
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_only_a_shared_body_feels_the_critics_loss(tmp_path, kind):
-    trainer = opinionated(critical(tmp_path, kind))
+def test_only_a_shared_body_feels_the_critics_loss(make_trainer, kind):
+    trainer = opinionated(critical(make_trainer, kind))
     out = one_batch(trainer)
     trainer._more_losses(out).backward()
     assert any(p.grad is not None and p.grad.any() for p in trainer.model.parameters()) == (kind == "shared")
@@ -147,9 +146,9 @@ def test_only_a_shared_body_feels_the_critics_loss(tmp_path, kind):
         assert all(p.grad is not None for p in trainer.critic.body.layers.parameters())
 
 
-def test_dropped_rows_leave_the_critics_loss_and_its_normaliser(tmp_path):
+def test_dropped_rows_leave_the_critics_loss_and_its_normaliser(make_trainer):
     trainer = opinionated(
-        critical(tmp_path, advantage=build("gae, keep_negative"), correct="reward_even > 0", sampling_seed=1)
+        critical(make_trainer, advantage=build("gae, keep_negative"), correct="reward_even > 0", sampling_seed=1)
     )
     out = one_batch(trainer)
     kept = out["tool_mask"].any(1)
@@ -159,8 +158,8 @@ def test_dropped_rows_leave_the_critics_loss_and_its_normaliser(tmp_path):
     torch.testing.assert_close(trainer._more_losses(out), 0.5 * error, rtol=1e-4, atol=1e-7)
 
 
-def test_micro_batches_add_up_to_the_whole_batch(tmp_path):
-    trainer = opinionated(critical(tmp_path))
+def test_micro_batches_add_up_to_the_whole_batch(make_trainer):
+    trainer = opinionated(critical(make_trainer))
     out = one_batch(trainer)
     whole = trainer._more_losses(out)
     halves = [{k: v[rows] if v.dim() else v for k, v in out.items()} for rows in (slice(0, 4), slice(4, 8))]
@@ -171,8 +170,8 @@ def test_micro_batches_add_up_to_the_whole_batch(tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_learns_a_fixed_batch(tmp_path, kind):
-    trainer = critical(tmp_path, kind, advantage=build("gae"))
+def test_it_learns_a_fixed_batch(make_trainer, kind):
+    trainer = critical(make_trainer, kind, advantage=build("gae"))
     out = one_batch(trainer)
     optimizer = torch.optim.Adam([*trainer.critic.parameters(), *trainer.model.parameters()], lr=3e-3)
     losses = []
@@ -204,8 +203,8 @@ class _Watch(TrainerCallback):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_its_gradient_is_clipped_and_zeroed_and_its_weights_move(tmp_path, kind):
-    trainer = critical(tmp_path, kind, max_steps=3, max_grad_norm=0.01, gradient_accumulation_steps=2)
+def test_its_gradient_is_clipped_and_zeroed_and_its_weights_move(make_trainer, kind):
+    trainer = critical(make_trainer, kind, max_steps=3, max_grad_norm=0.01, gradient_accumulation_steps=2)
     watch = _Watch(trainer.critic)
     trainer.add_callback(watch)
     before = {k: v.clone() for k, v in trainer.critic.state_dict().items()}
@@ -224,8 +223,8 @@ def test_its_gradient_is_clipped_and_zeroed_and_its_weights_move(tmp_path, kind)
 
 
 @pytest.mark.parametrize("broken", ["critic", "policy"])
-def test_a_gradient_that_is_not_finite_moves_nothing_of_the_critic(tmp_path, broken, capsys):
-    trainer = critical(tmp_path, max_steps=1, max_grad_norm=1.0)
+def test_a_gradient_that_is_not_finite_moves_nothing_of_the_critic(make_trainer, broken, capsys):
+    trainer = critical(make_trainer, max_steps=1, max_grad_norm=1.0)
     before = {k: v.clone() for k, v in trainer.critic.state_dict().items()}
 
     class Break(TrainerCallback):
@@ -255,12 +254,12 @@ def same(one, two):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("windows", [{}, {"steps_per_generation": 2, "num_iterations": 2}], ids=["fresh", "inside"])
-def test_two_steps_and_two_are_four_to_the_bit(tmp_path, kind, windows):
+def test_two_steps_and_two_are_four_to_the_bit(tmp_path, make_trainer, kind, windows):
     """Policy, critic and the moments of both; "inside" stops where old values and returns are still to be used."""
 
     def trainer(folder):
         return critical(
-            folder, kind, max_steps=4, per_device_train_batch_size=4, gradient_accumulation_steps=1, value_clip=0.2,
+            make_trainer, kind, folder=folder, max_steps=4, per_device_train_batch_size=4, gradient_accumulation_steps=1, value_clip=0.2,
             save_strategy="steps", save_steps=2, lr_scheduler_type="linear", advantage=build("ppo(lam=0.9)"), **windows,
         )  # fmt: skip
 
@@ -280,19 +279,19 @@ def test_two_steps_and_two_are_four_to_the_bit(tmp_path, kind, windows):
     assert same(saved, dict(whole.critic.state_dict()))
 
 
-def test_a_checkpoint_without_or_with_another_critic_is_refused(tmp_path):
-    trainer = critical(tmp_path, "shared")
+def test_a_checkpoint_without_or_with_another_critic_is_refused(tmp_path, make_trainer):
+    trainer = critical(make_trainer, "shared")
     with pytest.raises(ModelError, match="had no critic"):
         trainer._load_optimizer_and_scheduler(str(tmp_path))
-    critical(tmp_path, "separate").critic.save(tmp_path)
+    critical(make_trainer, "separate").critic.save(tmp_path)
     with pytest.raises(ModelError, match="another kind of critic"):
         trainer._load_optimizer_and_scheduler(str(tmp_path))
 
 
-def test_evaluation_uses_the_critic_and_changes_nothing(tmp_path):
+def test_evaluation_uses_the_critic_and_changes_nothing(make_trainer):
     results = []
     for evals in ({}, {"eval_strategy": "steps", "eval_steps": 1, "per_device_eval_batch_size": 4}):
-        trainer = critical(tmp_path, "separate", engine="trl", **evals)
+        trainer = critical(make_trainer, "separate", engine="trl", **evals)
         trainer.train()
         results.append(trainer)
     assert torch.equal(*map(weights, results))

@@ -7,15 +7,13 @@ from trl.kernels.chunked_logprob import ChunkedLogProbFunction
 
 from rlvr.advantages import build
 from rlvr.commands.main import main
-from rlvr.config.settings import TrainConfig
 from rlvr.models.forward.head import score
 from rlvr.models.load import build_tiny
 from rlvr.models.sampling import Engine, Sampling, Steered
 from rlvr.runs.directory import RunDir, read_metrics
-from rlvr.training.trainer import RLVRTrainer
 from tests.greedy import PROMPTS, reference
 from tests.packed_rows import assert_same, batch
-from tests.trainers import StopAt, loss_and_gradient, make, one_batch, weights
+from tests.trainers import StopAt, loss_and_gradient, one_batch, weights
 
 
 def small(device, seed=0):
@@ -85,10 +83,10 @@ def test_the_head_is_trls_kernel(device):
 
 
 @pytest.mark.parametrize("loss_type", ["dapo", "dr_grpo"])
-def test_a_training_step_is_trls(device, loss_type, tmp_path):
+def test_a_training_step_is_trls(device, loss_type, make_trainer):
     """Packed prompts, skipped rows and whichever head this device has: loss and gradient of TRL's own pass."""
-    ours = make(RLVRTrainer, tmp_path, TrainConfig, loss_type=loss_type, **on(device))
-    theirs = make(GRPOTrainer, tmp_path, loss_type=loss_type, **on(device))
+    ours = make_trainer(loss_type=loss_type, **on(device))
+    theirs = make_trainer(GRPOTrainer, loss_type=loss_type, **on(device))
     assert {p.device for p in ours.model.parameters()} == {device}
     out = one_batch(ours)
     theirs.model.train()
@@ -102,21 +100,28 @@ def test_a_training_step_is_trls(device, loss_type, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["shared", "separate"])
-def test_a_critic_trains(device, kind, tmp_path):
+def test_a_critic_trains(device, kind, make_trainer):
     settings = {"advantage": build("gae"), "critic": kind, **on(device)}
-    trainer = make(RLVRTrainer, tmp_path, TrainConfig, **settings)
+    trainer = make_trainer(**settings)
     trainer.train()
     assert trainer.critic.head.weight.device == device and trainer.critic.head.weight.any()
 
 
-def test_a_resumed_run_has_the_weights_of_an_uninterrupted_one(device, tmp_path):
+def test_a_resumed_run_has_the_weights_of_an_uninterrupted_one(device, tmp_path, make_trainer):
     """To the bit where two equal runs agree to the bit (the CPU does); else as near as those two are, times ten."""
 
     def trainer(folder):
-        return make(
-            RLVRTrainer, folder, TrainConfig, advantage=build("grpo"), max_steps=4, steps_per_generation=2,
-            per_device_train_batch_size=4, save_strategy="steps", save_steps=3, lr_scheduler_type="constant", **on(device),
-        )  # fmt: skip
+        return make_trainer(
+            folder=folder,
+            advantage=build("grpo"),
+            max_steps=4,
+            steps_per_generation=2,
+            per_device_train_batch_size=4,
+            save_strategy="steps",
+            save_steps=3,
+            lr_scheduler_type="constant",
+            **on(device),
+        )
 
     whole = trainer(tmp_path / "one")
     whole.train()

@@ -17,9 +17,7 @@ from rlvr.planning import doctor
 from rlvr.planning import parts as machine
 from rlvr.planning.doctor import preflight, problems
 from rlvr.planning.parts import PARTS, Finding, Part, packages, probe
-from rlvr.training.trainer import RLVRTrainer
 from tests.conftest import REPO
-from tests.trainers import make
 
 CARD = "H100, 80 GB, compute capability 9.0, native bfloat16"
 ON_CPU = ["--use_cpu", "true", "--bf16", "false"]
@@ -346,28 +344,25 @@ def test_an_add_on_sets_trls_options_behind_any_scale(recipe, settings, scale):
 
 
 @pytest.mark.parametrize("mode", ["colocate", "server"])
-def test_vllm_reaches_trls_own_import(tmp_path, mode):
+def test_vllm_reaches_trls_own_import(make_trainer, mode):
     """Engine rlvr steps aside for vLLM too: the trainer gets as far as TRL's import."""
     if importlib.util.find_spec("vllm"):
         pytest.skip("vLLM is installed here, so TRL would start it")
     for engine in ("rlvr", "trl"):
         with pytest.raises(ImportError, match="vLLM is not available and `use_vllm` is set to True"):
-            make(RLVRTrainer, tmp_path, TrainConfig, use_vllm=True, vllm_mode=mode, engine=engine)
+            make_trainer(use_vllm=True, vllm_mode=mode, engine=engine)
 
 
-def test_liger_leaves_trls_head_alone_and_stops_at_its_import(tmp_path):
+def test_liger_leaves_trls_head_alone_and_stops_at_its_import(make_trainer):
     """TRL turns off Liger's own forward, which would pass by the packed forward and the credit per token."""
-    trainer = make(RLVRTrainer, tmp_path, TrainConfig, use_liger_kernel=True)
+    trainer = make_trainer(use_liger_kernel=True)
     assert trainer.args.liger_kernel_config == {"fused_linear_cross_entropy": False}
     if importlib.util.find_spec("liger_kernel"):
         pytest.skip("liger-kernel is installed here, and would need a GPU")
     with pytest.raises(ImportError, match="liger-kernel"):
         trainer.train()
     with pytest.raises(ValueError, match="fused_linear_cross_entropy"):
-        make(
-            RLVRTrainer, tmp_path, TrainConfig, use_liger_kernel=True,
-            liger_kernel_config={"fused_linear_cross_entropy": True},
-        )  # fmt: skip
+        make_trainer(use_liger_kernel=True, liger_kernel_config={"fused_linear_cross_entropy": True})
 
 
 def test_eager_and_sdpa_give_the_same_logits(tmp_path):

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from trl import GRPOConfig
 
 from rlvr.advantages import build
 from rlvr.advantages.rollouts import Rollouts
 from rlvr.core.errors import SpecError
-from rlvr.training.trainer import RLVRTrainer
-from tests.trainers import make, one_batch
+from tests.trainers import one_batch
 
 TERMS = [[[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 0.0]]]
 REWARD = [[1.0, 1.0, 1.0, 0.0]]
@@ -61,12 +61,12 @@ def first_small(completion_ids, **kwargs):
     return [float(ids[0] < 130) if sum(ids) % 5 else None for ids in completion_ids]
 
 
-def test_it_equals_trls_own_advantages(tmp_path):
+def test_it_equals_trls_own_advantages(make_trainer):
     """TRL's normalize_then_sum on the same completions, terms with None included (two independent implementations)."""
     results = []
     for kwargs in ({"multi_objective_aggregation": "normalize_then_sum"}, {"advantage": build("gdpo")}):
-        trainer = make(
-            RLVRTrainer, tmp_path, reward_funcs=[count_even, first_small], reward_weights=[0.3, 1.0], **kwargs
+        trainer = make_trainer(
+            config=GRPOConfig, reward_funcs=[count_even, first_small], reward_weights=[0.3, 1.0], **kwargs
         )
         results.append(one_batch(trainer)["advantages"])
     assert results[0].abs().max() > 0.5

@@ -4,11 +4,9 @@ import pytest
 import torch
 
 from rlvr.advantages import build
-from rlvr.config.settings import TrainConfig
 from rlvr.models.precision import Precision
 from rlvr.training.supervised.warmup import Warmup, train
-from rlvr.training.trainer import RLVRTrainer
-from tests.trainers import StopAt, make, weights
+from tests.trainers import StopAt, weights
 
 
 @pytest.fixture
@@ -18,9 +16,9 @@ def two_gpus(monkeypatch):
     monkeypatch.setattr(Precision, "arguments", {"use_cpu": False, "bf16": False, "fp16": False})
 
 
-def test_one_process_takes_one_of_two_gpus(two_gpus, tmp_path):
+def test_one_process_takes_one_of_two_gpus(two_gpus, make_trainer):
     """transformers would copy the model to both (DataParallel), which TRL refuses."""
-    trainer = make(RLVRTrainer, tmp_path, TrainConfig, advantage=build("grpo"), use_cpu=False, max_steps=1)
+    trainer = make_trainer(advantage=build("grpo"), use_cpu=False, max_steps=1)
     assert trainer.args.n_gpu == 1 and not trainer.args.use_cpu
     trainer.train()
     assert trainer.state.global_step == 1
@@ -38,14 +36,20 @@ def test_the_first_line_of_a_run_says_how_to_use_them_all(monkeypatch):
     assert "torchrun" not in str(Precision(torch.device("cpu"), False))
 
 
-def test_a_checkpoint_that_a_gpu_wrote_resumes_without_one(tmp_path, monkeypatch):
+def test_a_checkpoint_that_a_gpu_wrote_resumes_without_one(tmp_path, make_trainer, monkeypatch):
     """It holds rollouts for the next step, which say that they lay on `cuda:0`; the other way round it is the same."""
 
     def trainer(folder):
-        return make(
-            RLVRTrainer, folder, TrainConfig, advantage=build("grpo"), max_steps=4, steps_per_generation=2,
-            per_device_train_batch_size=4, save_strategy="steps", save_steps=3, lr_scheduler_type="constant",
-        )  # fmt: skip
+        return make_trainer(
+            folder=folder,
+            advantage=build("grpo"),
+            max_steps=4,
+            steps_per_generation=2,
+            per_device_train_batch_size=4,
+            save_strategy="steps",
+            save_steps=3,
+            lr_scheduler_type="constant",
+        )
 
     whole = trainer(tmp_path / "whole")
     whole.train()

@@ -7,10 +7,9 @@ import torch
 from torch.nn.functional import cosine_similarity
 from transformers import TrainerCallback
 
-from rlvr.config.settings import TrainConfig
 from rlvr.training.half_gradients import HalfGradients, half_cosine
 from rlvr.training.trainer import RLVRTrainer
-from tests.trainers import make, weights
+from tests.trainers import weights
 
 KEY = "health/gradient_cosine"
 
@@ -44,10 +43,10 @@ class Alone(TrainerCallback):
 
 
 @pytest.mark.parametrize("accumulated", [2, 4])
-def test_the_cosine_is_that_of_both_halves_computed_alone(tmp_path, accumulated):
+def test_the_cosine_is_that_of_both_halves_computed_alone(make_trainer, accumulated):
     """Under clipping to a hundredth: what is clipped minus what was not is no half."""
     settings = {"gradient_accumulation_steps": accumulated, "max_grad_norm": 0.01, "advantage": "grpo", "max_steps": 2}
-    trainer = make(Recording, tmp_path, TrainConfig, **settings)
+    trainer = make_trainer(Recording, **settings)
     alone = Alone()
     alone.trainer = trainer
     trainer.add_callback(alone)
@@ -58,10 +57,10 @@ def test_the_cosine_is_that_of_both_halves_computed_alone(tmp_path, accumulated)
     assert trainer.half_gradients.first is None  # no copy of the gradient is kept between updates
 
 
-def test_measuring_changes_no_weight(tmp_path):
+def test_measuring_changes_no_weight(make_trainer):
     results = []
     for measure in (True, False):
-        trainer = make(RLVRTrainer, tmp_path, TrainConfig, gradient_accumulation_steps=2, advantage="grpo")
+        trainer = make_trainer(gradient_accumulation_steps=2, advantage="grpo")
         trainer.half_gradients.whole = measure
         trainer.train()
         assert measure is any(KEY in row for row in trainer.state.log_history)
@@ -69,8 +68,8 @@ def test_measuring_changes_no_weight(tmp_path):
     assert torch.equal(*results)
 
 
-def test_one_micro_batch_has_no_halves(tmp_path):
-    trainer = make(RLVRTrainer, tmp_path, TrainConfig, advantage="grpo", max_steps=1)
+def test_one_micro_batch_has_no_halves(make_trainer):
+    trainer = make_trainer(advantage="grpo", max_steps=1)
     trainer.train()
     assert not any(KEY in row for row in trainer.state.log_history)
 

@@ -13,16 +13,13 @@ from hypothesis import strategies as st
 import rlvr
 from rlvr.advantages import build
 from rlvr.advantages.rollouts import Rollouts, Signal
-from rlvr.config.settings import TrainConfig
 from rlvr.report import write_report
 from rlvr.report.summarise import summarise
 from rlvr.runs.directory import read_metrics
 from rlvr.training.batch import GenerationBatch
 from rlvr.training.batch_metrics import effective_completions
 from rlvr.training.health import COSINE, accuracy_lost, completions_needed, health_checks, health_verdict
-from rlvr.training.trainer import RLVRTrainer
 from tests.conftest import REPO
-from tests.trainers import make
 
 GOOD = {
     "accuracy": 0.4, "groups/mixed": 0.6, "groups/all_right": 0.2, "groups/all_wrong": 0.2, "learning_rate": 1e-4,
@@ -159,10 +156,10 @@ def test_completions_that_carry_credit_are_counted(advantage, useful):
     assert effective_completions(batch) == {"health/completions": 4.0, "health/effective_completions": useful / 2}
 
 
-def test_the_trainer_logs_completions_per_update(tmp_path):
+def test_the_trainer_logs_completions_per_update(make_trainer):
     """Eight completions a micro-batch, two micro-batches an update, two updates for each batch of 32."""
     settings = {"gradient_accumulation_steps": 2, "steps_per_generation": 4, "advantage": "grpo", "max_steps": 2}
-    trainer = make(RLVRTrainer, tmp_path, TrainConfig, **settings)
+    trainer = make_trainer(**settings)
     trainer.train()
     row = next(row for row in trainer.state.log_history if "health/completions" in row)
     assert row["health/completions"] == 16.0

@@ -5,9 +5,7 @@ import torch
 
 from rlvr.advantages import build
 from rlvr.config.recipe_files import read_recipes
-from rlvr.config.settings import TrainConfig
-from rlvr.training.trainer import RLVRTrainer
-from tests.trainers import loss_and_gradient, make, one_batch
+from tests.trainers import loss_and_gradient, one_batch
 
 ADV = torch.tensor([1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 0.3, -0.3])
 
@@ -31,11 +29,11 @@ def clip_higher(log_ratio, logps, mask):
 
 
 @pytest.mark.parametrize(("formula", "spread"), [(gspo, 1e-3), (cispo, 2.0), (clip_higher, 0.5)])
-def test_loss_and_gradient_are_the_papers(tmp_path, formula, spread):
+def test_loss_and_gradient_are_the_papers(make_trainer, formula, spread):
     settings = read_recipes([formula.__name__])
     advantage, _ = build(settings.pop("advantage")), settings.pop("rewards")
     assert settings["num_iterations"] == 2  # or no ratio ever differs from 1
-    trainer = make(RLVRTrainer, tmp_path, TrainConfig, model="tiny", advantage=advantage, **settings)
+    trainer = make_trainer(model="tiny", advantage=advantage, **settings)
     out = one_batch(trainer)
     out["advantages"] = ADV
 

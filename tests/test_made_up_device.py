@@ -16,7 +16,6 @@ import rlvr.models.sampling.rows
 import rlvr.models.sampling.sampler
 from rlvr.advantages import build
 from rlvr.advantages.rollouts import Rollouts, Signal
-from rlvr.config.settings import TrainConfig
 from rlvr.models.forward.head import _ChunkedScores, score
 from rlvr.models.forward.packing import pack
 from rlvr.models.forward.shared_attention import _Move, share_prompts
@@ -27,10 +26,8 @@ from rlvr.select.nll import answer_nll
 from rlvr.training.batch_metrics import signal_metrics
 from rlvr.training.critic import Critic, explained_variance, value_loss
 from rlvr.training.supervised.tokenised_brier import collate, slot, tokenised_brier, value_logps
-from rlvr.training.trainer import RLVRTrainer
 from tests.made_up_device import CUDA, OnCuda, made_up_cuda, on_cuda
 from tests.packed_rows import batch, packed_logps, plain_logps
-from tests.trainers import make
 
 PROMPTS = [[5, 6, 7], [8], [9, 10, 11, 12]]
 MIXED = (FakeTensorDeviceMismatchError, RuntimeError)
@@ -239,12 +236,12 @@ def every_third(completion_ids, **_):
     ],
     ids=["dropped", "critic", "plain", "old-logps", "bfloat16-sampler", "fused-head", "trl-signal"],
 )
-def test_a_generation_batch_and_its_loss(settings, tmp_path, monkeypatch):
+def test_a_generation_batch_and_its_loss(settings, make_trainer, monkeypatch):
     """All of TRL's batch around ours: prompts, sampling, rewards, the signal back in the batch, and the loss."""
 
     def trainer_and_rows():
         own = {k: v for k, v in settings.items() if k != "chunked_head"}
-        trainer = make(RLVRTrainer, tmp_path, TrainConfig, **own)
+        trainer = make_trainer(**own)
         trainer.forward.chunked_head = settings.get("chunked_head", True)
         torch.manual_seed(9)
         trainer.model.train()

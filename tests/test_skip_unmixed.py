@@ -11,8 +11,7 @@ from rlvr.config.settings import TrainConfig
 from rlvr.core.errors import SpecError
 from rlvr.training.batch import GenerationBatch
 from rlvr.training.callbacks.skip_unmixed import SkipUnmixed
-from rlvr.training.trainer import RLVRTrainer
-from tests.trainers import make, weights
+from tests.trainers import weights
 
 
 class Judge:
@@ -40,12 +39,11 @@ class Snapshots(TrainerCallback):
         self.taken.append((flat, copy.deepcopy(optimizer.state_dict()["state"]), lr_scheduler.get_last_lr()[0]))
 
 
-def trained(tmp_path, **settings):
+def trained(make_trainer, **settings):
     judge, snapshots = Judge(), Snapshots()
-    trainer = make(
-        RLVRTrainer, tmp_path, TrainConfig, reward_funcs=[judge], correct="judge > 0.5", advantage="grpo", max_steps=3,
-        weight_decay=0.1, **settings,
-    )  # fmt: skip
+    trainer = make_trainer(
+        reward_funcs=[judge], correct="judge > 0.5", advantage="grpo", max_steps=3, weight_decay=0.1, **settings
+    )
     trainer.add_callback(snapshots)
     start = weights(trainer)
     trainer.train()
@@ -53,8 +51,8 @@ def trained(tmp_path, **settings):
     return start, snapshots.taken, trainer
 
 
-def test_weights_moments_and_step_counts_are_the_same_to_the_bit(tmp_path):
-    start, (one, two, three), trainer = trained(tmp_path, min_mixed_groups=0.5)
+def test_weights_moments_and_step_counts_are_the_same_to_the_bit(make_trainer):
+    start, (one, two, three), trainer = trained(make_trainer, min_mixed_groups=0.5)
     assert not torch.equal(start, one[0]) and not torch.equal(two[0], three[0])
     assert torch.equal(one[0], two[0])
     assert one[1].keys() == two[1].keys() and one[1]
@@ -66,8 +64,8 @@ def test_weights_moments_and_step_counts_are_the_same_to_the_bit(tmp_path):
     assert all(row["grad_norm"] > 0 for row in trainer.state.log_history if "reward" in row)  # there was one to take
 
 
-def test_without_the_option_the_same_update_takes_its_step(tmp_path):
-    _, (one, two, _), trainer = trained(tmp_path)
+def test_without_the_option_the_same_update_takes_its_step(make_trainer):
+    _, (one, two, _), trainer = trained(make_trainer)
     assert not torch.equal(one[0], two[0])
     assert not any("health/no_step" in row for row in trainer.state.log_history)
 
@@ -100,9 +98,9 @@ def test_a_share_is_a_share(share):
         TrainConfig(min_mixed_groups=share)
 
 
-def test_somebody_has_to_say_what_is_right(tmp_path):
+def test_somebody_has_to_say_what_is_right(make_trainer):
     with pytest.raises(SpecError, match="min_mixed_groups asks which completions are right"):
-        make(RLVRTrainer, tmp_path, TrainConfig, min_mixed_groups=0.5)
+        make_trainer(min_mixed_groups=0.5)
 
 
 def test_fp16_cannot_leave_an_update_out():

@@ -284,7 +284,7 @@ def test_plain_grpo_trainer_takes_terms(tiny, tmp_path):
     assert rewards[1][1:].tolist() == [1.0, 0.5]
 
 
-def test_the_weighted_sum_does_not_depend_on_the_order_of_the_terms(tmp_path):
+def test_the_weighted_sum_does_not_depend_on_the_order_of_the_terms(make_trainer):
     """Neither for one completion nor in the trainer, whose terms come in one order whatever the recipe's."""
     from functools import partial
 
@@ -292,14 +292,13 @@ def test_the_weighted_sum_does_not_depend_on_the_order_of_the_terms(tmp_path):
     from rlvr.problems.scorer import Scorer
     from rlvr.problems.verifier import Verifier
     from rlvr.training.trainer import RLVRTrainer
-    from tests.trainers import make
 
     weights = {"repetition": 0.1, "random_control": 0.37, "format": 0.11, "correct": 0.7, "brier": 0.13}
     c = Completion(Problem("1", [], "4"), "a b a b c", answer="4", confidence=0.3, format_ok=True, correct=True)
     orders = [load_terms(dict(order)) for order in (weights.items(), sorted(weights.items()), [*weights.items()][::-1])]
     assert len({reward(terms, c)[1] for terms in orders}) == 1
     judged = partial(RLVRTrainer, problems={}, scorer=Scorer(("answer",), Verifier("arithmetic")))
-    found = [make(partial(judged, terms=terms), tmp_path, TrainConfig, reward_funcs=None) for terms in orders]
+    found = [make_trainer(partial(judged, terms=terms), TrainConfig, reward_funcs=None) for terms in orders]
     assert len({tuple(trainer.reward_func_names) for trainer in found}) == 1
     assert len({tuple(trainer.reward_weights.tolist()) for trainer in found}) == 1
 

@@ -2,18 +2,18 @@
 
 import pyarrow.parquet as pq
 import torch
+from trl import GRPOConfig
 
 from rlvr.advantages import build, drop_near_impossible
 from rlvr.runs.pass_rate import PassRate
 from rlvr.runs.rollouts_file import problem_name, unjudged
-from rlvr.training.trainer import RLVRTrainer
-from tests.trainers import make, one_batch
+from tests.trainers import one_batch
 
 
-def test_without_ids_a_problem_is_named_by_its_prompt_and_the_near_impossible_one_is_dropped(tmp_path):
+def test_without_ids_a_problem_is_named_by_its_prompt_and_the_near_impossible_one_is_dropped(make_trainer):
     """All ids were "": one record for all problems, so that a filter by problem never fired."""
     record = PassRate({problem_name({"prompt": "1+1="}): (640, 0)})
-    trainer = make(RLVRTrainer, tmp_path, advantage=build("grpo"), record=record, rows=2)
+    trainer = make_trainer(config=GRPOConfig, advantage=build("grpo"), record=record, rows=2)
     one_batch(trainer)
     rollouts = trainer.batch.rollouts
     assert set(rollouts.ids) == {problem_name({"prompt": p}) for p in ("0+0=", "1+1=")}
@@ -21,9 +21,9 @@ def test_without_ids_a_problem_is_named_by_its_prompt_and_the_near_impossible_on
     assert torch.equal(drop_near_impossible()(rollouts).keep_PG.any(1), ~hopeless)
 
 
-def test_rollouts_are_written_without_a_scorer_too(tmp_path):
+def test_rollouts_are_written_without_a_scorer_too(tmp_path, make_trainer):
     folder = tmp_path / "rollouts"
-    trainer = make(RLVRTrainer, tmp_path / "out", advantage=build("grpo"), rollouts=folder)
+    trainer = make_trainer(config=GRPOConfig, folder=tmp_path / "out", advantage=build("grpo"), rollouts=folder)
     trainer.train()
     files = sorted(folder.glob("step-*.parquet"))
     assert len(files) == 2

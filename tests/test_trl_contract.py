@@ -18,7 +18,7 @@ from rlvr.training.epoch_sampler import EpochRepeatSampler
 from rlvr.training.forward import Forward
 from rlvr.training.trainer import RLVRTrainer
 from tests.conftest import REPO
-from tests.trainers import StopAt, loss_and_gradient, make, one_batch, weights
+from tests.trainers import StopAt, loss_and_gradient, one_batch, weights
 
 SIGNATURES = {
     "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],
@@ -123,8 +123,8 @@ def test_no_other_file_touches_a_private_name_of_the_trainer():
     assert touching == {}
 
 
-def test_attributes_are_those_of_a_trainer_that_has_trained(tmp_path):
-    trainer = make(GRPOTrainer, tmp_path, max_steps=1)
+def test_attributes_are_those_of_a_trainer_that_has_trained(make_trainer):
+    trainer = make_trainer(GRPOTrainer, max_steps=1)
     trainer.train()
     assert {name for name in ATTRIBUTES if not hasattr(trainer, name)} == set()
 
@@ -148,9 +148,9 @@ def test_log_prob_hook_begins_with_the_arguments_we_pass_on():
 
 
 @pytest.mark.parametrize("loss_type", ["dapo", "grpo", "dr_grpo", "bnpo", "cispo"])
-def test_without_rlvr_options_it_is_grpo_trainer(tmp_path, loss_type):
+def test_without_rlvr_options_it_is_grpo_trainer(make_trainer, loss_type):
     """Same rollouts, losses, gradients and final weights as TRL's own class, to the bit."""
-    ours, theirs = (make(cls, tmp_path, loss_type=loss_type) for cls in (RLVRTrainer, GRPOTrainer))
+    ours, theirs = (make_trainer(cls, GRPOConfig, loss_type=loss_type) for cls in (RLVRTrainer, GRPOTrainer))
     for trainer in (theirs, ours):
         torch.manual_seed(5)
         trainer.train()
@@ -161,10 +161,10 @@ def test_without_rlvr_options_it_is_grpo_trainer(tmp_path, loss_type):
 
 
 @pytest.mark.parametrize("loss_type", ["dapo", "grpo", "dr_grpo", "bnpo"])
-def test_grpo_chain_equals_trls_own_advantages_loss_and_gradient(tmp_path, loss_type):
+def test_grpo_chain_equals_trls_own_advantages_loss_and_gradient(make_trainer, loss_type):
     results = []
     for kwargs in ({}, {"advantage": build("grpo")}):
-        trainer = make(RLVRTrainer, tmp_path, loss_type=loss_type, **kwargs)
+        trainer = make_trainer(config=GRPOConfig, loss_type=loss_type, **kwargs)
         out = one_batch(trainer)
         loss = trainer._compute_loss(trainer.model, out)
         loss.backward()
@@ -180,10 +180,10 @@ def test_grpo_chain_equals_trls_own_advantages_loss_and_gradient(tmp_path, loss_
 
 
 @pytest.mark.parametrize("loss_type", ["dapo", "grpo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vespo"])
-def test_dropped_rows_leave_the_loss_and_its_normaliser(tmp_path, loss_type):
+def test_dropped_rows_leave_the_loss_and_its_normaliser(make_trainer, loss_type):
     """The loss over a batch with dropped rows equals the loss of a batch that never held them (semantic 3)."""
-    trainer = make(
-        RLVRTrainer, tmp_path, loss_type=loss_type, advantage=build("signed, keep_negative"), correct="reward_even > 0"
+    trainer = make_trainer(
+        config=GRPOConfig, loss_type=loss_type, advantage=build("signed, keep_negative"), correct="reward_even > 0"
     )
     out = one_batch(trainer)
     kept = out["tool_mask"].any(1) if "tool_mask" in out else torch.ones(8, dtype=torch.bool)
@@ -195,32 +195,32 @@ def test_dropped_rows_leave_the_loss_and_its_normaliser(tmp_path, loss_type):
     torch.testing.assert_close(loss, trainer._compute_loss(trainer.model, without), rtol=1e-5, atol=1e-7)
 
 
-def test_kl_with_a_row_mean_loss_is_refused_before_training(tmp_path):
+def test_kl_with_a_row_mean_loss_is_refused_before_training(make_trainer):
     with pytest.raises(ValueError, match="cannot leave the normaliser exactly"):
-        make(RLVRTrainer, tmp_path, loss_type="grpo", beta=0.1, advantage=build("nsr"), correct="reward_even > 0")
+        make_trainer(config=GRPOConfig, loss_type="grpo", beta=0.1, advantage=build("nsr"), correct="reward_even > 0")
 
 
-def test_logged_advantages_are_the_used_ones(tmp_path):
+def test_logged_advantages_are_the_used_ones(make_trainer):
     """Semantic 6: TRL would show its own."""
-    trainer = make(RLVRTrainer, tmp_path, advantage=build("dr_grpo"))
+    trainer = make_trainer(config=GRPOConfig, advantage=build("dr_grpo"))
     out = one_batch(trainer)
     torch.testing.assert_close(torch.tensor(list(trainer._logs["advantages"])), out["advantages"])
 
 
-def test_per_token_advantages_reach_the_loss(tmp_path):
+def test_per_token_advantages_reach_the_loss(make_trainer):
     """TRL promises (B, T) advantages to subclasses; constant rows must give the (B,) loss."""
-    trainer = make(RLVRTrainer, tmp_path)
+    trainer = make_trainer(config=GRPOConfig)
     out = one_batch(trainer)
     flat = trainer._compute_loss(trainer.model, out)
     per_token = {**out, "advantages": out["advantages"][:, None].expand_as(out["completion_ids"])}
     torch.testing.assert_close(trainer._compute_loss(trainer.model, per_token), flat)
 
 
-def test_packed_training_pass_equals_trls(tmp_path):
+def test_packed_training_pass_equals_trls(make_trainer):
     """fp32, the same rollouts: loss to 1e-5, gradient cosine above 0.9999."""
     results = []
     for config, kwargs in ((GRPOConfig, {}), (TrainConfig, {"pack_prompts": True, "engine": "trl"})):
-        trainer = make(RLVRTrainer, tmp_path, config, **kwargs)
+        trainer = make_trainer(config=config, **kwargs)
         out = one_batch(trainer)
         loss = trainer._compute_loss(trainer.model, out)
         loss.backward()
@@ -232,11 +232,11 @@ def test_packed_training_pass_equals_trls(tmp_path):
 
 @pytest.mark.parametrize("loss_type", ["dapo", "grpo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vespo"])
 @pytest.mark.parametrize("old", [False, True], ids=["on-policy", "old-logps"])
-def test_skipping_silent_rows_sharing_prompts_and_the_head_change_nothing(tmp_path, loss_type, old):
+def test_skipping_silent_rows_sharing_prompts_and_the_head_change_nothing(make_trainer, loss_type, old):
     """The fast training pass against TRL's own on the same rollouts: loss to 1e-5, gradient cosine above 0.9999."""
     common = {"loss_type": loss_type, "use_cpu": True}
-    ours = make(RLVRTrainer, tmp_path, config=TrainConfig, model="tiny", **common)
-    theirs = make(GRPOTrainer, tmp_path, **common)
+    ours = make_trainer(model="tiny", **common)
+    theirs = make_trainer(GRPOTrainer, **common)
     theirs.model.load_state_dict(ours.model.state_dict())
     out = one_batch(ours)
     theirs.model.train()
@@ -251,8 +251,8 @@ def test_skipping_silent_rows_sharing_prompts_and_the_head_change_nothing(tmp_pa
     assert ours._metrics["train"]["rows_skipped"][-1] == 6 / 8
 
 
-def test_skipped_rows_are_not_computed(tmp_path):
-    trainer = make(RLVRTrainer, tmp_path, config=TrainConfig, model="tiny")
+def test_skipped_rows_are_not_computed(make_trainer):
+    trainer = make_trainer(model="tiny")
     out = one_batch(trainer)
     seen = []
     trainer.model.register_forward_pre_hook(
@@ -271,8 +271,8 @@ def test_skipped_rows_are_not_computed(tmp_path):
     "change",
     [{"beta": 0.1}, {"_entropy_bonus_enabled": True}, {"top_entropy_quantile": 0.5}, {"aux_loss_enabled": True}],
 )
-def test_rows_are_not_skipped_where_they_matter(tmp_path, change):
-    trainer = make(RLVRTrainer, tmp_path, config=TrainConfig, model="tiny")
+def test_rows_are_not_skipped_where_they_matter(make_trainer, change):
+    trainer = make_trainer(model="tiny")
     out = one_batch(trainer)
     out["advantages"] = torch.zeros(8)
     assert trainer._without_signal(out) is not None
@@ -293,21 +293,18 @@ def test_sampler_order_is_trls_and_can_start_at_any_epoch():
         assert list(ours) == epochs[epoch]
 
 
-def test_in_process_engine_serves_training_and_the_sampling_seed_is_its_own(tmp_path):
+def test_in_process_engine_serves_training_and_the_sampling_seed_is_its_own(make_trainer):
     seeds = ((0, 1), (0, 1), (0, 2), (5, 1))
-    outs = [
-        one_batch(make(RLVRTrainer, tmp_path, TrainConfig, data_seed=data, sampling_seed=sampling))
-        for data, sampling in seeds
-    ]
+    outs = [one_batch(make_trainer(data_seed=data, sampling_seed=sampling)) for data, sampling in seeds]
     assert torch.equal(outs[0]["completion_ids"], outs[1]["completion_ids"])
     assert torch.equal(outs[0]["prompt_ids"], outs[2]["prompt_ids"])  # same data order
     assert not torch.equal(outs[0]["completion_ids"], outs[2]["completion_ids"])  # other samples
     assert not torch.equal(outs[0]["prompt_ids"], outs[3]["prompt_ids"])  # other data order
 
 
-def test_old_log_probabilities_are_the_samplers(tmp_path, monkeypatch):
+def test_old_log_probabilities_are_the_samplers(make_trainer, monkeypatch):
     """They equal the model's to 1e-4 without a forward; truncated sampling asks the model."""
-    trainer = make(RLVRTrainer, tmp_path, TrainConfig, steps_per_generation=2)
+    trainer = make_trainer(steps_per_generation=2)
     calls = []
     score = Forward.score_rows
     monkeypatch.setattr(Forward, "score_rows", lambda self, *a: calls.append(1) or score(self, *a))
@@ -320,7 +317,7 @@ def test_old_log_probabilities_are_the_samplers(tmp_path, monkeypatch):
     assert calls
     for setting in ({"top_p": 0.9}, {"top_k": 5}):
         calls.clear()
-        one_batch(make(RLVRTrainer, tmp_path, TrainConfig, steps_per_generation=2, **setting))
+        one_batch(make_trainer(steps_per_generation=2, **setting))
         assert calls
 
 
@@ -342,7 +339,7 @@ class CollapseAt(Watch):
 )
 @pytest.mark.parametrize("stop", [3, 5, *(pytest.param(s, marks=pytest.mark.slow) for s in (4, 6))])
 def test_resume_gives_the_weights_of_an_uninterrupted_run(
-    tmp_path, steps_per_generation, accumulation, num_iterations, stop
+    tmp_path, make_trainer, steps_per_generation, accumulation, num_iterations, stop
 ):
     """Eight prompts, so the data run into a second epoch; checkpoints fall inside generation windows too.
 
@@ -350,11 +347,19 @@ def test_resume_gives_the_weights_of_an_uninterrupted_run(
     """
 
     def build_trainer(folder, steps):
-        return make(
-            RLVRTrainer, folder, TrainConfig, max_steps=steps, per_device_train_batch_size=4, num_generations=4,
-            gradient_accumulation_steps=accumulation, steps_per_generation=steps_per_generation,
-            num_iterations=num_iterations, save_strategy="steps", save_steps=stop, lr_scheduler_type="constant", advantage=build("grpo"),
-        )  # fmt: skip
+        return make_trainer(
+            folder=folder,
+            max_steps=steps,
+            per_device_train_batch_size=4,
+            num_generations=4,
+            gradient_accumulation_steps=accumulation,
+            steps_per_generation=steps_per_generation,
+            num_iterations=num_iterations,
+            save_strategy="steps",
+            save_steps=stop,
+            lr_scheduler_type="constant",
+            advantage=build("grpo"),
+        )
 
     whole = build_trainer(tmp_path / "whole", 8)
     whole.train()
@@ -370,16 +375,15 @@ def test_resume_gives_the_weights_of_an_uninterrupted_run(
 
 
 @pytest.mark.parametrize("ends", ["max_steps", "max_rollouts", "stop_on_collapse"])
-def test_what_has_ended_trains_nothing_more(tmp_path, ends):
+def test_what_has_ended_trains_nothing_more(tmp_path, make_trainer, ends):
     """Resumed from its last checkpoint, which is no epoch's end; transformers alone trains one step too many."""
 
     def trainer(watch):
         steps = 3 if ends == "max_steps" else 6
         extra = [StopAtRollouts(3 * 8, per_batch=8)] if ends == "max_rollouts" else [watch]
-        found = make(
-            RLVRTrainer, tmp_path, TrainConfig, rows=16, max_steps=steps, save_strategy="steps", save_steps=1,
-            logging_steps=1, advantage=build("grpo"),
-        )  # fmt: skip
+        found = make_trainer(
+            rows=16, max_steps=steps, save_strategy="steps", save_steps=1, logging_steps=1, advantage=build("grpo")
+        )
         for callback in extra if ends != "max_steps" else []:
             found.add_callback(callback)
         return found
@@ -398,28 +402,28 @@ def test_what_has_ended_trains_nothing_more(tmp_path, ends):
 
 
 @pytest.mark.parametrize("logging_steps", [1, 3, 99])
-def test_a_budget_of_completions_holds_however_often_is_logged(tmp_path, logging_steps):
+def test_a_budget_of_completions_holds_however_often_is_logged(make_trainer, logging_steps):
     """Only logged steps counted: with a line every third step, three times the budget was sampled."""
-    trainer = make(RLVRTrainer, tmp_path, TrainConfig, max_steps=6, logging_steps=logging_steps, advantage="grpo")
+    trainer = make_trainer(max_steps=6, logging_steps=logging_steps, advantage="grpo")
     trainer.add_callback(StopAtRollouts(2 * 8, per_batch=8))
     trainer.train()
     assert trainer.state.global_step == 2
 
 
-def test_how_often_to_save_is_the_commands_after_a_resume(tmp_path):
+def test_how_often_to_save_is_the_commands_after_a_resume(tmp_path, make_trainer):
     """transformers goes on with the number in the checkpoint."""
     settings = {"save_strategy": "steps", "advantage": build("grpo"), "max_steps": 4}
-    make(RLVRTrainer, tmp_path, TrainConfig, save_steps=2, **settings).train()
-    again = make(RLVRTrainer, tmp_path, TrainConfig, save_steps=1, **settings)
+    make_trainer(save_steps=2, **settings).train()
+    again = make_trainer(save_steps=1, **settings)
     again.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
     assert (tmp_path / "checkpoint-3").is_dir()
 
 
-def test_evaluating_does_not_change_training(tmp_path):
+def test_evaluating_does_not_change_training(make_trainer):
     """Semantic 9: final weights are the same with and without evaluations in between."""
     results = []
     for evals in ({}, {"eval_strategy": "steps", "eval_steps": 1, "per_device_eval_batch_size": 4}):
-        trainer = make(RLVRTrainer, tmp_path, TrainConfig, max_steps=3, engine="trl", **evals)
+        trainer = make_trainer(max_steps=3, engine="trl", **evals)
         trainer.train()
         results.append(weights(trainer))
     assert torch.equal(*results)
