@@ -143,11 +143,6 @@ def run_apart(line: str, *more: Any, start: Sequence[str] = ("-m", "rlvr"), time
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
-def reward_even(completion_ids, **kwargs):
-    """A reward for the trainers of `make_trainer`: the sum of the token ids modulo 3."""
-    return [float(sum(ids) % 3) for ids in completion_ids]
-
-
 @pytest.fixture
 def make_trainer(tmp_path):
     """Make a trainer over a small model: make_trainer(advantage="nsr", correct=...), make_trainer(GRPOTrainer).
@@ -161,6 +156,7 @@ def make_trainer(tmp_path):
     from rlvr.config.settings import TrainConfig
     from rlvr.models.load import build_tiny
     from rlvr.training.trainer import RLVRTrainer
+    from tests.trainers import reward_even
 
     def make(cls: Any = RLVRTrainer, config: Any = None, *, folder: Path = tmp_path, rows: int = 8, **given: Any):
         model, tokenizer = build_tiny(seed=3, hidden=64, layers=2)
