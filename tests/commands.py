@@ -6,7 +6,7 @@ import yaml
 
 from tests.conftest import REPO
 
-SCALES = ("tiny", "smollm2", "qwen_gpu")
+SCALES = ("tiny", "smollm2", "qwen_gpu", "qwen25_15b_24gb")
 WHOLE = ("demo", "demo_tiny", "operators")  # with problems and numbers of their own
 OPTIMIZERS = ("sgd", "adam_no_momentum")
 ADDONS = ("vllm_colocate", "vllm_server", "liger", "flash_attention", "lora", *OPTIMIZERS)  # neither

@@ -42,7 +42,8 @@ def estimate(config, args: argparse.Namespace) -> dict:
     device = PartialState().device
     shape, job, baseline = cost.resolve_job(config, args.completion_length, args.processes)
     free = cost.available(device)
-    train = torch.bfloat16 if config.bf16 else torch.float16 if config.fp16 else torch.float32
+    half = torch.bfloat16 if config.bf16 or config.base_dtype == "bfloat16" else torch.float16
+    train = half if config.bf16 or config.fp16 or config.base_dtype == "bfloat16" else torch.float32
     machine = cost.measure_machine(shape, train, config.sampling_precision, device)
     memory = cost.memory_rows(shape, job, baseline, device.type == "cpu")
     seconds, peak = cost.seconds_rows(shape, job, machine), cost.peak(memory)

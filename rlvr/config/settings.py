@@ -248,9 +248,7 @@ class EvalConfig:
     revision: str | None = _setting(None, "Branch, tag or commit of a hub model; None takes its main branch.")
     base_dtype: str = _setting("float32", "Precision in which the weights are held: float32, bfloat16.")
     quantize: str = _setting("none", "Weights in 4 bits: none, nf4 (pip install 'rlvr[quantize]').")
-    model_init_kwargs: dict | str | None = _setting(
-        None, "Values of the model's config that are not as published, as YAML or JSON."
-    )
+    model_init_kwargs: dict | str | None = _setting(None, "Changed values of the model's config, as YAML or JSON.")
     exact: bool = _setting(
         False, "Compute each problem's chance from the logits and sample nothing: where one text alone is right."
     )

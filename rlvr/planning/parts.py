@@ -138,7 +138,8 @@ def check_optimizer(name: str) -> None:
 
     >>> check_optimizer("adamw_torch_fused")
     """
-    if any(part in name for part in ("8bit", "bnb", "paged")):
+    theirs = ("8bit", "bnb", "paged", "lion", "ademamix")
+    if "torch" not in name and any(part in name for part in theirs):
         check_bitsandbytes(f"optim {name!r}")
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from rlvr.planning.cost.job import Job
+from rlvr.planning.cost.job import WORD, Job
 from rlvr.planning.cost.memory import memory_rows, peak
 from rlvr.planning.cost.seconds import seconds_rows
 from rlvr.planning.cost.shape import Shape
@@ -38,6 +38,8 @@ def changes(job: Job) -> dict[str, Job]:
         )
     if not job.lora_rank:
         jobs["lora_rank 16"] = replace(job, lora_rank=16, reference=False)
+    if job.lora_rank and job.autocast and job.base_bytes == WORD:
+        jobs["base_dtype bfloat16"] = replace(job, base_bytes=2, linear_bytes=min(2, job.linear_bytes))
     if not job.checkpointing:
         jobs["gradient_checkpointing true"] = replace(job, checkpointing=True)
     if not job.critic_layers:

@@ -3,6 +3,7 @@
 import psutil
 from accelerate import PartialState
 
+from rlvr.config.loading import check_frozen_base, loading
 from rlvr.config.settings import TrainConfig
 from rlvr.models.chat import check_lengths, encode
 from rlvr.models.chat_template import with_chat_template
@@ -24,9 +25,11 @@ def resolve_job(
     import rlvr.training.trainer  # noqa: F401  what a run imports is in the baseline
 
     problems = resolve_config(config).problems[:PROMPTS]
-    shape = read_shape(config.model, config.trust_remote_code)
+    how = loading(config)
+    shape = read_shape(config.model, config.trust_remote_code, how["revision"], how["config_changes"])
+    check_frozen_base(config, adapters=bool(config.lora_rank or shape.adapter_rank))
     tokenizer = with_chat_template(
-        read_tokenizer(config.model, config.trust_remote_code), config.model, config.chat_template
+        read_tokenizer(config.model, config.trust_remote_code, how["revision"]), config.model, config.chat_template
     )
     chats = [messages(p, config.answers, config.system_prompt) for p in problems]
     prompts = encode(tokenizer, chats, config.chat_template_kwargs)

@@ -12,7 +12,12 @@ from rlvr.planning.cost.shape import Shape
 MOMENT_BYTES = {
     "adamw": 8, "adamw_8bit": 2, "adamw_bnb_8bit": 2, "paged_adamw_8bit": 2, "paged_adamw": 8, "sgd": 0, "adagrad": 4,
     "rmsprop": 4, "lion": 4, "lion_8bit": 1, "paged_lion": 4, "paged_lion_8bit": 1, "adafactor": 0, "stable_adamw": 8,
+    "adamw_torch_8bit": 2, "adamw_torch_4bit": 1, "rmsprop_bnb_8bit": 1, "ademamix": 12, "ademamix_8bit": 3,
+    "paged_ademamix_32bit": 12, "paged_ademamix_8bit": 3,
 }  # fmt: skip
+WORD = 4  # bytes of a float32
+# NF4 with its scales quantised: half a byte, one byte for 64 numbers, a float32 for 256 of those
+NF4_BYTES = 1 / 2 + 1 / 64 + 4 / (64 * 256)
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,8 @@ class Job:
 
     `expected` is the mean length of a completion, `tokens` its limit; `sampling_bytes` and `autocast` are the
     precision that samples and whether training runs under autocast; `critic_layers` counts the layers that a critic
-    passes (its own or the policy's), `critic_own` says whether they are a copy.
+    passes (its own or the policy's), `critic_own` says whether they are a copy. `base_bytes` are those of a number of
+    the base's weights, `linear_bytes` of its linear layers (the head apart), which may be in 4 bits.
     """
 
     rows: int
@@ -50,6 +56,8 @@ class Job:
     eval_group: int = 1
     eval_passes: int = 0
     steps: int = 1
+    base_bytes: float = WORD
+    linear_bytes: float = WORD
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -118,6 +126,7 @@ def job_of(
     rank = config.lora_rank or shape.adapter_rank
     generations = config.steps_per_generation or config.gradient_accumulation_steps
     sampled = config.per_device_train_batch_size * generations * processes
+    base_bytes = 2 if config.base_dtype == "bfloat16" else WORD
     steps = config.max_steps
     if steps <= 0:
         batches = math.ceil(config.num_train_epochs * config.train_size * (config.num_generations or 1) / sampled)
@@ -148,5 +157,7 @@ def job_of(
         eval_group=config.eval_n,
         eval_passes=2 * len(config.eval_specs) if config.eval_size else 0,
         steps=steps,
+        base_bytes=base_bytes,
+        linear_bytes=NF4_BYTES if config.quantize == "nf4" else base_bytes,
         notes=tuple(notes),
     )

@@ -3,14 +3,14 @@
 import math
 
 from rlvr.models.forward.head import CHUNK
-from rlvr.planning.cost.job import Job
+from rlvr.planning.cost.job import WORD, Job
 from rlvr.planning.cost.shape import Shape
 
-WORD = 4  # bytes of a float32: rlvr trains float32 masters, and activations are float32 unless autocast is on
 SLACK = 1.05  # heap that is never given back and cannot be used again, on everything but the baseline
 EXTRA = 0.15e9  # bytes that a run loads on a CPU beyond what `rlvr plan` has: kernels, thread pools, files, the trainer
 CHUNK_COPIES = 3  # float32 arrays of (CHUNK, vocabulary) that rlvr/models/forward/head.py holds at once
 DRAW_COPIES = 4  # float32 arrays of (rows, vocabulary) while a token is drawn (rlvr/models/sampling/sampler.py)
+MERGE_COPIES = 6  # float32 arrays of the largest product while an adapter is merged, joined and packed
 COLUMNS_AT_FIRST = 256  # completion columns of a new slot cache (rlvr/models/sampling/reader.py)
 
 
@@ -36,7 +36,8 @@ def layer_numbers(shape: Shape, job: Job, tokens: float) -> float:
     wide = shape.heads * shape.head_dim
     norms = 4 if job.lora_rank else 6
     adapters = len(shape.products_IO) / shape.layers * job.lora_rank
-    without_kv = job.positions(tokens) * (norms * shape.width + 3 * wide + 4 * shape.inner + adapters)
+    own = 0 if _adapters_cast(job) else 1  # inputs of frozen products: kept for the adapters, which have copies
+    without_kv = job.positions(tokens) * (norms * shape.width + (2 + own) * wide + (3 + own) * shape.inner + adapters)
     if not job.packed:
         return without_kv + job.positions(tokens) * 2 * wide
     seen = job.prompt + tokens
@@ -51,7 +52,36 @@ def activation_bytes(shape: Shape, job: Job, tokens: float) -> float:
     """
     one, line = layer_numbers(shape, job, tokens), shape.width * job.positions(tokens)
     layers = shape.layers + job.critic_layers
-    return (2 if job.autocast else WORD) * ((layers * line + one if job.checkpointing else layers * one) + 5 * line)
+    size = 2 if job.autocast or job.base_bytes < WORD else WORD
+    kept = size * ((layers * line + one if job.checkpointing else layers * one) + 5 * line)
+    return kept + adapter_inputs(shape, job, tokens) * (1 if job.checkpointing else layers)
+
+
+def adapter_inputs(shape: Shape, job: Job, tokens: float) -> float:
+    """Return the bytes of one layer's inputs that LoRA keeps again, in its own precision, beside a base in bfloat16.
+
+    Every linear layer's adapter casts its input by itself, and keeps what it multiplied: sum of the inputs' sizes for
+    each position, 4 bytes each (2 under autocast).
+    """
+    if not _adapters_cast(job):
+        return 0.0
+    inputs = sum(i for i, _ in shape.products_IO) / shape.layers
+    return (2 if job.autocast else WORD) * inputs * job.positions(tokens)
+
+
+def _adapters_cast(job: Job) -> bool:
+    return bool(job.lora_rank) and job.base_bytes < WORD
+
+
+def optimizer_bytes(shape: Shape, job: Job) -> float:
+    """Return the bytes of the optimizer's state: so many for each trained number, or Adafactor's rows and columns."""
+    if not job.optimizer.startswith("adafactor"):
+        return job.moment_bytes * trained(shape, job)
+    if job.lora_rank:
+        return float(WORD * sum(i + o + 2 * job.lora_rank for i, o in shape.products_IO))
+    heads = 1 if shape.tied else 2
+    vectors = shape.parameters - shape.body - heads * shape.head  # norms and biases: one number each
+    return float(WORD * (sum(i + o for i, o in shape.products_IO) + heads * (shape.vocab + shape.width) + vectors))
 
 
 def sampling_copy(shape: Shape, job: Job, cpu: bool) -> float:
@@ -62,8 +92,8 @@ def sampling_copy(shape: Shape, job: Job, cpu: bool) -> float:
     if not job.engine:
         return 0.0
     if not shape.fast:
-        return 0.0 if job.sampling_bytes == WORD else job.sampling_bytes * shape.parameters
-    other = job.sampling_bytes != WORD
+        return 0.0 if job.sampling_bytes == job.base_bytes else job.sampling_bytes * shape.parameters
+    other = job.sampling_bytes != job.base_bytes
     return job.sampling_bytes * (shape.body + shape.head * ((cpu or other) + other))
 
 
@@ -89,12 +119,14 @@ def memory_rows(shape: Shape, job: Job, baseline: float, cpu: bool = True) -> di
     critic = critic_numbers(shape, job)
     # a separate critic of a LoRA policy trains adapters only
     critic_trained = critic * (trainable / shape.parameters if job.lora_rank else 1)
-    weights = WORD * (shape.parameters + shape.lora(job.lora_rank))
+    rest = shape.parameters - shape.body
+    weights = job.linear_bytes * shape.body + job.base_bytes * rest + WORD * shape.lora(job.lora_rank)
+    merged = MERGE_COPIES * WORD * max(i * o for i, o in shape.products_IO) if job.lora_rank and job.engine else 0.0
     rows = min(max(job.max_rows, job.group), job.sampled) if job.engine else job.sampled
     always = {
         "Python and libraries": baseline + (EXTRA if cpu else 0.0),
         "weights": weights / n,
-        f"optimizer moments ({job.optimizer})": job.moment_bytes * trainable / n,
+        f"optimizer moments ({job.optimizer})": optimizer_bytes(shape, job) / n,
         "packed weights that sample": sampling_copy(shape, job, cpu),
         "reference model (beta > 0)": weights / n if job.reference else 0.0,
         "critic and its moments": WORD * critic + job.moment_bytes * critic_trained,
@@ -103,11 +135,11 @@ def memory_rows(shape: Shape, job: Job, baseline: float, cpu: bool = True) -> di
         "KV cache": cache_bytes(shape, rows, job.prompt_max, job.tokens, job.sampling_bytes),
         "drawing from the vocabulary": DRAW_COPIES * WORD * rows * shape.vocab,
         "reading the prompts": _prefill(shape, job, min(job.prompts, rows)),
-        "weights made anew (LoRA merged, FSDP gathered)": weights if job.lora_rank or n > 1 else 0.0,
+        "weights made anew (LoRA merged, FSDP gathered)": weights if n > 1 else merged,
     }
     labelled = min(CHUNK, job.rows * job.tokens) if shape.own_head else job.rows * job.tokens
     gradients, head = WORD * (trainable + critic_trained) / n, 0 if job.lora_rank else WORD * shape.head
-    autocast = 2.0 * (shape.body + shape.head) if job.autocast else 0.0
+    autocast = 2.0 * (shape.body + shape.head) if job.autocast and job.base_bytes == WORD else 0.0
     forward = {
         "activations of a micro-batch": activation_bytes(shape, job, job.tokens),
         "logits chunk": CHUNK_COPIES * WORD * labelled * shape.vocab,

@@ -1,7 +1,7 @@
 """Seconds of one optimizer step, and of an evaluation, on a measured machine. Formulas and constants: docs/plan.md."""
 
-from rlvr.planning.cost.job import Job
-from rlvr.planning.cost.memory import WORD, critic_numbers, sampling_copy, trained
+from rlvr.planning.cost.job import WORD, Job
+from rlvr.planning.cost.memory import critic_numbers, sampling_copy, trained
 from rlvr.planning.cost.shape import Shape
 from rlvr.planning.cost.speed import Machine
 
@@ -39,7 +39,7 @@ def training_flops(shape: Shape, job: Job) -> float:
 def _old_logps(job: Job) -> int:
     """Return the forwards for old log-probabilities: one where a batch serves several updates, sampler's not exact."""
     serves = job.accumulation % (job.generations * job.iterations) != 0
-    return int(serves and (job.autocast or job.sampling_bytes != WORD or not job.engine))
+    return int(serves and (job.autocast or job.sampling_bytes != WORD or job.base_bytes != WORD or not job.engine))
 
 
 def _sampling(shape: Shape, job: Job, machine: Machine, rows: int, prompts: int) -> float:

@@ -1,22 +1,26 @@
 """The shape of a model, read from its config on the meta device: no weight is loaded or allocated."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftConfig
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from rlvr.core.errors import ModelError
 from rlvr.models.forward.head import can_score
 from rlvr.models.forward.shared_attention import share_prompts
+from rlvr.models.init_kwargs import changed_config
 from rlvr.models.load import (
     PACKAGED,
     TINY,
     build_tiny,
     model_source,
     packaged_path,
+    tiny_path,
     tiny_tokenizer,
     trainable_parameters,
 )
@@ -88,16 +92,21 @@ def shape_of(model: PreTrainedModel, adapter_rank: int = 0) -> Shape:
     )
 
 
-def read_shape(spec: str, trust_remote_code: bool = False) -> Shape:
+def read_shape(
+    spec: str,
+    trust_remote_code: bool = False,
+    revision: str | None = None,
+    config_changes: Mapping[str, Any] | None = None,
+) -> Shape:
     """Return the shape of a model spec as `load_model` takes it; raises ModelError where its config is not found.
 
     >>> read_shape("tiny").parameters
     1018368
     """
-    if spec == TINY:
+    if spec == TINY and not config_changes:
         with torch.device("meta"):
             return shape_of(build_tiny()[0])
-    source = str(packaged_path()) if spec == PACKAGED else model_source(spec)
+    source = str(tiny_path() if spec == TINY else packaged_path()) if spec in (TINY, PACKAGED) else model_source(spec)
     rank = 0
     try:
         if (Path(source) / "adapter_config.json").is_file():
@@ -105,7 +114,8 @@ def read_shape(spec: str, trust_remote_code: bool = False) -> Shape:
             rank, source = getattr(adapter, "r", 0), adapter.base_model_name_or_path
             if source in (TINY, PACKAGED):
                 return Shape(**{**vars(read_shape(source)), "adapter_rank": rank})
-        config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
+            revision = adapter.revision or revision
+        config = changed_config(source, config_changes or {}, trust_remote_code=trust_remote_code, revision=revision)
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, ImportError) as error:
@@ -114,12 +124,12 @@ def read_shape(spec: str, trust_remote_code: bool = False) -> Shape:
     return shape_of(model, rank)
 
 
-def read_tokenizer(spec: str, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
+def read_tokenizer(spec: str, trust_remote_code: bool = False, revision: str | None = None) -> PreTrainedTokenizerBase:
     """Return the tokenizer of a model spec, without its model; raises ModelError where there is none."""
     if spec == TINY:
         return tiny_tokenizer()
     source = str(packaged_path()) if spec == PACKAGED else model_source(spec)
     try:
-        return AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
+        return AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code, revision=revision)
     except (OSError, ValueError) as error:
         raise ModelError(f"Cannot load the tokenizer of {spec!r}: {str(error).splitlines()[0]}") from error
