@@ -50,7 +50,8 @@ def ablation(task: str, arms: list[str], seeds: list[int]) -> dict[str, Any]:
     """Return what `rlvr ablate` is given: these arms from the warmed-up model, the same problems in the same order."""
     common = {
         "model": warm(task), "data": TASKS[task], "tags": ["answer"], "sft_steps": 0, "train_size": 400,
-        "eval_size": 0, "max_steps": UPDATES, "warmup_steps": 0, "learning_rate": LEARNING_RATE, "per_device_train_batch_size": 128,
+        "eval_size": 0, "max_steps": UPDATES,
+        "warmup_steps": 0, "learning_rate": LEARNING_RATE, "per_device_train_batch_size": 128,
         "max_completion_length": LENGTHS[task], "log_rollouts": False, "beta": 0.0,
     }  # fmt: skip
     # The sizes of `tiny` come after the recipe, and over it.

@@ -82,16 +82,20 @@ def train(
 ) -> None:
     """Train the arms of one world by `rlvr ablate`, measure them, and append the rows that `file` lacks.
 
-    `arms`: name -> what it has of its own ({"recipes": ["nsr"], "set": {"learning_rate": 3e-5}}). Interrupted, the same
-    call goes on.
+    `arms`: name -> what it has of its own ({"recipes": ["nsr"], "set": {"learning_rate": 3e-5}}); `common`: settings in
+    place of this file's, the `model` among them. Interrupted, the same call goes on.
     """
     done = {(row["arm"], row["world"], row["seed"]) for row in read_rows(file)}
     missing = {arm: [s for s in seeds if (arm, world, s) not in done] for arm in arms}
     if not any(missing.values()):
         return
     start, folder = time.perf_counter(), REPO / "runs" / f"finding-{name}-w{world}"
-    shared = COMMON | {"model": warm(world), "data": problems(world), "max_steps": updates, "data_size_seed": world}
-    text = {"arms": dict(arms), "set": shared | dict(common or {}), "seeds": [*seeds]}
+    shared = COMMON | {"data": problems(world), "max_steps": updates, "data_size_seed": world} | dict(common or {})
+    text = {
+        "arms": dict(arms),
+        "set": {"model": common["model"] if common else warm(world), **shared},
+        "seeds": [*seeds],
+    }
     found = rlvr.ablate(text, folder, jobs=jobs, measure=measured_by)
     assert found is not None
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,8 @@ SEEDS = (0, 1, 2)
 WRONG, OTHER = -5.0, -1.0  # the utility of both arms, and another one that neither was trained for
 TAGS = ["answer", "confidence"]
 COMMON = {
-    "data": TASK, "tags": TAGS, "sft_steps": 0, "advantage": "grpo", "train_size": 512, "max_steps": 80, "warmup_steps": 0,
+    "data": TASK, "tags": TAGS, "sft_steps": 0, "advantage": "grpo", "train_size": 512, "max_steps": 80,
+    "warmup_steps": 0,
     "learning_rate": 1e-4, "per_device_train_batch_size": 64, "eval_size": 160, "max_completion_length": 48,
     "log_rollouts": False,
 }  # fmt: skip
