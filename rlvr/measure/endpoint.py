@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rlvr.core.console import say, warn_once
 from rlvr.core.errors import DataError, ModelError
@@ -189,11 +189,11 @@ class _Asker:
 
     def __call__(self, chat: Chat, seed: int) -> Reply:
         """Return one completion of a chat."""
-        asked = dict(self._asked)
+        asked, messages = dict(self._asked), cast(Any, list(chat))
         while True:
             self._limit.wait()
             try:
-                answer = self._client.chat.completions.create(messages=list(chat), seed=seed, **asked)  # type: ignore[call-overload]
+                answer = self._client.chat.completions.create(messages=messages, seed=seed, **asked)  # type: ignore[call-overload]
                 return _reply(answer)
             except (self._openai.BadRequestError, self._openai.UnprocessableEntityError) as error:
                 asked = self._without(asked, str(error))
