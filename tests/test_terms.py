@@ -161,7 +161,6 @@ def test_a_bug_in_a_term_is_an_error_with_its_name_and_problem(mine, attr, found
     [
         (":gone", "no function 'gone'"),
         (":NUMBER", "no function 'NUMBER'"),
-        (":later", "async"),
         (":neither", "neither a Completion nor TRL's lists"),
         (":needs", "missing a required"),
         (":mine(scale=2)", "unexpected keyword argument 'scale'"),

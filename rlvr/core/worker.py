@@ -55,9 +55,12 @@ class Worker:
         """Return whether the process was ever needed."""
         return self._process is not None
 
-    def call(self, function: Callable[..., Any], arguments: Iterable[tuple]) -> Iterator[Future]:
+    def call(
+        self, function: Callable[..., Any], arguments: Iterable[tuple], timeout: float | None = None
+    ) -> Iterator[Future]:
         """Yield a future that is done for each tuple of arguments, one call after another, as they are asked for.
 
+        Each call may take `timeout` seconds; None takes the worker's own limit.
         `result()` returns the value, or raises TimeoutError, ProcessExpired, or what the call raised. What `prepare`
         raises is nobody's answer: it is raised here.
         """
@@ -71,7 +74,7 @@ class Worker:
                 else:
                     self._start()
                     try:
-                        future.set_result(self._ask(message, self.timeout))
+                        future.set_result(self._ask(message, self.timeout if timeout is None else timeout))
                     except Exception as error:
                         future.set_exception(error)
             yield future

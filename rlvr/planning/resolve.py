@@ -1,11 +1,14 @@
 """Resolve and check everything that a config names, before a model is loaded."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from rlvr import advantages
 from rlvr.config.settings import TrainConfig
+from rlvr.core.answer_format import AnswerFormat
 from rlvr.core.console import say
-from rlvr.core.errors import RlvrError, SpecError
+from rlvr.core.errors import DataError, RlvrError, SpecError
 from rlvr.core.records import Problem
 from rlvr.measure.exact import check_exact
 from rlvr.models.chat_template import check_chat_template
@@ -14,6 +17,7 @@ from rlvr.planning.validation import check_evaluating, validation_problems
 from rlvr.problems.check import check
 from rlvr.problems.sets import ProblemSet, measured_warnings, overlap_warning
 from rlvr.problems.worked import lessons, read_rows
+from rlvr.rewards.audit import PROBLEM
 from rlvr.rewards.limits import audit_within
 from rlvr.rewards.terms import Term, load_terms
 from rlvr.training.brier_loss import check_brier_loss
@@ -52,7 +56,8 @@ def resolve_config(config: TrainConfig) -> ResolvedConfig:
     # The signal
     assert isinstance(config.rewards, dict)
     terms = load_terms(config.rewards)
-    audit_within(terms, answers, config.allow_hackable, config.reward_timeout)
+    example = _example(terms, sets[config.data], answers, config.data_size_seed)
+    audit_within(terms, answers, config.allow_hackable, config.reward_timeout, *example)
     advantage = advantages.build(config.advantage)
     check_critic(config, advantage)
     check_brier_loss(config)
@@ -78,6 +83,22 @@ def resolve_config(config: TrainConfig) -> ResolvedConfig:
         if failures := check(data, ("train", "test"), 50, config.data_size_seed, answers):
             raise RlvrError(f"The problem set {data.spec!r} fails its own verifier: {failures[0]}")
     return ResolvedConfig(config, terms, advantage, sets, problems, evals, validation)
+
+
+def _example(terms: Mapping[Term, float], data: ProblemSet, answers: AnswerFormat, seed: int) -> tuple[Any, ...]:
+    """Return what the audit tries terms on that read a problem's columns: a problem and its gold text; () without any.
+
+    Where no text of the form can hold that answer, it is a made-up one with the columns of the problem.
+    """
+    if not any(term.trl_style for term in terms):
+        return ()
+    problem = data.load("train", 1, seed)[0]
+    try:
+        gold = data.gold(problem)
+        answers.render("", gold, 0.5, "")
+    except DataError:
+        return (replace(PROBLEM, answer=answers.samples[0], meta=problem.meta),)
+    return problem, gold
 
 
 def _refuse_unused(config: TrainConfig) -> None:

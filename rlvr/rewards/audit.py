@@ -12,18 +12,25 @@ Everything but being right, sure and well-formed is held equal: each completion 
 and terms that look at the record get the same text (TRL-style functions see nothing but the text, so they get
 the real one). So the audit does not say whether a length term is worth a wrong answer, or whether a random
 term can be searched. A completion that no term scores counts as 0, as in TRL's sum.
+
+What it cannot know it does not take for granted. A term that sees a group (or a batch) is asked about made-up groups of
+four: three like the completion itself, three right ones, three wrong ones; other groups are not tried. An async term is
+not asked at all (it may cost money, and the audit asks thousands of times): in the first demand it is taken to give its
+most to what is wrong and nothing to what is right, the other two are of the rest of the recipe. `notes` say so.
 """
 
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
 from rlvr.core.answer_format import AnswerFormat
 from rlvr.core.errors import RlvrError
 from rlvr.core.records import Completion, Problem
+from rlvr.rewards.signatures import BATCH, COMPLETION, GROUP
 from rlvr.rewards.terms import Term
 from rlvr.rewards.total import weighted_sum
 
@@ -31,6 +38,7 @@ Q = np.linspace(0, 1, 101)  # stated confidences, and chances p of being right
 PROBLEM = Problem("audit", [{"role": "user", "content": "How much is 6 * 7?"}], "42", "audit")
 _STEPS = "Some steps, the same for all."
 _TOKENS = 32
+_GROUP = 4
 
 
 @dataclass(frozen=True)
@@ -42,32 +50,58 @@ class Audit:
         proper: whether stating q = P(right) is best; None when the reward does not depend on q.
         reasons: one sentence with numbers for each thing that is not as it should be.
         remedy: what to do about a recipe that is not safe.
+        notes: what was not asked, or only about some groups.
     """
 
     safe: bool
     proper: bool | None
     reasons: list[str] = field(default_factory=list)
     remedy: str = field(default="", repr=False, compare=False)
+    notes: list[str] = field(default_factory=list, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class _Bench:
-    """Evaluate one recipe on made-up completions."""
+    """Evaluate one recipe on made-up completions.
+
+    `right` is the text of the right answer. `company` names what else is in a group of the completion: "", copies of
+    it; "right" or "wrong" ones. `unknown` is what the terms that are not asked can add.
+    """
 
     terms: Mapping[Term, float]
     answers: AnswerFormat
     problem: Problem
+    right: str
+    company: str = ""
+    unknown: float = 0.0
 
     @classmethod
-    def of(cls, terms: Mapping[Term, float], tags: AnswerFormat | str | Sequence[str], problem: Problem) -> "_Bench":
+    def of(
+        cls,
+        terms: Mapping[Term, float],
+        tags: AnswerFormat | str | Sequence[str],
+        problem: Problem,
+        gold: str | None = None,
+    ) -> "_Bench":
         answers = AnswerFormat.of(tags)
         if problem is PROBLEM:
             problem = replace(problem, answer=answers.samples[0])
-        return cls(terms, answers, problem)
+        asked = {term: weight for term, weight in terms.items() if not term.is_async}
+        unasked = [math.inf if term.trl_style else weight for term, weight in terms.items() if term.is_async and weight]
+        return cls(asked, answers, problem, str(problem.answer) if gold is None else gold, unknown=math.fsum(unasked))
 
     @property
-    def right(self) -> str:
-        return str(self.problem.answer)
+    def in_company(self) -> list["_Bench"]:
+        """Return the benches to judge by: one, or three where a term sees a whole group."""
+        if not any(term.sees in (GROUP, BATCH) for term in self.terms):
+            return [self]
+        return [replace(self, company=company) for company in ("", "right", "wrong")]
+
+    @cached_property
+    def others(self) -> list[Completion]:
+        """Return the rest of a group; none where it is copies."""
+        answer = {"right": self.right, "wrong": self.wrong}.get(self.company)
+        return [] if answer is None else [self.completion(answer, 0.5)] * (_GROUP - 1)
 
     @property
     def wrong(self) -> str:
@@ -75,9 +109,17 @@ class _Bench:
 
     def worth(self, c: Completion) -> float:
         """Return the reward of `c`: a term sees the text only if it has nothing else to look at."""
-        seen = {True: c, False: replace(c, text=_STEPS)}
-        values = [math.nan if (value := term(seen[term.trl_style])) is None else value for term in self.terms]
+        values = [math.nan if (value := self._value(term, c)) is None else value for term in self.terms]
         return float(weighted_sum(np.array(values), np.array(list(self.terms.values()))))
+
+    def _value(self, term: Term, c: Completion) -> float | None:
+        if term.trl_style:
+            return term(c)
+        alike = replace(c, text=_STEPS)
+        if term.sees == COMPLETION:
+            return term(alike)
+        group = [alike, *(replace(other, text=_STEPS) for other in self.others or [c] * (_GROUP - 1))]
+        return term.values(group, _GROUP)[0]
 
     def completion(self, answer: str, q: float, break_form: Callable[[str], str] = str) -> Completion:
         """Return what the parser and an exact verifier make of a perfect text after `break_form`.
@@ -103,6 +145,11 @@ class _Bench:
     def tolerance(self) -> float:
         """Return the difference below which two rewards differ by rounding alone."""
         return 1e-9 * sum(self.terms.values())
+
+    @property
+    def among(self) -> str:
+        """Return in words in which group a completion stands, where a term sees one."""
+        return f", in a group of {self.company} answers," if self.company else ""
 
 
 def broken_forms(answers: AnswerFormat) -> dict[str, Callable[[str], str]]:
@@ -168,8 +215,9 @@ def safety(
     >>> safety(load_terms({"brier": 1}), ("answer", "confidence"))[0]
     'a wrong answer at confidence 0.00 earns 1, a right one at confidence 0.00 earns 0'
     """
-    bench = _Bench.of(terms, tags, problem)
-    return _reasons(bench, bench.over_q(bench.right), bench.over_q(bench.wrong))
+    benches = _Bench.of(terms, tags, problem).in_company
+    reasons = [reason for b in benches for reason in _reasons(b, b.over_q(b.right), b.over_q(b.wrong))]
+    return list(dict.fromkeys(reasons))
 
 
 def _reasons(bench: _Bench, right_Q: np.ndarray, wrong_Q: np.ndarray) -> list[str]:
@@ -183,10 +231,11 @@ def _reasons(bench: _Bench, right_Q: np.ndarray, wrong_Q: np.ndarray) -> list[st
     bar = right_Q[worst] + bench.tolerance
     for what, worth_Q in {"a wrong answer": wrong_Q, '"I don\'t know"': bench.over_q("I don't know")}.items():
         best = int(worth_Q.argmax())
-        if worth_Q[best] > bar:
-            bar = worth_Q[best] + bench.tolerance  # the same finding is not told twice
+        if (most := worth_Q[best] + bench.unknown) > bar:
+            bar = most + bench.tolerance  # the same finding is not told twice
+            earns, only = ("may earn", "may earn only") if bench.unknown else ("earns", "earns")
             reasons.append(
-                f"{what}{at(best)} earns {worth_Q[best]:.4g}, a right one{at(worst)} earns {right_Q[worst]:.4g}"
+                f"{what}{at(best)}{bench.among} {earns} {most:.4g}, a right one{at(worst)} {only} {right_Q[worst]:.4g}"
             )
     honest_P = _expected(right_Q, wrong_Q).max(1)
     gaps = {
@@ -200,7 +249,7 @@ def _reasons(bench: _Bench, right_Q: np.ndarray, wrong_Q: np.ndarray) -> list[st
         p = int((gap_P - honest_P).argmax())
         if gap_P[p] > honest_P[p] + bench.tolerance:
             reasons.append(
-                f"{what} earns {gap_P[p]:.4g} on average where the chance of being right is {Q[p]:.2f}, "
+                f"{what}{bench.among} earns {gap_P[p]:.4g} on average where the chance of being right is {Q[p]:.2f}, "
                 f"the best well-formed one {honest_P[p]:.4g}"
             )
     if not asked and bench.reads_confidence():
@@ -221,32 +270,57 @@ def _remedy(bench: _Bench) -> str:
     )
 
 
-def audit(terms: Mapping[Term, float], tags: AnswerFormat | str | Sequence[str], problem: Problem = PROBLEM) -> Audit:
+def audit(
+    terms: Mapping[Term, float],
+    tags: AnswerFormat | str | Sequence[str],
+    problem: Problem = PROBLEM,
+    gold: str | None = None,
+) -> Audit:
     """Return whether a recipe is safe and proper, and the numbers that say why not.
 
-    `problem` is what the made-up completions answer; give a real one to terms that read its meta. A term that
-    fails on them leaves the recipe unsafe: what cannot be checked is not known to be safe.
+    `problem` is what the made-up completions answer, `gold` the text of its answer where that is no text; give a real
+    one to terms that read its meta. A term that fails on them leaves the recipe unsafe: what cannot be checked is not
+    known to be safe.
 
     >>> from rlvr.rewards.terms import load_terms
     >>> audit(load_terms({"correct": 1, "brier": 1}), ("answer", "confidence"))
     Audit(safe=True, proper=True, reasons=[])
     """
-    bench = _Bench.of(terms, tags, problem)
+    bench = _Bench.of(terms, tags, problem, gold)
+    notes = _notes(terms)
+    reasons: list[str] = []
     try:
-        right_Q, wrong_Q = bench.over_q(bench.right), bench.over_q(bench.wrong)
-        reasons = _reasons(bench, right_Q, wrong_Q)
+        curves = [(b, b.over_q(b.right), b.over_q(b.wrong)) for b in bench.in_company]
+        for one, right_Q, wrong_Q in curves:
+            reasons += [reason for reason in _reasons(one, right_Q, wrong_Q) if reason not in reasons]
     except RlvrError as error:
         remedy = "Mend the term so that it gives a value for any problem and completion"
-        return Audit(False, None, [f"it cannot be checked on made-up completions: {error}"], remedy)
-    remedy = _remedy(bench) if reasons else ""
-    if max(np.ptp(right_Q), np.ptp(wrong_Q)) <= bench.tolerance:
-        return Audit(not reasons, None, reasons, remedy)
-    p, q = max(_best_q(bench, right_Q, wrong_Q), key=lambda row: abs(row[0] - row[1]))
-    proper = abs(p - q) <= Q[1] + bench.tolerance
-    if proper:
-        return Audit(not reasons, True, reasons, remedy)
-    improper = f"with a chance {p:.2f} of being right, stating {q:.2f} pays best"
-    return Audit(not reasons, False, [*reasons, improper], remedy)
+        return Audit(False, None, [f"it cannot be checked on made-up completions: {error}"], remedy, notes)
+    safe, remedy = not reasons, _remedy(bench) if reasons else ""
+    if all(max(np.ptp(right_Q), np.ptp(wrong_Q)) <= bench.tolerance for _, right_Q, wrong_Q in curves):
+        return Audit(safe, None, reasons, remedy, notes)
+    best = [row for one, right_Q, wrong_Q in curves for row in _best_q(one, right_Q, wrong_Q)]
+    p, q = max(best, key=lambda row: abs(row[0] - row[1]))
+    proper = bool(abs(p - q) <= Q[1] + bench.tolerance)
+    if not proper:
+        reasons.append(f"with a chance {p:.2f} of being right, stating {q:.2f} pays best")
+    return Audit(safe, proper, reasons, remedy, notes)
+
+
+def _notes(terms: Mapping[Term, float]) -> list[str]:
+    """Return what the audit did not ask."""
+    seen = {term: term.sees for term in terms if term.sees in (GROUP, BATCH) and not term.is_async}
+    notes = [
+        f"{str(term)!r} sees a whole {sees}: it was tried on made-up groups of {_GROUP} (copies, among right ones, "
+        "among wrong ones), and what it pays in others is not known"
+        for term, sees in seen.items()
+    ]
+    return notes + [
+        f"{str(term)!r} is async and was not asked: it is taken to pay a wrong answer all that it can and a right one "
+        "nothing, and what it pays for a broken form or a stated confidence is not known"
+        for term in terms
+        if term.is_async
+    ]
 
 
 def assert_safe(
@@ -254,6 +328,7 @@ def assert_safe(
     tags: AnswerFormat | str | Sequence[str],
     allow_hackable: bool = False,
     problem: Problem = PROBLEM,
+    gold: str | None = None,
 ) -> Audit:
     """Return the audit of a recipe; raises RlvrError if it can be gamed and `allow_hackable` is False.
 
@@ -264,7 +339,7 @@ def assert_safe(
     >>> assert_safe(load_terms({"correct": 1}), ("think", "answer")).safe
     True
     """
-    result = audit(terms, tags, problem)
+    result = audit(terms, tags, problem, gold)
     if not result.safe and not allow_hackable:
         recipe = ", ".join(f"{term}: {weight:g}" for term, weight in terms.items())
         raise RlvrError(

@@ -1,6 +1,7 @@
 """Reward terms by name or path, their weighted sum, and any term as a reward function for plain TRL."""
 
 import inspect
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,11 @@ from rlvr.core.answer_format import AnswerFormat
 from rlvr.core.errors import RlvrError, SpecError
 from rlvr.core.records import Completion, Problem
 from rlvr.core.specs import Spec, parse_spec
+from rlvr.rewards import calls
+from rlvr.rewards.signatures import BATCH, GROUP, TEXTS, is_async, what_it_sees
 from rlvr.rewards.total import weighted_sum
 
 LARGEST = 1e9  # of a value and of a weight: advantages square their product, and float32 ends at 3.4e38
-_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _TRL_ARGUMENTS = ("prompts", "completions", "completion_ids")
 
 
@@ -26,11 +28,12 @@ _TRL_ARGUMENTS = ("prompts", "completions", "completion_ids")
 class Term:
     """Hold a reward term: a spec, and the function that it stands for, loaded when first needed.
 
-    Calling it on a Completion gives a float in [0, 1], or None where the term does not apply. Two styles of
-    function are told apart by their signature: `f(c, ...)` (first parameter `c`, or annotated Completion)
-    looks at the record; `f(completions, **kwargs)` is TRL's style, sees only the text and the problem's
-    columns, and may return any finite float up to 1e9 in size. Pickles as its spec (a relative path must still
-    be right there).
+    Calling it on a Completion gives a float in [0, 1], or None where the term does not apply. The signature says what a
+    function looks at (signatures.py): `f(c, ...)` one completion; `f(group, ...)` the completions of one problem and
+    `f(batch, ...)` those of a generation batch, a list of floats for each of them; `f(completions, **kwargs)` is TRL's
+    style, sees only texts and the problems' columns (answer, task, id and their meta), those of a batch at once as with
+    TRL, and may return any finite float up to 1e9 in size. Each may be `async def`. Pickles as its spec (a relative
+    path must still be right there).
 
     >>> Term(parse_spec("correct"))(Completion(Problem("1", [], "4"), "4", correct=True))
     1.0
@@ -59,38 +62,61 @@ class Term:
                 f"{module.__file__} has no function {self.name!r}. Name it like the file, or write "
                 f"{self.spec.name}:FUNCTION."
             )
-        if inspect.iscoroutinefunction(function):
-            raise SpecError(f"Reward term {str(self)!r} is an async function. Make it a plain one.")
         params = dict(self.spec.params)
         try:
             signature = inspect.signature(function)
-            if is_trl_style(function):
+            if what_it_sees(function) == TEXTS:
                 signature.bind_partial(**dict.fromkeys(_TRL_ARGUMENTS), **params)
             else:
                 signature.bind(None, **params)
         except (TypeError, ValueError) as error:
             raise SpecError(
-                f"Reward term {str(self)!r} does not fit {module.__file__}: {error}. It needs a first "
-                "parameter `c` (and keyword parameters), or `completions` and **kwargs as TRL's have."
+                f"Reward term {str(self)!r} does not fit {module.__file__}: {error}. It needs a first parameter "
+                "`c`, `group` or `batch` (and keyword parameters), or `completions` and **kwargs as TRL's have."
             ) from None
         return function
 
     @cached_property
+    def sees(self) -> str:
+        """Return what one call looks at: "completion", "group", "batch", or "texts" (TRL's lists)."""
+        return what_it_sees(self.function)
+
+    @property
     def trl_style(self) -> bool:
-        """Return whether the function takes lists of texts, as TRL's do, rather than a Completion."""
-        return is_trl_style(self.function)
+        """Return whether the function takes lists of texts, as TRL's do, rather than Completions."""
+        return self.sees == TEXTS
+
+    @cached_property
+    def is_async(self) -> bool:
+        """Return whether the function is a coroutine function; its calls run together in one event loop."""
+        return is_async(self.function)
 
     def __call__(self, c: Completion) -> float | None:
-        """Return the value for `c`; RlvrError naming the term and the problem when there is no valid one."""
-        function, params = self.function, dict(self.spec.params)
-        try:
-            value = _call_trl(function, c, params) if self.trl_style else function(c, **params)
-            value = value.item() if hasattr(value, "item") else value  # a NumPy or torch scalar
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # SystemExit or asyncio.CancelledError would end the run without a name
-            reason = f"raised {type(error).__name__}: {error}"
-            raise RlvrError(f"Reward term {str(self)!r} {reason} (problem {c.problem.id!r}).") from error
+        """Return the value for `c`; RlvrError naming the term and the problem when there is no valid one.
+
+        A term that sees a group or a batch has none for a completion by itself: ask `values`.
+        """
+        if self.sees in (GROUP, BATCH):
+            raise RlvrError(
+                f"Reward term {str(self)!r} sees a whole {self.sees}, so one completion by itself has no value. Call "
+                "term.values(completions, group_size) with all of them."
+            )
+        return calls.values(self, [[c]])[0][0]
+
+    def values(self, completions: Sequence[Completion], group_size: int = 1) -> list[float | None]:
+        """Return the value of each completion; they stand problem by problem, `group_size` of each.
+
+        >>> from rlvr.core.records import Problem
+        >>> wrong, right = (Completion(Problem("1", [], "4"), "", correct=verdict) for verdict in (False, True))
+        >>> Term(parse_spec("correct")).values([wrong, right], group_size=2)
+        [0.0, 1.0]
+        """
+        of = calls.units(self.sees, completions, group_size)
+        return [value for unit in calls.values(self, of) for value in unit]
+
+    def checked(self, value: Any, c: Completion) -> float | None:
+        """Return a value that the function gave for `c` as a float; RlvrError where it is not in the term's range."""
+        value = value.item() if hasattr(value, "item") else value  # a NumPy or torch scalar
         if value is None:
             return None
         low, high = (-LARGEST, LARGEST) if self.trl_style else (0, 1)
@@ -101,43 +127,6 @@ class Term:
                 f"It must return {wanted}, or None where it does not apply."
             )
         return float(value)
-
-
-def is_trl_style(function: Callable[..., Any]) -> bool:
-    """Return whether a function takes lists of texts, as TRL's do, not a Completion; TypeError where it takes neither.
-
-    >>> is_trl_style(lambda completions, **kwargs: []), is_trl_style(lambda c: 1.0)
-    (True, False)
-    """
-    signature = inspect.signature(function)
-    first = next(iter(signature.parameters.values()), None)
-    if first and (first.name == "c" or first.annotation in (Completion, "Completion")):
-        return False
-    if any(p.name == "completions" or p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
-        return True
-    raise TypeError(f"its signature {signature} takes neither a Completion nor TRL's lists")
-
-
-def _call_trl(function: Callable[..., Any], c: Completion, params: Mapping[str, Any]) -> Any:
-    """Call a TRL-style function on lists of one element, with the problem's facts as columns."""
-    columns = {"id": c.problem.id, "task": c.problem.task, "answer": c.problem.answer, **c.problem.meta}
-    arguments = {
-        **{key: [value] for key, value in columns.items()},
-        **params,
-        "prompts": [c.problem.prompt],
-        "completions": [[{"role": "assistant", "content": c.text}]],
-        "completion_ids": None,
-    }
-    wanted = inspect.signature(function).parameters.values()
-    if lacking := [p.name for p in wanted if p.default is p.empty and p.kind in _BY_NAME and p.name not in arguments]:
-        raise LookupError(
-            f"it reads the column {lacking[0]!r}, which this problem does not have (columns: {', '.join(columns)}; the "
-            "gold answer is `answer`)"
-        )
-    values = list(function(**arguments))
-    if len(values) != 1:
-        raise ValueError(f"{len(values)} values for 1 completion")
-    return values[0]
 
 
 def load_terms(weights: Mapping[str, float]) -> dict[Term, float]:
@@ -208,7 +197,8 @@ def as_trl_reward(
         verify: (answer, gold) -> bool. It needs the data set to have a column `answer`; if it raises, the
             completion counts as not judged. Without it none is, so terms that need the verdict give None.
 
-    The column `id` names problems, `task` their kind; further columns become the problem's meta.
+    The column `id` names problems, `task` their kind; further columns become the problem's meta. A group is a run of
+    equal prompts, as TRL hands them out.
 
     >>> score = as_trl_reward("correct", ("answer",), verify=lambda answer, gold: answer == gold)
     >>> score(["6 * 7?"], ["<answer>42</answer>"], answer=["42"])
@@ -231,7 +221,11 @@ def as_trl_reward(
         if verify is not None and "answer" not in columns:
             others = ", ".join(columns) or "none"
             raise RlvrError(f"Verifying needs a column 'answer' in the data set; its other columns: {others}.")
-        return [term(c) for c in completions_of(prompts, completions, completion_ids, columns, answers, judge)]
+        judged = completions_of(prompts, completions, completion_ids, columns, answers, judge)
+        if term.sees != GROUP:
+            return term.values(judged)
+        groups = [list(group) for _, group in itertools.groupby(judged, lambda c: c.problem.prompt)]
+        return [value for group in groups for value in term.values(group, len(group))]
 
     score.__name__ = term.name
     return score

@@ -29,6 +29,7 @@ from rlvr.problems.sets import ProblemSet
 from rlvr.rewards.limits import audit_within, term_function
 from rlvr.rewards.terms import Term, load_terms
 from rlvr.training.verdicts import WANTED, Verdicts
+from rlvr.training.whole_groups import WholeGroups
 
 
 @dataclass
@@ -70,18 +71,21 @@ def resolve_inputs(
             terms = dict(config.rewards)  # type: ignore[arg-type]
     if isinstance(advantage, str):
         advantage = build(advantage)
-    loaded: dict[Term, float] = dict(terms or {})
+    loaded, audited = dict(terms or {}), False
     if loaded:
         if scorer is None and not isinstance(config, TrainConfig):
             raise SpecError("terms need rlvr's settings (which tags, which problems): args=rlvr.TrainConfig(...).")
         if any(isinstance(term, str) for term in loaded):
             loaded = load_terms({str(term): weight for term, weight in loaded.items()})
-            allowed, seconds = getattr(config, "allow_hackable", False), getattr(config, "reward_timeout", 10.0)
-            audit_within(loaded, _answers(scorer, config), allowed, seconds)
+            audited = True
     if isinstance(trl.get("train_dataset"), list):
         trl["train_dataset"] = Dataset.from_list(trl["train_dataset"])
     if scorer is None and (data is not None or loaded):
         problems, scorer = _judged(trl, config, data)
+    if audited:
+        seconds = getattr(config, "reward_timeout", 10.0)
+        example = list((problems or {}).values())[:1] if any(term.trl_style for term in loaded) else []
+        audit_within(loaded, _answers(scorer, config), getattr(config, "allow_hackable", False), seconds, *example)
     inputs = Inputs(trl, advantage, problems or {}, scorer, loaded, _verdicts(trl, loaded, correct, scorer, config))
     _check_verdicts(inputs, config)
     _load_model(trl, config)
@@ -98,11 +102,11 @@ def resolve_inputs(
     return inputs
 
 
-def use_terms(inputs: Inputs, worker: Worker) -> None:
+def use_terms(inputs: Inputs, worker: Worker, of_all: WholeGroups) -> None:
     """Make the terms TRL's reward functions, and their weights its own, unless functions were given."""
     if inputs.terms and not inputs.trl.get("reward_funcs"):
         weights = dict(sorted(inputs.terms.items(), key=lambda pair: str(pair[0])))  # float sums depend on the order
-        inputs.trl["reward_funcs"] = [term_function(term, worker) for term in weights]
+        inputs.trl["reward_funcs"] = [term_function(term, worker, of_all) for term in weights]
         inputs.trl["args"].reward_weights = list(weights.values())
 
 
@@ -181,7 +185,8 @@ def _judged(trl: dict[str, Any], config: GRPOConfig | None, data: str | None) ->
 
 def _problem(row: Mapping[str, Any]) -> Problem:
     prompt = row["prompt"] if isinstance(row["prompt"], list) else [{"role": "user", "content": row["prompt"]}]
-    return Problem(str(row["id"]), prompt, row["answer"], str(row.get("task") or ""))
+    meta = {name: value for name, value in row.items() if name not in ("id", "prompt", "answer", "task")}
+    return Problem(str(row["id"]), prompt, row["answer"], str(row.get("task") or ""), meta)
 
 
 def _load_model(trl: dict[str, Any], config: GRPOConfig | None) -> None:

@@ -46,6 +46,7 @@ from rlvr.training.resume import Checkpoints, ResumeState, callback_states, load
 from rlvr.training.rollouts_log import log_rollouts
 from rlvr.training.sampling import EngineSampling, Logps, TokenIds, engine_fits, known_samples
 from rlvr.training.verdicts import Correct
+from rlvr.training.whole_groups import WholeGroups
 
 Inputs = dict[str, Any]
 
@@ -87,7 +88,7 @@ class RLVRTrainer(GRPOTrainer):
         given = resolve_inputs(args, kwargs, advantage, problems, scorer, terms, data, correct)
         config = given.trl.get("args")
         self.term_worker = term_worker(given.terms, getattr(config, "reward_timeout", 10.0))
-        use_terms(given, self.term_worker)
+        use_terms(given, self.term_worker, WholeGroups(lambda: self.batch))
         credit.check_divisor(config, given.advantage)
         check_critic(config, given.advantage)
         check_brier_loss(config)
@@ -267,15 +268,9 @@ class RLVRTrainer(GRPOTrainer):
 
     def _without_signal(self, inputs: Inputs) -> Tensor | None:
         """Return which rows add exactly zero to loss and gradient, so need no forward; None where that is unsure."""
-        if (
-            not (getattr(self.args, "skip_silent_rows", False) and self.model.training)
-            or self.beta
-            or self._entropy_bonus_enabled
-            or self.aux_loss_enabled
-            or self.off_policy_mask_threshold is not None
-            or self.top_entropy_quantile < 1.0
-            or "pixel_values" in inputs
-        ):
+        asked = getattr(self.args, "skip_silent_rows", False) and self.model.training
+        more_loss = self.beta or self._entropy_bonus_enabled or self.aux_loss_enabled or "pixel_values" in inputs
+        if not asked or more_loss or self.off_policy_mask_threshold is not None or self.top_entropy_quantile < 1.0:
             return None
         silent_B = silent_rows(inputs)
         self._log_update("rows_skipped", silent_B.float().mean().item())

@@ -12,7 +12,8 @@ from typing import Any
 from rlvr.core.answer_format import AnswerFormat
 from rlvr.core.errors import DataError, SpecError, did_you_mean
 from rlvr.core.records import Completion
-from rlvr.rewards.terms import completions_of, is_trl_style
+from rlvr.rewards.signatures import is_trl_style
+from rlvr.rewards.terms import completions_of
 
 Correct = Callable[..., Any] | str
 _THRESHOLD = re.compile(r"\s*(.+?)\s*(>=|>)\s*(-?[0-9.]+(?:[eE][+-]?[0-9]+)?)\s*")
