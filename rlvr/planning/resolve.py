@@ -65,8 +65,8 @@ def resolve_config(config: TrainConfig) -> ResolvedConfig:
     # What is measured, and the model
     for spec in measured if config.eval_exact else ():
         check_exact(sets[spec], answers, config.eval_temperature)
-    model_source(config.model)
     check_chat_template(config.chat_template)
+    model_source(config.model)
 
     # The problems
     problems = sets[config.data].load("train", config.train_size, config.data_size_seed)
@@ -74,11 +74,11 @@ def resolve_config(config: TrainConfig) -> ResolvedConfig:
     if len(problems) < needed:
         raise SpecError(f"One batch takes {needed} problems, but {config.data!r} gives {len(problems)}.")
     evals = {spec: sets[spec].load("test", config.eval_size, config.data_size_seed) for spec in measured}
+    validation = validation_problems(config, sets[config.data], problems, evals)
     for spec, test in evals.items():
         few = measured_warnings(sets[spec], "test", config.eval_size, test)
         for warning in filter(None, [*few, overlap_warning(spec, test, problems)]):
             say(f"WARNING: {warning}")
-    validation = validation_problems(config, sets[config.data], problems, evals)
     for data in sets.values():
         if failures := check(data, ("train", "test"), 50, config.data_size_seed, answers):
             raise RlvrError(f"The problem set {data.spec!r} fails its own verifier: {failures[0]}")
