@@ -77,6 +77,11 @@ class ProblemSet:
         """
         return str(dict(self.parsed.params).get("split", split))
 
+    def example(self, seed: int) -> tuple[Problem, str]:
+        """Return the first training problem and the text of its right answer."""
+        problem = self.load("train", 1, seed)[0]
+        return problem, self.gold(problem)
+
     def load(self, split: str, size: int | None, seed: int) -> list[Problem]:
         """Load `size` problems of `split` (see `split`); None is all of them.
 

@@ -28,7 +28,7 @@ from functools import cached_property
 import numpy as np
 
 from rlvr.core.answer_format import AnswerFormat
-from rlvr.core.errors import RlvrError
+from rlvr.core.errors import DataError, RlvrError
 from rlvr.core.records import Completion, Problem
 from rlvr.rewards.signatures import BATCH, COMPLETION, GROUP
 from rlvr.rewards.terms import Term
@@ -60,6 +60,15 @@ class Audit:
     notes: list[str] = field(default_factory=list, repr=False, compare=False)
 
 
+def _holds(answers: AnswerFormat, gold: str) -> bool:
+    """Return whether a text of the form can hold an answer."""
+    try:
+        answers.render("", gold, 0.5, "")
+    except DataError:
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class _Bench:
     """Evaluate one recipe on made-up completions.
@@ -84,11 +93,13 @@ class _Bench:
         gold: str | None = None,
     ) -> "_Bench":
         answers = AnswerFormat.of(tags)
-        if problem is PROBLEM:
-            problem = replace(problem, answer=answers.samples[0])
+        right = str(problem.answer) if gold is None else gold
+        if problem is PROBLEM or not _holds(answers, right):
+            right = answers.samples[0]
+            problem = replace(problem, answer=right)
         asked = {term: weight for term, weight in terms.items() if not term.is_async}
         unasked = [math.inf if term.trl_style else weight for term, weight in terms.items() if term.is_async and weight]
-        return cls(asked, answers, problem, str(problem.answer) if gold is None else gold, unknown=math.fsum(unasked))
+        return cls(asked, answers, problem, right, unknown=math.fsum(unasked))
 
     @property
     def in_company(self) -> list["_Bench"]:
