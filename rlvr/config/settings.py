@@ -155,13 +155,8 @@ class TrainConfig(GRPOConfig):
             setattr(self, name, value)
         self.chat_template_kwargs = _mapping("chat_template_kwargs", self.chat_template_kwargs)  # type: ignore[has-type]
         self.model_init_kwargs = _mapping("model_init_kwargs", self.model_init_kwargs)  # type: ignore[has-type]
-        if (
-            self.warmup_steps is None
-        ):  # Adam's first steps are sign descent on noise: at the full rate they cost accuracy
-            few = range(1, 20)  # updates, of which none can be spared
-            self.warmup_steps = (
-                0.1 if self.max_steps < 1 else 0 if self.max_steps in few else min(10, self.max_steps // 10)
-            )
+        if self.warmup_steps is None:
+            self.warmup_steps = _rate_warmup(self.max_steps)
         super().__post_init__()
         take_one_gpu(self)
         self.output_dir = folder or ""  # the run directory; empty means runs/<name>
@@ -285,6 +280,19 @@ class EvalConfig:
     def answers(self) -> AnswerFormat:
         """Return the form of answer that the measurement asks for and reads: `answer_format`, with `tags`."""
         return _answer_format(self.answer_format, self.tags)
+
+
+def _rate_warmup(updates: int) -> float:
+    """Return in how many updates the learning rate rises: a tenth (a share of an unknown number), at most 10.
+
+    Adam's first steps are sign descent on noise: at the full rate they cost accuracy. Under 20 none can be spared.
+
+    >>> [_rate_warmup(updates) for updates in (-1, 19, 50, 150)]
+    [0.1, 0, 5, 10]
+    """
+    if updates < 1:
+        return 0.1
+    return 0 if updates < 20 else min(10, updates // 10)
 
 
 def _mapping(name: str, value: Any) -> dict[str, Any] | None:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from finding import REPO, read_rows
 from numpy.typing import NDArray
-from parts.testbed_runs import curve, problems, train
+from parts import testbed_runs
+from parts.testbed_runs import chances, problems, train
 
 import rlvr
 from rlvr.core import specs
@@ -22,7 +23,6 @@ from rlvr.core.json_rows import json_text
 from rlvr.decide.recalibrate import Platt
 from rlvr.measure.metrics import auroc, brier, ece
 from rlvr.problems.worked import write_rows
-from rlvr.runs.directory import RunDir, read_metrics
 from rlvr.training.supervised.warmup import Warmup, warmup
 
 operators = specs.import_file("data", "operators")
@@ -40,7 +40,6 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 BASES = {"random": ("binary", "rlcr", "split", "expected"), "informed": ("binary", "rlcr")}
 TEST, VALIDATION, SAMPLES = 600, 400, 4
-_TRAINED = ("accuracy", "groups/mixed", "health/gradient_cosine")
 
 
 def base_model(base: str, world: int) -> str:
@@ -116,19 +115,9 @@ def test_base(base: str, world: int) -> dict[str, Any]:
 
 
 def _after(run: Path, split: str) -> dict[str, Any]:
-    config, rows = rlvr.Run(run).config, read_metrics(RunDir(run).metrics)
-    saved = sorted((run / "checkpoints").glob("checkpoint-*"), key=lambda folder: int(folder.name.rpartition("-")[2]))
-    points = [curve(chances(str(folder), config["data"], split)) for folder in (config["model"], *saved)]
-    along = {"pass@1": [point["pass@1"] for point in points]}
-    trained = {f"train_{k}": [None if r.get(k) is None else round(r[k], 3) for r in rows] for k in _TRAINED}
-    last = measure(str(run / "model"), config["data"], split)
-    return last | {"along": along, **trained, "train_seconds": round(rows[-1]["seconds"])}
-
-
-def chances(model: str, data: str, split: str) -> NDArray[np.float64]:
-    """Return the probability of a right answer for each held-out problem, from the logits."""
-    measured = rlvr.evaluate(model, data, split=split, size=TEST, exact=True, dtype="float32", **FORM)
-    return np.array([row["p"] for row in measured.record["problems"]])
+    """Return pass@k along the run, as every finding on the testbed has it, and what its last model states."""
+    last = measure(str(run / "model"), rlvr.Run(run).config["data"], split)
+    return last | testbed_runs.measure(run, split, TEST, FORM)
 
 
 def measure(model: str, data: str, split: str) -> dict[str, Any]:
@@ -137,7 +126,7 @@ def measure(model: str, data: str, split: str) -> dict[str, Any]:
     skill = 1 - Brier / (a (1 - a)), a the accuracy of the same samples; `oracle` is the AUROC of the problems' chances;
     `brier_platt` the score of E[q] after Platt scaling, fitted on validation problems.
     """
-    p_P = chances(model, data, split)
+    p_P = chances(model, data, split, TEST, FORM)
     q_S, y_S, owner_S, missing = stated(model, data, split, TEST)
     fit_q, fit_y, _, _ = stated(model, data, "train" if split == "validation" else "validation", VALIDATION)
     scaled_S = Platt().fit(fit_q, fit_y).predict(q_S)

@@ -47,9 +47,9 @@ def warm(world: int, **more: Any) -> str:
     return str(warmup(settings))
 
 
-def chances(model: str, data: str, split: str, size: int) -> NDArray[np.float64]:
+def chances(model: str, data: str, split: str, size: int, form: Mapping[str, Any] = FORM) -> NDArray[np.float64]:
     """Return the probability of a right completion for each of `size` held-out problems, from the logits."""
-    measured = rlvr.evaluate(model, data, split=split, size=size, exact=True, dtype="float32", **FORM)
+    measured = rlvr.evaluate(model, data, split=split, size=size, exact=True, dtype="float32", **form)
     return np.array([row["p"] for row in measured.record["problems"]])
 
 
@@ -58,11 +58,13 @@ def curve(chances_P: NDArray[np.float64]) -> dict[str, float]:
     return {f"pass@{k}": round(float((1 - (1 - chances_P) ** k).mean()), 5) for k in KS}
 
 
-def measure(run: Path, split: str, size: int) -> dict[str, Any]:
+def measure(run: Path, split: str, size: int, form: Mapping[str, Any] = FORM) -> dict[str, Any]:
     """Return pass@k of each checkpoint (curves of `1 + updates / 10` points, the base first) and of training."""
     config, rows = rlvr.Run(run).config, read_metrics(RunDir(run).metrics)
     saved = sorted((run / "checkpoints").glob("checkpoint-*"), key=lambda folder: int(folder.name.rpartition("-")[2]))
-    points = [curve(chances(str(folder), config["data"], split, size)) for folder in (Path(config["model"]), *saved)]
+    points = [
+        curve(chances(str(folder), config["data"], split, size, form)) for folder in (Path(config["model"]), *saved)
+    ]
     steps = [0, *(int(folder.name.rpartition("-")[2]) for folder in saved)]
     along = {name: [point[name] for point in points] for name in points[0]}
     trained = {f"train_{k}": [None if r.get(k) is None else round(r[k], 3) for r in rows] for k in TRAINED}
