@@ -69,7 +69,7 @@ def test_what_is_exported_is_the_policy_and_plain_transformers_loads_it(name, dt
 def test_rlvr_evaluates_the_folder_as_the_run(runs, tmp_path, cli):
     folder = rlvr.Run(runs / "lora").export(tmp_path / "x", merge=True, dtype="float32")
     again = rlvr.evaluate(
-        str(folder), "arithmetic(levels=[0])", n=2, size=12, max_completion_length=8, system_prompt=""
+        str(folder), "arithmetic(levels=[0])", n=2, size=12, max_completion_length=8, system_prompt="", dtype="float32"
     )
     after = rlvr.Run(runs / "lora").after
     logps = [[s["logp"] for p in e.record["problems"] for s in p["samples"]] for e in (again, after)]

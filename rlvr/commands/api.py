@@ -196,6 +196,9 @@ def _as_trained(config: Mapping[str, Any]) -> dict[str, Any]:
     taken = {name: config.get(key) for name, key in names.items()} | {"set": sets[0] if len(sets) == 1 else None}
     changes = {key: value for key, value in (config.get("model_init_kwargs") or {}).items() if key != "revision"}
     taken["model_init_kwargs"] = changes or None  # the trained model knows its revision
+    sampled = config.get("sampling_dtype", "auto")
+    if sampled == "float32" or (sampled == "auto" and not config.get("bf16")):
+        taken["dtype"] = "float32"  # where bfloat16 is native, it would be the faster one; the run did without
     return {name: value for name, value in taken.items() if value is not None and (name, value) != ("size", 0)}
 
 
