@@ -94,3 +94,31 @@ def test_inverse_frequency_weights_pay_at_least_as_much_at_the_prevalence(pi):
 def test_bad_input(q, weights, message):
     with pytest.raises(DataError, match=message):
         weigh(q, weights)
+
+
+@settings(max_examples=30, deadline=None)
+@given(weights=WEIGHTS, seed=st.integers(0, 99))
+def test_the_incentive_of_many_classes_is_a_ratio_of_curvatures(weights, seed):
+    """Second differences of min_p E_q[loss] along K - 1 directions that are orthonormal under sum d^2 / q."""
+    w = np.array(weights) / np.mean(weights)
+    q = 0.05 + 0.9 * np.random.default_rng(seed).dirichlet(np.full(len(w), 3.0))
+    q /= q.sum()
+
+    def least(belief: np.ndarray, w: np.ndarray) -> float:
+        return float(-(belief * w * np.log(weigh(belief[None], w)[0])).sum())
+
+    tangent = np.linalg.svd(np.sqrt(q)[None])[2][1:]  # orthonormal, orthogonal to sqrt(q): then sum_k d_k = 0
+
+    def curvature(w: np.ndarray) -> float:
+        steps = 1e-3 * tangent * np.sqrt(q)
+        return sum(least(q + d, w) + least(q - d, w) - 2 * least(q, w) for d in steps)
+
+    assert learning_incentive(q[None], weights)[0] == pytest.approx(curvature(w) / curvature(np.ones_like(w)), rel=1e-3)
+
+
+def test_the_incentive_is_what_weights_do_to_a_gradient():
+    """Two classes: at the prediction weigh(q), the slope of the weighted loss in the logit is rho(q) (q - y)."""
+    q, w = np.linspace(0.05, 0.95, 10), np.array([0.2, 1.8])
+    p = weigh(q, w)
+    np.testing.assert_allclose(w[1] * (p - 1), learning_incentive(q, w) * (q - 1))  # y = 1
+    np.testing.assert_allclose(w[0] * p, learning_incentive(q, w) * q)  # y = 0

@@ -49,17 +49,23 @@ def unweigh(p: ArrayLike, weights: ArrayLike) -> NDArray[np.float64]:
 def learning_incentive(q: ArrayLike, weights: ArrayLike) -> NDArray[np.float64]:
     """Return rho(q), how much a more informative belief is worth under the weighted loss, relative to log loss.
 
-        rho(q) = w_0 w_1 / (w_1 q + w_0 (1 - q)),    weights scaled to w_0 + w_1 = 2
+        rho(q) = w_0 w_1 / (w_1 q + w_0 (1 - q)),                          two classes, w_0 + w_1 = 2
+        rho(q) = (sum_k w_k - sum_k w_k^2 q_k / D) / (K - 1),  D = w q     K classes, weights of mean 1
 
-    The ratio of the curvatures of the two losses at their own best predictions; below 1 the weights pay less
-    for learning than the plain loss does. Shape of q, above 0. Source: derived from 2511.07699's setting.
+    The ratio of the curvatures of the two losses at their own best predictions; of K classes the ratio of the traces,
+    the length of a direction d being sum_k d_k^2 / q_k. Below 1 the weights pay less for learning than the plain loss
+    does. With two classes it is also what the weights do to a gradient: where the prediction is `weigh(q)`, the
+    weighted loss has the slope rho(q) (q - y) in the logit, the plain one q - y. So the scale of the weights matters to
+    plain SGD, and rho grows with it. Shape (S,), above 0. Source: derived from 2511.07699's setting.
 
     >>> learning_incentive([0.05, 0.5, 0.95], [1, 10]).round(3).tolist()
     [1.254, 0.331, 0.19]
+    >>> learning_incentive([[0.95, 0.05]], [1, 10]).round(3).tolist()
+    [1.254]
     """
     classes, w = _check(q, weights)
-    w = 2 * w / w.sum()
-    return w[0] * w[1] / (classes @ w)
+    w = w / w.mean()
+    return (w.sum() - classes @ w**2 / (classes @ w)) / (len(w) - 1)
 
 
 def _check(q: ArrayLike, weights: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -1,222 +1,242 @@
 """Finding: train on the plain loss and apply utility afterwards, or train on the utility itself? (2511.07699)
 
     python scripts/findings/utility_after.py            redraw from the committed results
-    python scripts/findings/utility_after.py --rerun    run both experiments again (about 12 minutes of one core)
+    python scripts/findings/utility_after.py --rerun    run what is missing (about 10 minutes of one core)
 
-Part 1, classifiers: parts/utility_arms.py. Part 2, reinforcement learning on `tiny`: parts/utility_rl.py. The
-criterion, in pages/utility_after.md, was committed before either was run. Settings were chosen without comparing arms:
-on the symmetric arm, seeds 9000 and 9001, and on the warmed-up model and a correctness-only run, seed 900.
+Classifiers: parts/utility_arms.py on parts/utility_task.py, and parts/utility_digits.py. The criterion, in
+pages/utility_after.md, was committed before any weighted arm was trained on more than a timing run that nobody read.
+Reinforcement learning has a page of its own, utility_testbed.py.
 """
 
 import argparse
-import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from finding import REPO, Finding, Page, Point, outcome, run_all_again, signed, table
+from finding import REPO, Endpoint, Finding, Gate, Page, detectable, judge, read_rows, run_tasks, signed, table
 from matplotlib.figure import Figure
-from parts import utility_arms, utility_rl
+from numpy.typing import NDArray
+from parts import utility_arms, utility_digits
+from parts.utility_arms import SETTINGS
+from parts.utility_control import control_gap
 
-from rlvr.core.files import write_whole
-from rlvr.measure.metrics import Interval, bootstrap_mean
-from rlvr.measure.plots.style import BLUE, GREEN, GREY, RED, draw_interval, new_figure, styled
+from rlvr.decide import learning_incentive
+from rlvr.measure.metrics import Interval
+from rlvr.measure.metrics.seeds import t_interval
+from rlvr.measure.plots.style import GREY, draw_interval, look, new_figure, styled
 
-RESULTS = utility_rl.STORE / "classifiers.json"
-SEEDS = range(10)
-MAIN, RATIOS, HIGH = 0.3, (2, 5, 10, 20, 50), (10, 20, 50)
-SETTINGS = [(MAIN, r, 2) for r in RATIOS] + [(0.1, 10, 2), (0.5, 10, 2), (MAIN, 10, 4)]
+STORE = REPO / "docs" / "findings" / "utility_after"
+PILOTS, ROWS, DIGITS = STORE / "pilots.jsonl", STORE / "classifiers.jsonl", STORE / "digits.jsonl"
+SEEDS, PILOT_SEEDS = range(100, 150), (900, 901)
+MAIN, RATIO = 0.3, 50
+HIGH = (10, 50, 100)
+MEASURES = ("weighted loss", "cost", "AUROC")
+
+Float = NDArray[np.float64]
 
 
-def classifiers(seed: int) -> dict[str, Any]:
-    """Train all arms of one seed; return setting -> arm -> metric -> value."""
-    torch.set_num_threads(1)
-    found: dict[str, Any] = {}
-    for classes in (2, 4):
-        models = [
-            utility_arms.Model(seed, prevalence, ratio if kind != "symmetric" else 1, kind, classes)
-            for prevalence, ratio, k in SETTINGS
-            for kind in ("symmetric", "weighted", "matched")
-            if k == classes
-        ]
-        found |= utility_arms.measure_arms(list(dict.fromkeys(models)))
-    for r in RATIOS:
-        losses = utility_arms.convex_control(seed, r)
-        found[f"control/{r}"] = {arm: {"weighted_loss": loss} for arm, loss in losses.items()}
-    return {"settings": found}
+def rho(classes: int, prevalence: float, ratio: float) -> float:
+    """Return the learning incentive at the prior: below 1, weights in the loss are predicted to do harm."""
+    prior = np.full(classes, (1 - prevalence) / (classes - 1))
+    prior[utility_arms.UP] = prevalence
+    return float(learning_incentive(prior[None], utility_arms.weights(ratio, classes))[0])
+
+
+def pilot(classes: int, seed: int) -> dict[str, Any]:
+    """Train B alone."""
+    return {"settings": utility_arms.measure_pilot(classes, seed)}
+
+
+def classifiers(classes: int, seed: int) -> dict[str, Any]:
+    """Train all arms of one seed."""
+    return {"settings": utility_arms.measure_seed(classes, seed)}
+
+
+def digits(seed: int) -> dict[str, Any]:
+    """Train all arms of one seed on the handwritten digits."""
+    return {"settings": utility_digits.measure_seed(seed)}
+
+
+def gates() -> list[Gate]:
+    """Train B alone with the pilot seeds, and the control; return what must hold before an arm is run."""
+    tasks = [{"classes": classes, "seed": seed} for classes in SETTINGS for seed in PILOT_SEEDS]
+    rows = run_tasks(PILOTS, tasks, pilot)
+
+    def mean(classes: int, prevalence: float, name: str) -> float:
+        return float(np.mean([r["settings"][str(prevalence)][name] for r in rows if r["classes"] == classes]))
+
+    learned = {k: [mean(k, prevalence, "learned") for prevalence in SETTINGS[k][0]] for k in SETTINGS}
+    reversal = mean(2, 0.05, "rho 10")
+    others = [mean(k, p, f"rho {r}") for k, (ps, _) in SETTINGS.items() for p in ps for r in HIGH]
+    others.remove(reversal)
+    control = max(abs(control_gap(seed, ratio)) for seed in PILOT_SEEDS for ratio in HIGH)
+    accuracy = float(np.mean([utility_digits.accuracy_of_b(seed) for seed in PILOT_SEEDS]))
+    return [
+        Gate("share of the information that B learns, K = 2, least over prevalences", min(learned[2]), low=0.15),
+        Gate("the same, most", max(learned[2]), high=0.9),
+        Gate("share of the information that B learns, K = 8, least", min(learned[8]), low=0.15),
+        Gate("the same, most", max(learned[8]), high=0.9),
+        Gate("rho along B's way at prevalence 0.05, r = 10, K = 2", reversal, low=1.05),
+        Gate("rho along B's way at all other settings with r of 10 or more, most", max(others), high=0.95),
+        Gate("control: gap of a well-specified logistic regression, share of the loss", control, high=0.01),
+        Gate("accuracy of B on the digits", accuracy, 0.5, 0.97),
+    ]
 
 
 def rerun(options: argparse.Namespace) -> None:
-    """Run the classifiers, then reinforcement learning, and store what each measured."""
-    tasks = [{"seed": seed} for seed in SEEDS]
-    with run_all_again(
-        REPO / "runs" / "finding-utility_after" / "classifiers", tasks, classifiers, options.jobs
-    ) as rows:
-        stored: dict[str, Any] = {}
-        for row in rows:
-            for setting, arms in row["settings"].items():
-                for arm, metrics in arms.items():
-                    for name, value in metrics.items():
-                        values = stored.setdefault(setting, {}).setdefault(arm, {}).setdefault(name, [])
-                        values.append(round(value, 5))
-        write_whole(RESULTS, json.dumps(stored))
-    utility_rl.rerun(options)
+    """Train and measure what is missing."""
+    run_tasks(ROWS, [{"classes": k, "seed": s} for k in SETTINGS for s in SEEDS], classifiers, options.jobs)
+    run_tasks(DIGITS, [{"seed": seed} for seed in SEEDS], digits, options.jobs)
 
 
-def gap(stored: dict[str, Any], setting: str, metric: str, a: str = "A", b: str = "B") -> Interval:
-    """Return the interval over seeds of arm a minus arm b."""
-    return bootstrap_mean(np.subtract(stored[setting][a][metric], stored[setting][b][metric]))
+class Results:
+    """Hold the stored rows; every number is one per seed."""
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]], of_digits: Sequence[Mapping[str, Any]]):
+        self._by_seed = {(row["classes"], row["seed"]): row["settings"] for row in rows}
+        self._digits = {row["seed"]: row["settings"] for row in of_digits}
+        wanted = {(k, s) for k in SETTINGS for s in SEEDS}
+        if missing := len(wanted - self._by_seed.keys()) + len(set(SEEDS) - self._digits.keys()):
+            raise FileNotFoundError(f"{missing} of {len(wanted) + len(SEEDS)} rows are missing in {STORE}")
+
+    def of(self, classes: int, prevalence: float, ratio: float, arm: str, name: str = "weighted loss") -> Float:
+        """Return a measure of an arm."""
+        key, at = f"{prevalence}/{ratio}", MEASURES.index(name)
+        return np.array([self._by_seed[classes, seed][key][arm][at] for seed in SEEDS])
+
+    def of_digits(self, ratio: float, arm: str, name: str = "weighted loss") -> Float:
+        """Return a measure of an arm on the handwritten digits."""
+        return np.array([self._digits[seed][str(ratio)][arm][MEASURES.index(name)] for seed in SEEDS])
+
+    def regret(self, classes: int, prevalence: float, ratio: float, arm: str = "A", name: str = "weighted loss"):
+        """Return (A - B) / (A - Bayes): the share of A's distance to the best possible that B does not have."""
+        a, b, best = (self.of(classes, prevalence, ratio, which, name) for which in (arm, "B", "Bayes"))
+        return (a - b) / (a - best)
+
+    def digits_gap(self, ratio: float, arm: str = "A") -> Float:
+        """Return (A - B) / A in weighted loss on the digits, whose best possible is not known."""
+        a = self.of_digits(ratio, arm)
+        return (a - self.of_digits(ratio, "B")) / a
 
 
-def slope(stored: dict[str, Any]) -> Interval:
-    """Return the interval over seeds of the slope of the weighted-loss gap in log r, at the main prevalence."""
-    keys = [f"{MAIN}/{r}/2" for r in RATIOS]
-    gaps = np.array([np.subtract(stored[k]["A"]["weighted_loss"], stored[k]["B"]["weighted_loss"]) for k in keys])
-    return bootstrap_mean(np.polyfit(np.log(RATIOS), gaps, 1)[0])
+def endpoints(found: Results) -> tuple[Endpoint, list[Endpoint]]:
+    """Return the primary endpoint and the others, each a number for every seed."""
+    by_ratio = np.array([found.regret(2, MAIN, ratio) for ratio in HIGH])
+    slope = np.polyfit(np.log(HIGH), by_ratio, 1)[0]
+    grid = [(p, r) for p in SETTINGS[2][0] for r in SETTINGS[2][1]]
+    predicted = -np.log([rho(2, p, r) for p, r in grid])
+    seen = np.array([found.regret(2, p, r) for p, r in grid])
+    agree = [float(np.corrcoef(predicted, column)[0, 1]) for column in seen.T]
+    area = found.of(2, MAIN, RATIO, "B", "AUROC") - found.of(2, MAIN, RATIO, "A", "AUROC")
+    gap: Callable[..., list[float]] = lambda *key: list(found.regret(*key))  # noqa: E731
+    return (
+        Endpoint("1. K = 2: regret in weighted loss, A", gap(2, MAIN, RATIO)),
+        [
+            Endpoint("2. K = 8: the same", gap(8, MAIN, RATIO)),
+            Endpoint("3. K = 2: the same of E, whose steps are as long as B's", gap(2, MAIN, RATIO, "E")),
+            Endpoint("4. K = 8: the same of E", gap(8, MAIN, RATIO, "E")),
+            Endpoint("5. K = 2: regret in cost, A", gap(2, MAIN, RATIO, "A", "cost")),
+            Endpoint("6. K = 2: AUROC of the belief, B minus A", list(area)),
+            Endpoint("7. K = 2: slope of the regret in log r", list(slope)),
+            Endpoint(
+                "8. K = 2, prevalence 0.05, r = 10, where rho > 1: minus the regret", list(-found.regret(2, 0.05, 10))
+            ),
+            Endpoint("9. K = 2: correlation of the regret with -log rho over the 20 settings", agree),
+            Endpoint("10. digits: (A - B) / A at r = 10", list(found.digits_gap(10))),
+            Endpoint("11. digits: (A - B) / A at r = 50", list(found.digits_gap(50))),
+            Endpoint("12. digits: (E - B) / E at r = 50", list(found.digits_gap(50, "E"))),
+        ],
+    )
 
 
-def _four(found: Interval) -> str:
-    """Return an interval with four decimals: these gaps are small."""
-    return signed(found, 4)
+def sign_rows(found: Results, pilots: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+    """Return a row for each setting: rho at the prior and along B's way, regrets, and whether the sign of A's fits.
 
-
-def points(stored: dict[str, Any]) -> list[Point]:
-    """Return points 1 to 5 of the criterion."""
-    high = [f"{MAIN}/{r}/2" for r in HIGH]
-    loss, cost = ([gap(stored, k, m) for k in high] for m in ("weighted_loss", "cost"))
-    area = [gap(stored, k, "auroc", "B", "A") for k in high]
-    probes = [gap(stored, k, "auroc", "FB", "FA") for k in high]
-    control = [
-        abs(gap(stored, f"control/{r}", "weighted_loss").value) / np.mean(stored[f"control/{r}"]["A"]["weighted_loss"])
-        for r in RATIOS
-    ]
-    grows = slope(stored)
-
-    def listed(found: list[Interval]) -> str:
-        return "; ".join(map(_four, found))
-
-    return [
-        Point("1. weighted log loss, A - B at r = 10; 20; 50", listed(loss), all(i.low > 0 for i in loss)),
-        Point("2. cost, A - B", listed(cost), all(i.value >= 0 for i in cost)),
-        Point(
-            "3. AUROC, B - A; of the probes on the frozen bodies",
-            f"{listed(area)}; probes {listed(probes)}",
-            all(i.value >= 0 for i in area + probes),
-        ),
-        Point("4. slope of the gap in log r", _four(grows), grows.low > 0),
-        Point("5. control: largest gap relative to the loss", f"{max(control):.3%}", max(control) < 0.01),
-    ]
-
-
-def rl_points(rl: dict[str, Any]) -> list[Point]:
-    """Return points 6 and 7 of the criterion."""
-    utility, learned = rl["utility"], rl["pass@1"]
-    return [
-        Point("6. RL: utility, honest + Platt + threshold minus utility as reward", str(utility), utility.low > 0),
-        Point("7. RL: pass@1, honest minus utility as reward", str(learned), learned.value >= 0),
-    ]
-
-
-def shares(stored: dict[str, Any]) -> str:
-    """Return the gap in weighted log loss as a share of A's loss, for each cost ratio."""
-    losses = {r: {arm: np.mean(stored[f"{MAIN}/{r}/2"][arm]["weighted_loss"]) for arm in "AB"} for r in RATIOS}
-    return ", ".join(f"{1 - found['B'] / found['A']:.1%} at r = {r}" for r, found in losses.items())
+    It is "yes" or "no" where A's interval excludes 0, else "open".
+    """
+    rows = []
+    for k, (prevalences, ratios) in SETTINGS.items():
+        for p in prevalences:
+            for r in ratios:
+                start = rho(k, p, r)
+                along = np.mean([row["settings"][str(p)][f"rho {r}"] for row in pilots if row["classes"] == k])
+                a, e = (t_interval(found.regret(k, p, r, arm), 0.95)[0] for arm in "AE")
+                fits = "open" if a.low <= 0 <= a.high else "yes" if (a.value > 0) == (start < 1) else "no"
+                rows.append((k, p, r, f"{start:.2f}", f"{along:.2f}", signed(a), signed(e), fits))
+    return rows
 
 
 @styled
-def figure(stored: dict[str, Any]) -> Figure:
-    """Draw the gap against the cost ratio, for the weighted loss, the cost and the AUROC."""
+def figure(found: Results) -> Figure:
+    """Draw the regret of A and of E against rho, each setting a point, K = 2 and K = 8 beside each other."""
     fig = new_figure(3.2)
-    panels = (
-        (
-            "weighted log loss (A − B)",
-            "weighted_loss",
-            {"B": ("A and B", BLUE), "E": ("E instead of A: scale matched", RED)},
-        ),
-        ("cost (A − B)", "cost", {"B": ("A and B", BLUE), "E": ("E instead of A: scale matched", RED)}),
-        ("AUROC (B − A)", "auroc", {"B": ("A and B", BLUE), "F": ("probes on their frozen bodies", GREEN)}),
-    )
-    for ax, (title, metric, lines) in zip(fig.subplots(1, 3), panels, strict=True):
+    for ax, (k, (prevalences, ratios)) in zip(fig.subplots(1, 2), SETTINGS.items(), strict=True):
         ax.axhline(0, color=GREY, linewidth=1)
-        for i, (which, (label, colour)) in enumerate(lines.items()):
-            arms = {"B": ("A", "B"), "E": ("E", "B"), "F": ("FA", "FB")}[which]
-            if metric == "auroc":
-                arms = arms[::-1]
-            at = np.array(RATIOS) * 1.06**i
-            found = [gap(stored, f"{MAIN}/{r}/2", metric, *arms) for r in RATIOS]
-            for x, interval in zip(at, found, strict=True):
-                draw_interval(ax, x, interval, colour)
-            ax.plot(at, [f.value for f in found], color=colour, marker="os"[i], markersize=4, label=label)
+        ax.axvline(1, color=GREY, linewidth=1)
+        for i, arm in enumerate("AE"):
+            colour, marker = look(i)
+            for j, (p, r) in enumerate((p, r) for p in prevalences for r in ratios):
+                gap: Interval = t_interval(found.regret(k, p, r, arm), 0.95)[0]
+                draw_interval(ax, rho(k, p, r), gap, colour)
+                label = ("A: weights in the loss", "E: the same, steps as long as B's")[i] if j == 0 else None
+                ax.plot(rho(k, p, r), gap.value, marker, color=colour, markersize=4, label=label)
         ax.set_xscale("log")
-        ax.set_xticks(RATIOS, [str(r) for r in RATIOS])
-        ax.minorticks_off()
-        ax.locator_params(axis="y", nbins=6)
-        ax.set(title=title, xlabel="cost ratio r")
-    handles = {label: line for ax in fig.axes for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    fig.legend(handles.values(), handles, loc="outside lower center", ncols=3)
+        ax.set(title=f"K = {k}", xlabel="rho at the prior", ylabel="regret beside B")
+    handles, labels = ax.get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside lower center", ncols=2)
     return fig
 
 
-def arm_table(stored: dict[str, Any]) -> str:
-    """Return the mean of every arm in every setting, as Markdown."""
-    rows = []
-    for prevalence, ratio, classes in SETTINGS:
-        arms = stored[f"{prevalence}/{ratio}/{classes}"]
-        for arm in ("A", "B", "C", "D", "E", "FA", "FB", "A, chosen by utility", "B, chosen by utility", "Bayes"):
-            cells = [f"{np.mean(arms[arm][m]):.3f}" for m in ("weighted_loss", "cost", "log_loss", "auroc", "ece")]
-            rows.append((f"{prevalence}, {ratio}, {classes}", arm, *cells))
-    return table(("prevalence, r, classes", "arm", "weighted log loss", "cost", "log loss", "AUROC", "ECE"), rows)
+def load() -> tuple[Results, list[dict[str, Any]]]:
+    """Return results and pilots; FileNotFoundError while a row is missing."""
+    return Results(read_rows(ROWS), read_rows(DIGITS)), read_rows(PILOTS)
 
 
-def elsewhere(stored: dict[str, Any]) -> str:
-    """Return the gaps at the other prevalences, with four classes, and with checkpoints chosen by utility."""
-    rows = []
-    for label, key, a, b in (
-        ("prevalence 0.1", "0.1/10/2", "A", "B"),
-        ("prevalence 0.3", "0.3/10/2", "A", "B"),
-        ("prevalence 0.5", "0.5/10/2", "A", "B"),
-        ("four classes, prevalence 0.3", "0.3/10/4", "A", "B"),
-        ("prevalence 0.3, checkpoints chosen by utility", "0.3/10/2", "A, chosen by utility", "B, chosen by utility"),
-        ("prevalence 0.3, A scale matched (E)", "0.3/10/2", "E", "B"),
-        ("prevalence 0.3, B after temperature (D)", "0.3/10/2", "A", "D"),
-    ):
-        belief = "C" if a == "A" else a  # with four classes P(wrong) must come from the belief, not from A's report
-        gaps = [gap(stored, key, metric, a, b) for metric in ("weighted_loss", "cost")]
-        gaps.append(gap(stored, key, "auroc", b, belief))
-        rows.append((label, *map(_four, gaps)))
-    return table(("setting (r = 10)", "weighted log loss, A - B", "cost, A - B", "AUROC of the beliefs, B - A"), rows)
-
-
-def load() -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the stored results of the classifiers, and what those of reinforcement learning come to."""
-    return json.loads(RESULTS.read_text(encoding="utf-8")), utility_rl.compare()
-
-
-def page(results: tuple[dict[str, Any], dict[str, Any]]) -> Page:
+def page(results: tuple[Results, list[dict[str, Any]]]) -> Page:
     """Return what the results say."""
-    stored, rl = results
-    found, more = points(stored), rl_points(rl)
-    held = [bool(point.held) for point in found]
-    rl_verdict = outcome(bool(point.held) for point in more)
-    if rl["answered"]["honest"] < 0.01 and rl_verdict != "not reproduced":
-        rl_verdict = "not shown (its criterion was met by never answering)"
-    claims: dict[str, bool | str] = {
-        "better beliefs of the classifiers": held[2],
-        "their lower weighted loss": held[0],
-        "their lower cost": held[1],
-        "a gap that grows with the cost ratio": held[3],
-        "reinforcement learning": "not testable here",
-    }
+    found, pilots = results
+    primary, others = endpoints(found)
+    points, signs = judge(primary, others), sign_rows(found, pilots)
+    levels = [
+        (k, p, r, arm, *(f"{found.of(k, p, r, arm, name).mean():.4f}" for name in MEASURES))
+        for k, (prevalences, ratios) in SETTINGS.items()
+        for p in prevalences
+        for r in ratios
+        for arm in ("A", "B", "E", "Bayes")
+    ]
+    on_digits = [
+        (r, arm, *(f"{found.of_digits(r, arm, name).mean():.4f}" for name in MEASURES))
+        for r in utility_digits.RATIOS
+        for arm in "ABE"
+    ]
+    sd = float(np.std(primary.values_S, ddof=1))
+    fits = [row[-1] for row in signs]
     values = {
-        "elsewhere": elsewhere(stored), "table": arm_table(stored), "shares": shares(stored), "rl": rl,
-        "rl_rows": rl["table"], "rl_verdict": rl_verdict, "steps": utility_arms.STEPS, "n_train": utility_arms.N_TRAIN,
+        "sd": sd, "sees": detectable(sd, len(SEEDS)),
+        "signs": table(("K", "prevalence", "r", "rho", "rho along B", "regret, A", "regret, E", "sign fits"), signs),
+        "right": fits.count("yes"), "wrong": fits.count("no"), "open": fits.count("open"), "all": len(fits),
+        "levels": table(("K", "prevalence", "r", "arm", *MEASURES), levels),
+        "digits": table(("r", "arm", *MEASURES), on_digits),
+        "minutes": sum(row["seconds"] for file in (ROWS, DIGITS) for row in read_rows(file)) / 60,
     }  # fmt: skip
-    # The control holds, or nothing counts.
-    summary = outcome(held) if all(held) or (held[4] and any(held[:4])) else "not reproduced"
-    return Page([*found, *more], claims, {"gap.svg": figure(stored)}, values, summary, sum(held))
+    held = [point.held for point in points]
+    claims = {
+        "weights in the loss cost more of it": held[0],
+        "with eight classes": held[1],
+        "beyond a shorter step": held[2] and held[3],
+        "more cost of the decisions": held[4],
+        "worse beliefs": held[5],
+        "harm that grows with the cost ratio": held[6],
+        "a reversal where rho is above 1": held[7],
+        "on handwritten digits": held[10],
+    }
+    return Page(points, claims, {"signs.svg": figure(found)}, values)
 
 
-FINDING = Finding("utility_after", load, page, rerun)
+FINDING = Finding(
+    "utility_after", load, page, rerun, gates,
+    settings={"steps": utility_arms.STEPS, "batch": utility_arms.BATCH, "seeds": len(SEEDS)},
+)  # fmt: skip
 
 if __name__ == "__main__":
     FINDING.main(__doc__)

@@ -1,237 +1,177 @@
-"""The classifier arms of utility_after.py: one small network per arm, all trained side by side as one batch.
+"""The classifier arms of utility_after.py: small networks, trained side by side by plain SGD.
 
-Task: a judge of worked sums. Three digits a, b, c of base 4 are shown as noisy one-hot vectors (12 inputs); class 0
-is c = a + b mod 4, and the others are wrong answers. The noise (sd 0.4) leaves genuine doubt about every case.
+    B   symmetric: the plain log loss; utility weights are applied to its predictions afterwards
+    A   weighted: the same network on the log loss weighted by utility, mistakes on one class r times as dear
+    E   weighted, every gradient rescaled to the norm of B's: what is left of A without its other step size
+
+A network is one hidden layer of 16 units. All of a task start from the same weights, each at the best constant of its
+own loss (so all hold the same belief: the prior), and see the same batches.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.special import softmax
-from sklearn.linear_model import LogisticRegression
+from numpy.typing import NDArray
+from parts.utility_task import UP, Task
 from torch import Tensor
 
-from rlvr.decide.recalibrate import Temperature
-from rlvr.decide.weights import unweigh, weigh
-from rlvr.measure.metrics import auroc, ece
+from rlvr.decide import learning_incentive, unweigh, weigh
+from rlvr.measure.metrics import auroc
 
-BASE, NOISE, HIDDEN = 4, 0.4, 64
-N_TRAIN, N_VALIDATION, N_TEST = 20000, 2000, 4000
-STEPS, BATCH, LR, EVERY = 1500, 128, 2e-3, 100
-OFFSETS = {2: [[0], [1, 2, 3]], 4: [[0], [1], [3], [2]]}  # classes -> c - (a + b) mod 4 of each class
+WIDTH, STEPS, BATCH, N_TEST = 16, 1000, 128, 40_000
+RATE = {2: 0.2, 8: 0.3}  # classes -> learning rate
+SETTINGS = {2: ((0.05, 0.1, 0.3, 0.5, 0.7), (2, 10, 50, 100)), 8: ((0.05, 0.3, 0.7), (10, 50, 100))}
+# classes -> prevalences of the class UP, and cost ratios r
+DRAWN = 100  # steps whose batches are drawn at once
+
+Float = NDArray[np.float64]
+Follow = Callable[["Networks", Tensor, Tensor], None]
+
+
+def weights(ratio: float, classes: int) -> Float:
+    """Return the class weights, UP `ratio` times the others, scaled to mean 1 over the classes."""
+    w = np.ones(classes)
+    w[UP] = ratio
+    return w / w.mean()
 
 
 @dataclass(frozen=True)
-class Model:
-    """One network: which data it sees, and how a mistake is weighed in its loss."""
+class Networks:
+    """Hold M networks for each of D tasks, which share the task's batches.
 
-    seed: int
-    prevalence: float  # share of wrong answers
-    ratio: float  # weight of class 1 relative to the others
-    kind: str  # symmetric, weighted, or matched (weighted, gradient rescaled to the symmetric network's norm)
-    classes: int = 2
-
-    @property
-    def data(self) -> tuple[int, float, int]:
-        """What it shares with the other arms: data, batches and initial weights."""
-        return self.seed, self.prevalence, self.classes
-
-
-def weights(ratio: float, classes: int) -> np.ndarray:
-    """Return the class weights, class 1 `ratio` times the others, scaled to mean 1."""
-    w = np.ones(classes)
-    w[1] = ratio
-    return w * classes / w.sum()
-
-
-def draw(rng: np.random.Generator, n: int, prevalence: float, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return inputs (n, 12) and classes (n,); class 0 has chance 1 - prevalence, the rest share it equally."""
-    y = np.where(rng.random(n) < prevalence, rng.integers(1, classes, n), 0)
-    a, b = rng.integers(0, BASE, (2, n))
-    offset = np.array([rng.choice(OFFSETS[classes][k]) for k in y])
-    digits = np.stack([a, b, (a + b + offset) % BASE], axis=1)
-    x = np.eye(BASE)[digits].reshape(n, 3 * BASE)
-    return (x + NOISE * rng.standard_normal(x.shape)).astype(np.float32), y
-
-
-def posterior(x: np.ndarray, prevalence: float, classes: int) -> np.ndarray:
-    """Return the exact P(class | x) of shape (n, classes): what no network can beat."""
-    logs = x.reshape(-1, 3, BASE) / NOISE**2  # unit vectors: log likelihood of a digit up to a constant
-    a, b, c = np.moveaxis(np.exp(logs - logs.max(-1, keepdims=True)), 1, 0)
-    total = sum(a[:, [i]] * np.roll(b, i, axis=1) for i in range(BASE))  # evidence for a + b mod 6
-    prior = np.full(classes, prevalence / (classes - 1))
-    prior[0] = 1 - prevalence
-    evidence = [
-        np.mean([(total * np.roll(c, -offset, axis=1)).sum(1) for offset in offsets], axis=0)
-        for offsets in OFFSETS[classes]
-    ]
-    joint = np.stack(evidence, axis=1) * prior
-    return joint / joint.sum(1, keepdims=True)
-
-
-@dataclass
-class Trained:
-    """All checkpoints of all models: logits on validation and test (T, M, n, K), and the weights of the body."""
-
-    validation: np.ndarray
-    test: np.ndarray
-    body: list[list[np.ndarray]]
-
-
-def train(models: list[Model]) -> tuple[Trained, dict]:
-    """Train every model for the same steps on the same batches per data set; return checkpoints and the data."""
-    keys = list(dict.fromkeys(m.data for m in models))
-    data, generators, inits = {}, {}, {}
-    for key in keys:
-        seed, prevalence, classes = key
-        rng = np.random.default_rng([seed, round(100 * prevalence), classes])
-        data[key] = [draw(rng, n, prevalence, classes) for n in (N_TRAIN, N_VALIDATION, N_TEST)]
-        generators[key], inits[key] = rng, _init(rng, classes)
-    place = torch.tensor([keys.index(m.data) for m in models])
-    stacked = [torch.from_numpy(np.stack([data[key][split][0] for key in keys])) for split in range(3)]
-    y_DN = torch.from_numpy(np.stack([data[key][0][1] for key in keys]))
-    w_MK = torch.tensor(
-        np.stack([weights(1 if m.kind == "symmetric" else m.ratio, m.classes) for m in models]), dtype=torch.float32
-    )
-    twin = torch.tensor([next(j for j, o in enumerate(models) if o.data == m.data and o.kind == "symmetric")
-                         for m in models])  # fmt: skip
-    matched = torch.tensor([m.kind == "matched" for m in models])
-    params = [torch.tensor(np.stack([inits[m.data][i] for m in models])).requires_grad_() for i in range(6)]
-    optimizer = torch.optim.Adam(params, lr=LR)
-    found = Trained(np.empty(0), np.empty(0), [])
-    logits: list[list[np.ndarray]] = [[], []]
-    for step in range(1, STEPS + 1):
-        index_DB = torch.from_numpy(np.stack([generators[key].integers(0, N_TRAIN, BATCH) for key in keys]))
-        x = stacked[0].gather(1, index_DB[..., None].expand(-1, -1, 3 * BASE))[place]
-        y_MB = y_DN.gather(1, index_DB)[place]
-        logp = torch.log_softmax(_forward(params, x)[0], -1)
-        loss_M = -(w_MK.gather(1, y_MB) * logp.gather(2, y_MB[..., None])[..., 0]).mean(1)
-        optimizer.zero_grad()
-        loss_M.sum().backward()
-        norm_M = torch.stack([p.grad.pow(2).sum((1, 2)) for p in params if p.grad is not None]).sum(0).sqrt()
-        scale_M = torch.where(matched, norm_M[twin] / norm_M.clamp(min=1e-12), 1.0)
-        for p in params:
-            assert p.grad is not None
-            p.grad.mul_(scale_M[:, None, None])
-        optimizer.step()
-        if step % EVERY == 0:
-            with torch.no_grad():
-                for out, split in zip(logits, (1, 2), strict=True):
-                    out.append(_forward(params, stacked[split][place])[0].numpy())
-            found.body.append([p.detach().numpy().copy() for p in params[:4]])
-    found.validation, found.test = np.stack(logits[0]), np.stack(logits[1])
-    return found, data
-
-
-def features(body: list[np.ndarray], model: int, x: np.ndarray) -> np.ndarray:
-    """Return the last hidden layer of one model, (n, HIDDEN)."""
-    w1, b1, w2, b2 = (part[model] for part in body)
-    return np.maximum(np.maximum(x @ w1 + b1, 0) @ w2 + b2, 0)
-
-
-def probe(body: list[np.ndarray], model: int, splits: list) -> np.ndarray:
-    """Return test probabilities of a new head, trained with the plain loss on the frozen body (arm F)."""
-    (x, y), _, (x_test, _) = splits
-    head = LogisticRegression(C=1.0, max_iter=500).fit(features(body, model, x), y)
-    return head.predict_proba(features(body, model, x_test))
-
-
-def _init(rng: np.random.Generator, classes: int) -> list[np.ndarray]:
-    sizes = [(3 * BASE, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, classes)]
-    parts = []
-    for i, o in sizes:
-        parts += [rng.standard_normal((i, o)) * np.sqrt(2 / i), np.zeros((1, o))]
-    return [part.astype(np.float32) for part in parts]
-
-
-def _forward(params: list[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-    w1, b1, w2, b2, w3, b3 = params
-    hidden = torch.relu(torch.baddbmm(b2, torch.relu(torch.baddbmm(b1, x, w1)), w2))
-    return torch.baddbmm(b3, hidden, w3), hidden
-
-
-# ---------------------------------------------------------------- what is measured
-
-
-def measure(p: np.ndarray, q: np.ndarray, y: np.ndarray, w: np.ndarray) -> dict[str, float]:
-    """Return the test metrics of a reported prediction p and the belief q behind it, both (n, K).
-
-    weighted_loss: mean w_y (-log p_y), what weighted training minimises. cost: mean w_y [argmax p != y], minus the
-    utility. log_loss, auroc, ece: of q, unweighted; the last two of P(class is not 0).
+    Shapes: W1 (D, inputs, M * WIDTH), side by side, so that one product is the first layer of all; W2 (D, M, WIDTH, K).
+    The loss of network m weighs class k by weights_MK[m, k].
     """
-    rows, wrong = np.arange(len(y)), (y > 0).astype(float)
-    doubt = np.clip(1 - q[:, 0], 0, 1)
-    return {
-        "weighted_loss": float((w[y] * -np.log(np.clip(p[rows, y], 1e-7, 1))).mean()),
-        "cost": float((w[y] * (p.argmax(1) != y)).mean()),
-        "log_loss": float(-np.log(np.clip(q[rows, y], 1e-7, 1)).mean()),
-        "auroc": float(auroc(doubt, wrong)),
-        "ece": float(ece(doubt, wrong)),
-    }
+
+    parts: dict[str, Tensor]
+    weights_MK: Tensor
+
+    @classmethod
+    def start(cls, tasks: Sequence[Task], loss_weights: Sequence[Float], inputs: int) -> "Networks":
+        """Return networks with the same weights for all of a task, each at the best constant of its own loss."""
+        w_MK, stacked = np.stack(loss_weights), []
+        for task in tasks:
+            rng = _rng(task, 0)
+            w1 = rng.standard_normal((inputs, WIDTH)) * np.sqrt(2 / inputs)
+            w2 = rng.standard_normal((WIDTH, task.classes)) * np.sqrt(1 / WIDTH)
+            models = len(w_MK)
+            b2 = np.log(task.prior * w_MK)[:, None]
+            stacked.append((np.tile(w1, models), np.zeros((1, models * WIDTH)), np.tile(w2, (models, 1, 1)), b2))
+        tensors = [torch.from_numpy(np.stack(part).astype(np.float32)) for part in zip(*stacked, strict=True)]
+        parts = dict(zip(("W1", "b1", "W2", "b2"), (part.requires_grad_() for part in tensors), strict=True))
+        return cls(parts, torch.from_numpy(w_MK.astype(np.float32)))
+
+    def of_task(self, d: int) -> "Networks":
+        """Return the networks of one task."""
+        return Networks({name: part[d : d + 1].detach() for name, part in self.parts.items()}, self.weights_MK)
+
+    def log_predictions(self, x_DBI: Tensor) -> Tensor:
+        """Return log p, (D, M, B, K)."""
+        w1, b1, w2, b2 = self.parts.values()
+        hidden = torch.relu(torch.baddbmm(b1, x_DBI, w1))
+        by_model = hidden.unflatten(2, (-1, WIDTH)).transpose(1, 2)
+        return torch.log_softmax(by_model @ w2 + b2, -1)
+
+    def step(self, x_DBI: Tensor, y_DB: Tensor, rate: float, matched_M: Tensor) -> None:
+        """Take one step of plain SGD with every network; a matched one at the gradient norm of network 0."""
+        models = len(self.weights_MK)
+        y_DMB = y_DB[:, None].expand(-1, models, -1)
+        logp_DMB = self.log_predictions(x_DBI).gather(3, y_DMB[..., None])[..., 0]
+        loss = -(self.weights_MK.T[y_DB].transpose(1, 2) * logp_DMB).mean(2).sum()
+        grads = dict(zip(self.parts, torch.autograd.grad(loss, list(self.parts.values())), strict=True))
+        squares_DM = [g.square().unflatten(2, (models, WIDTH)).sum((1, 3)) for g in (grads["W1"], grads["b1"])]
+        squares_DM += [g.square().sum((2, 3)) for g in (grads["W2"], grads["b2"])]
+        norm_DM = torch.stack(squares_DM).sum(0).sqrt()
+        scale_DM = torch.where(matched_M, norm_DM[:, :1] / norm_DM.clamp(min=1e-12), 1.0)
+        side_by_side = scale_DM.repeat_interleave(WIDTH, 1)[:, None]
+        with torch.no_grad():
+            for name, part in self.parts.items():
+                part -= rate * grads[name] * (side_by_side if name in ("W1", "b1") else scale_DM[..., None, None])
 
 
-def measure_arms(models: list[Model]) -> dict[str, dict[str, dict[str, float]]]:
-    """Train all models of one seed; return setting -> arm -> metrics, settings as "prevalence/ratio/classes"."""
-    found, data = train(models)
-    results: dict[str, dict[str, dict[str, float]]] = {}
-    for j, model in enumerate(models):
-        if model.kind != "weighted":
-            continue
-        b, e = (
-            next(
-                i
-                for i, o in enumerate(models)
-                if o.data == model.data and o.kind == kind and o.ratio in (1, model.ratio)
-            )
-            for kind in ("symmetric", "matched")
+def measure_seed(classes: int, seed: int) -> dict[str, dict[str, list[float]]]:
+    """Train all arms of a seed; return "prevalence/ratio" -> weighted loss, cost and AUROC of A, B, E and Bayes."""
+    ratios = SETTINGS[classes][1]
+    names = ["B", *(f"{arm}{ratio}" for ratio in ratios for arm in "AE")]
+    loss_weights = [np.ones(classes), *(weights(ratio, classes) for ratio in ratios for _ in "AE")]
+    rows: dict[str, dict[str, list[float]]] = {}
+    for task, networks in train(classes, seed, loss_weights, [name[0] == "E" for name in names]):
+        x, y = task.draw(_rng(task, 2), N_TEST)
+        p = dict(zip(names, networks.log_predictions(torch.from_numpy(x)[None])[0].double().exp().numpy(), strict=True))
+        bayes = task.posterior(x)
+        for ratio in ratios:
+            w = weights(ratio, classes)
+            rows[f"{task.prevalence}/{ratio}"] = {
+                "A": measure(p[f"A{ratio}"], unweigh(p[f"A{ratio}"], w), y, w),
+                "B": measure(weigh(p["B"], w), p["B"], y, w),
+                "E": measure(p[f"E{ratio}"], unweigh(p[f"E{ratio}"], w), y, w),
+                "Bayes": measure(weigh(bayes, w), bayes, y, w),
+            }
+    return rows
+
+
+def measure_pilot(classes: int, seed: int) -> dict[str, dict[str, float]]:
+    """Train B alone; return for each prevalence the share of the information that it learned, and rho along its way.
+
+    learned = (prior's log loss - B's) / (prior's - Bayes'). rho at a ratio: the mean over steps of
+    E[rho(q) (q_up - y)^2] / E[(q_up - y)^2], q B's belief: by how much weights would scale its gradients.
+    """
+    seen: dict[float, list[Float]] = {ratio: [] for ratio in SETTINGS[classes][1]}
+
+    def follow(networks: Networks, x_DBI: Tensor, y_DB: Tensor) -> None:
+        with torch.no_grad():
+            q_DBK = networks.log_predictions(x_DBI)[:, 0].double().exp().numpy()
+        wrong_DB = (q_DBK[..., UP] - (y_DB.numpy() == UP)) ** 2
+        for ratio in seen:
+            rho_DB = np.stack([learning_incentive(q, weights(ratio, classes)) for q in q_DBK])
+            seen[ratio].append((rho_DB * wrong_DB).sum(1) / wrong_DB.sum(1))
+
+    rows, at = {}, np.arange(N_TEST)
+    for d, (task, networks) in enumerate(train(classes, seed, [np.ones(classes)], [False], follow)):
+        x, y = task.draw(_rng(task, 2), N_TEST)
+        logp = networks.log_predictions(torch.from_numpy(x)[None])[0, 0].double().numpy()
+        prior, reached, best = (
+            -v.mean() for v in (np.log(task.prior)[y], logp[at, y], np.log(task.posterior(x)[at, y]))
         )
-        splits, w = data[model.data], weights(model.ratio, model.classes)
-        (x, y), y_val = splits[2], splits[1][1]
-        plain = np.ones_like(w)
-
-        def at(i: int, trained: np.ndarray, cost: bool, shift: np.ndarray, y_val=y_val, w=w) -> int:
-            """Return the checkpoint with the best validation loss (its own) or cost (that of the utility)."""
-            ps = [weigh(_softmax(logits[i]), shift) for logits in found.validation]
-            key = "cost" if cost else "weighted_loss"
-            return int(np.argmin([measure(p, p, y_val, w if cost else trained)[key] for p in ps]))
-
-        arms: dict[str, dict[str, float]] = {}
-        own_a, own_b, own_e = at(j, w, False, plain), at(b, plain, False, plain), at(e, w, False, plain)
-        p_a, q_b, p_e = (_softmax(found.test[t, i]) for t, i in ((own_a, j), (own_b, b), (own_e, e)))
-        q_val = _softmax(found.validation[own_b, b])
-        cooled = Temperature().fit(q_val, y_val).predict(q_b)
-        arms["A"] = measure(p_a, p_a, y, w)
-        arms["B"] = measure(weigh(q_b, w), q_b, y, w)
-        arms["C"] = measure(weigh(unweigh(p_a, w), w), unweigh(p_a, w), y, w)
-        arms["D"] = measure(weigh(cooled, w), cooled, y, w)
-        arms["E"] = measure(p_e, unweigh(p_e, w), y, w)
-        for arm, t, i in (("FA", own_a, j), ("FB", own_b, b)):
-            q = probe(found.body[t], i, splits)
-            arms[arm] = measure(weigh(q, w), q, y, w) | {"accuracy": float((q.argmax(1) == y).mean())}
-        bayes = posterior(x, model.prevalence, model.classes)
-        arms["Bayes"] = measure(weigh(bayes, w), bayes, y, w)
-        u_a, u_b = at(j, w, True, plain), at(b, w, True, w)
-        p, q = _softmax(found.test[u_a, j]), _softmax(found.test[u_b, b])
-        arms["A, chosen by utility"], arms["B, chosen by utility"] = measure(p, p, y, w), measure(weigh(q, w), q, y, w)
-        results[f"{model.prevalence}/{model.ratio:g}/{model.classes}"] = arms
-    return results
+        rows[str(task.prevalence)] = {"learned": round(float((prior - reached) / (prior - best)), 4)} | {
+            f"rho {ratio}": round(float(np.mean([v[d] for v in seen[ratio]])), 4) for ratio in seen
+        }
+    return rows
 
 
-def convex_control(seed: int, ratio: float) -> dict[str, float]:
-    """Return the weighted log loss of arms A and B for a well-specified logistic regression with ample data."""
-    rng = np.random.default_rng([seed, 77])
-    x = rng.standard_normal((40_000, 5))
-    y = (rng.random(40_000) < 1 / (1 + np.exp(-(x @ np.array([1.0, -1.0, 0.5, 0.5, 0.0]) - 1.2)))).astype(int)
-    half, w = 20_000, weights(ratio, 2)
-    fits = [
-        LogisticRegression(C=np.inf).fit(x[:half], y[:half], sample_weight=each[y[:half]]) for each in (w, np.ones(2))
-    ]
-    p_a, q_b = (fit.predict_proba(x[half:]) for fit in fits)
-    test = y[half:]
-    losses = (measure(p, p, test, w)["weighted_loss"] for p in (p_a, weigh(q_b, w)))
-    return dict(zip("AB", losses, strict=True))
+def train(
+    classes: int, seed: int, loss_weights: Sequence[Float], matched: Sequence[bool], follow: Follow | None = None
+) -> list[tuple[Task, Networks]]:
+    """Return a seed's tasks, one for each prevalence, and the networks of each, after STEPS steps."""
+    torch.set_num_threads(1)
+    tasks = [Task(classes, prevalence, seed) for prevalence in SETTINGS[classes][0]]
+    draws = [_rng(task, 1) for task in tasks]
+    matched_M = torch.tensor(matched)
+    networks = Networks.start(tasks, loss_weights, tasks[0].draw(_rng(tasks[0], 3), 1)[0].shape[1])
+    for step in range(STEPS):
+        if step % DRAWN == 0:
+            drawn = [task.draw(rng, DRAWN * BATCH) for task, rng in zip(tasks, draws, strict=True)]
+            x, y = (torch.from_numpy(np.stack(part)).unflatten(1, (DRAWN, BATCH)) for part in zip(*drawn, strict=True))
+        x_DBI, y_DB = x[:, step % DRAWN], y[:, step % DRAWN]
+        if follow is not None and step % 10 == 0:
+            follow(networks, x_DBI, y_DB)
+        networks.step(x_DBI, y_DB, RATE[classes], matched_M)
+    return [(task, networks.of_task(d)) for d, task in enumerate(tasks)]
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    return softmax(logits.astype(float), axis=-1)
+def _rng(task: Task, use: int) -> np.random.Generator:
+    """Return a task's random numbers: 0 for weights, 1 training, 2 test, 3 anything else."""
+    return np.random.default_rng([task.seed, task.classes, round(100 * task.prevalence), use])
+
+
+def measure(p: Float, q: Float, y: NDArray[np.int64], w: Float, up: int = UP) -> list[float]:
+    """Return the weighted loss and cost of a prediction p, and the AUROC of the belief q behind it; both (n, K).
+
+    Weighted loss: mean w_y (-log p_y), what weighted training minimises. Cost: mean w_y [argmax p != y], minus the
+    utility. AUROC: of P(class `up`).
+    """
+    loss = (w[y] * -np.log(np.clip(p[np.arange(len(y)), y], 1e-12, 1))).mean()
+    cost = (w[y] * (p.argmax(1) != y)).mean()
+    return [round(float(value), 5) for value in (loss, cost, auroc(q[:, up], (y == up).astype(float)))]
