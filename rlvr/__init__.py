@@ -33,7 +33,7 @@ _HOME = {
     "PassRate": "runs.pass_rate",
     "RLVRTrainer": "training.trainer",
     "TrainConfig": "config.settings",
-    "EvalConfig": "config.settings",
+    "EvalConfig": "config.eval_settings",
     "load_model": "models.load",
     "load_problems": "problems.sets",
     "write_report": "report",

@@ -28,7 +28,7 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--max_completion_length", type=int, default=96, help="length limit in tokens (default: 96)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the samples (default: 0)")
     args = parser.parse_args(argv)
-    from rlvr.config.settings import EvalConfig
+    from rlvr.config.eval_settings import EvalConfig
     from rlvr.measure.evaluate import make_engine
     from rlvr.models.chat import encode
     from rlvr.models.sampling import Sampling, Steered

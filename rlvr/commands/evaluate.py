@@ -30,14 +30,15 @@ def run(argv: list[str]) -> int:
     )
     parser.add_argument("--out", type=Path, help="file to write (default: evals/<model>-<set>.json)")
     own, rest = parser.parse_known_args(argv)
-    from accelerate import PartialState
-
-    from rlvr.config.settings import EvalConfig, parse_config
+    from rlvr.config.eval_settings import EvalConfig
+    from rlvr.config.reading import parse_config
 
     if own.help or not own.model:
         config_help(EvalConfig, parser)
         return 0 if own.help else 2
     config = parse_config(EvalConfig, (), rest, "rlvr evaluate")
+    from accelerate import PartialState
+
     from rlvr.measure.evaluate import evaluate_config
     from rlvr.report import eval_table, sweep_table
     from rlvr.runs.directory import slug

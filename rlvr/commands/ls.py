@@ -1,5 +1,6 @@
 """List recipes, reward terms, problem sets, advantages and models."""
 
+import ast
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,8 +25,6 @@ def run(argv: list[str]) -> int:
 
 
 def _listing() -> dict[str, Callable[[], dict[str, str]]]:
-    import ast
-
     from rlvr.config import recipe_files
     from rlvr.core import specs
 
@@ -40,12 +39,6 @@ def _listing() -> dict[str, Callable[[], dict[str, str]]]:
         paths = recipe_files.recipes(folder).items()
         return {name: path.read_text(encoding="utf-8").split("\n")[0].lstrip("# ") for name, path in paths}
 
-    def transforms() -> dict[str, str]:
-        from rlvr.advantages import RECIPES, TRANSFORMS
-
-        both = {**RECIPES, **TRANSFORMS}
-        return {name: (thing.__doc__ or "").strip().split("\n")[0] for name, thing in both.items()}
-
     def models() -> dict[str, str]:
         return {
             "smollm2-135m-instruct": "SmolLM2-135M-Instruct, packaged (no hub needed)",
@@ -58,6 +51,25 @@ def _listing() -> dict[str, Callable[[], dict[str, str]]]:
         "ablations": lambda: recipes(recipe_files.RECIPES / "ablations"),
         "rewards": lambda: files("rewards"),
         "data": lambda: files("data"),
-        "advantages": transforms,
+        "advantages": _advantages,
         "models": models,
     }
+
+
+def _advantages() -> dict[str, str]:
+    """Return advantage recipes and transforms with their first line, read from the source (importing imports torch)."""
+    folder = Path(__file__).parents[1] / "advantages"
+    trees = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in folder.glob("*.py")}
+    tables = {
+        node.target.id: [name.id for name in ast.walk(node.value.generators[0].iter) if isinstance(name, ast.Name)]
+        for node in trees["__init__"].body
+        if isinstance(node, ast.AnnAssign)
+        if isinstance(node.target, ast.Name) and isinstance(node.value, ast.DictComp)
+    }
+    lines = {
+        node.name: (ast.get_docstring(node) or "").split("\n")[0]
+        for tree in trees.values()
+        for node in tree.body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef)
+    }
+    return {name: lines[name] for name in [*tables["RECIPES"], *tables["TRANSFORMS"]]}

@@ -10,10 +10,14 @@ def command_parser(module: str, train_settings: bool = False, **kwargs) -> argpa
     """Return the parser of a command's module: its docstring is the description, its EXAMPLES the epilog.
 
     `train_settings` says that the command takes the settings of `rlvr train`: its help names that command instead of
-    listing them, which would import TRL for five seconds.
+    listing them.
     """
     command = sys.modules[module]
-    settings = "\nsettings: every flag of rlvr train; rlvr train --help lists them" if train_settings else ""
+    settings = (
+        "\nsettings: every flag of rlvr train; rlvr train --help lists them, --help all TRL's too"
+        if train_settings
+        else ""
+    )
     return argparse.ArgumentParser(
         prog=f"rlvr {module.rsplit('.', 1)[-1].replace('_', ' ')}",
         description=command.__doc__,
@@ -25,7 +29,7 @@ def command_parser(module: str, train_settings: bool = False, **kwargs) -> argpa
 
 
 def config_help(kind: type, parser: argparse.ArgumentParser) -> None:
-    """Print the command's own help, then one line for each setting of its config."""
+    """Print the command's own help, then one line for each setting that `kind` declares."""
     print(parser.format_help())
     print("settings (flags here, keys in a recipe):")
     for f in dataclasses.fields(kind):

@@ -27,8 +27,8 @@ def run(argv: list[str]) -> int:
     )
     parser.add_argument("--out", type=Path, help="file to write (default: evals/<file>-scored.json)")
     own, rest = parser.parse_known_args(argv)
+    from rlvr.config.reading import parse_config
     from rlvr.config.score_settings import ScoreConfig
-    from rlvr.config.settings import parse_config
 
     if own.help or not own.file:
         config_help(ScoreConfig, parser)

@@ -1,5 +1,7 @@
 """Train a model on verifiable rewards: warm up, evaluate, train, evaluate, report."""
 
+import argparse
+import textwrap
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -17,7 +19,14 @@ torchrun --nproc_per_node 2 -m rlvr train --config grpo smollm2
 
 def run(argv: list[str]) -> int:
     parser = command_parser(__name__, add_help=False)
-    parser.add_argument("-h", "--help", action="store_true", help="show this, and every setting")
+    parser.add_argument(
+        "-h",
+        "--help",
+        nargs="?",
+        const="rlvr",
+        choices=("rlvr", "all"),
+        help="show this and rlvr's settings; all: TRL's too",
+    )
     parser.add_argument("--config", nargs="+", default=[], help="recipes, by name or path, merged left to right")
     parser.add_argument(
         "--resume",
@@ -27,11 +36,10 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--dry_run", action="store_true", help="print the resolved settings and the chain, and stop")
     parser.add_argument("--no_report", action="store_true", help="do not write the report at the end")
     args, rest = parser.parse_known_args(argv)
-    from rlvr.config.settings import TrainConfig, to_yaml
-
     if args.help:
-        config_help(TrainConfig, parser)
+        _show_help(parser, every_setting=args.help == "all")
         return 0
+    from rlvr.config.settings import to_yaml
     from rlvr.core.console import say
     from rlvr.planning.resolve import resolve_config
     from rlvr.runs.directory import RunDir, locked
@@ -72,3 +80,19 @@ def run(argv: list[str]) -> int:
             print(curve)
         say(f"report: {page}")
     return 0
+
+
+def _show_help(parser: argparse.ArgumentParser, every_setting: bool) -> None:
+    """Print the help; TRL's own settings, which take seconds of imports, only where `every_setting` asks for them."""
+    if every_setting:
+        from rlvr.config.settings import TrainConfig
+
+        config_help(TrainConfig, parser)
+        return
+    from rlvr.config.run_settings import TRL_SETTINGS, RunSettings
+
+    config_help(RunSettings, parser)
+    names = textwrap.fill(
+        ", ".join(f"--{name}" for name in TRL_SETTINGS), 116, initial_indent="  ", subsequent_indent="  "
+    )
+    print(f"\nand every setting of TRL's GRPOConfig, which rlvr train --help all lists; most used:\n{names}")

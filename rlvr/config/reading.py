@@ -4,13 +4,14 @@ import dataclasses
 import difflib
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from transformers import HfArgumentParser
+from typing import TYPE_CHECKING, Any
 
 from rlvr.config.checks import check_type
 from rlvr.config.recipe_files import read_recipes
 from rlvr.core.errors import SpecError, did_you_mean
+
+if TYPE_CHECKING:
+    from transformers import HfArgumentParser
 
 
 def parse_config(kind: type, recipes: Sequence[str] = (), argv: Sequence[str] = (), prog: str | None = None) -> Any:
@@ -46,8 +47,10 @@ def build_config(kind: type, settings: Mapping[str, Any], argv: Sequence[str] = 
         raise SpecError(f"These settings do not go together: {error}") from error
 
 
-def config_parser(kind: type, prog: str | None = None) -> HfArgumentParser:
+def config_parser(kind: type, prog: str | None = None) -> "HfArgumentParser":
     """Return the argument parser whose flags are the fields of `kind`."""
+    from transformers import HfArgumentParser  # not above: --help prints settings without it
+
     return HfArgumentParser(kind, prog=prog, allow_abbrev=False, add_help=False)
 
 

@@ -16,9 +16,6 @@ from transformers import BitsAndBytesConfig, PreTrainedModel
 from rlvr.core.errors import ModelError, SpecError
 from rlvr.models.precision import native_bf16
 
-BASE_DTYPES = ("float32", "bfloat16")
-QUANTIZATIONS = ("none", "nf4")
-
 
 def check_bitsandbytes(what: str) -> None:
     """Raise ModelError where bitsandbytes is not installed; `what` is the setting that needs it."""

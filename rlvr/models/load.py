@@ -38,11 +38,11 @@ from transformers.utils.logging import disable_progress_bar
 from rlvr.core.errors import ModelError, SpecError, did_you_mean
 from rlvr.core.parse import TAGS
 from rlvr.models.chat_template import declare_end_of_turn, end_of_turn, with_chat_template
+from rlvr.models.choices import PACKAGED as PACKAGED
+from rlvr.models.choices import TINY as TINY
 from rlvr.models.frozen import four_bit, keep_readable
 from rlvr.models.init_kwargs import changed_config
 
-PACKAGED = "smollm2-135m-instruct"
-TINY = "tiny"
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _CHATML = (
     # bare: the texts, and one token where the turn changes; half the tokens where prompts are as short as "3caf"
