@@ -44,6 +44,8 @@ _HOME = {
     "ablate": "commands.ablate",
     "score": "commands.api",
     "import_log": "commands.api",
+    "prune": "select.command",
+    "rank": "decide.ranking.rank",
 }
 _CALLED = {"train": "train", "evaluate": "measure.evaluate"}  # modules that are called, see core/callable_module.py
 __all__ = sorted([*_HOME, *_CALLED])

@@ -11,7 +11,8 @@ import rlvr
 NAMES = [
     "Ablation", "Completion", "DataError", "EvalConfig", "Evaluation", "PassRate", "Problem", "RLVRTrainer", "RlvrError", "Rollouts", "Run",
     "Signal", "SpecError", "Term", "TrainConfig", "Transform", "ablate", "as_trl_reward", "build", "chain", "evaluate", "explain",
-    "import_log", "json_object", "load_model", "load_problems", "load_rows", "load_terms", "problem_set", "same_answer", "score", "train",
+    "import_log", "json_object", "load_model", "load_problems", "load_rows", "load_terms", "problem_set", "prune", "rank", "same_answer", "score",
+    "train",
     "verifier_function",
     "verify_answer", "write_report",
 ]  # fmt: skip

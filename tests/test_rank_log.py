@@ -1,20 +1,24 @@
 """The log, rlvr's own files as candidates, and the command: what comes in, what goes out, and what is refused."""
 
 import json
+import re
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
 
+import rlvr
 from rlvr.advantages.rollouts import Rollouts, Signal
-from rlvr.core.errors import DataError
+from rlvr.core.errors import DataError, SpecError
 from rlvr.core.records import Completion, Problem
 from rlvr.decide.ranking.completions import read_candidates
 from rlvr.decide.ranking.log import read_log, read_rows, write_rows
 from rlvr.decide.ranking.simulate import World
 from rlvr.runs.eval_file import save_eval
 from rlvr.runs.rollouts_file import write_rollouts
+from tests.conftest import REPO
+from tests.fake_run import full_run
 
 
 def log_rows(lists=60, seed=0):
@@ -162,6 +166,34 @@ def test_rollouts_as_candidates(tmp_path):
     assert [r["correct"] for r in rows] == [True, True, False, True]
     assert [r["x/tokens"] for r in rows] == [7, 8, 9, 10]
     assert set(rows[0]) >= {"x/confidence", "x/agreement", "x/format_ok", "x/truncated"} and "x/logp" not in rows[0]
+
+
+def test_the_example_of_the_page_ranks_a_run(tmp_path, monkeypatch, cli):
+    """docs/rank.md, run as it stands, gives what the command gives; a Run is its rollouts."""
+    monkeypatch.chdir(tmp_path)
+    full_run(tmp_path / "runs" / "demo", hostile=False)
+    run = rlvr.Run("runs/demo")
+    run.after.save("after.json")
+    rows = read_candidates(run.after)
+    assert rows == read_candidates("after.json") == read_candidates(run.after.contents) == read_candidates(rows)
+    assert len(read_candidates(run)) == len(read_candidates("runs/demo")) == len(run.rollouts)
+    draw = np.random.default_rng(0)
+    log = [
+        {**r, "position": r["candidate"] + 1, "chosen": bool(draw.random() < 0.9 / (r["candidate"] + 1))} for r in rows
+    ]
+    write_rows(tmp_path / "clicks.jsonl", log)
+    (code,) = re.findall(r"```python\n(import rlvr\n.*?)```", (REPO / "docs/rank.md").read_text("utf-8"), re.DOTALL)
+    names: dict = {}
+    exec(code, names)
+    ranking = names["ranking"]
+    assert set(names["best"]) == {r["list"] for r in rows} and len(ranking.rows) == len(rows)
+    cli("decide rank --log clicks.jsonl --candidates after.json --out ranked.jsonl --weights chosen=1")
+    assert read_rows("ranked.jsonl") == json.loads(json.dumps(ranking.rows))
+    assert rlvr.rank(log, rows, weights={"chosen": 1.0}).rows == ranking.rows
+    with pytest.raises(SpecError, match="Did you mean 'tower'"):
+        rlvr.rank(log, method="towr")
+    with pytest.raises(DataError, match="The log holds no rows"):
+        rlvr.rank([])
 
 
 def test_the_command_fits_reports_and_ranks(log_file, tmp_path, cli):

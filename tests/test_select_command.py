@@ -1,15 +1,20 @@
 """`rlvr select`: the files it writes, every row accounted for, bad input before a model is loaded, and the warm-up on it."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+import rlvr
 from rlvr.config.settings import TrainConfig, parse_config
+from rlvr.core.errors import DataError
 from rlvr.models.load import build_tiny
 from rlvr.problems.worked import read_rows, write_rows
 from rlvr.runs.pass_rate import PassRate
 from rlvr.training.supervised.warmup import warmup, warmup_settings
+from tests.conftest import REPO
+from tests.fake_run import full_run
 
 
 def work(answer, steps="1+1=2"):
@@ -103,6 +108,28 @@ def test_prune_by_pass_rate_takes_either_record(data, tmp_path, cli):
         record = jsonl(tmp_path / f"{attempts}.scores.jsonl")
         assert [r["attempts"] for r in record] == [n] * 12 + [0]
         assert all(r["interval"][0] < r["score"] < r["interval"][1] for r in record)
+
+
+def test_the_example_of_the_page_prunes_by_a_run(tmp_path, monkeypatch):
+    """docs/select.md, run as it stands; a Run, its directory, an Evaluation and its file say the same."""
+    monkeypatch.chdir(tmp_path)
+    full_run(tmp_path / "runs" / "demo", hostile=False)
+    run = rlvr.Run("runs/demo")
+    ids = sorted(PassRate.of(run).counts)
+    assert PassRate.of(run) == PassRate.of("runs/demo") == PassRate.of(run.path / "difficulty.parquet")
+    run.after.save("after.json")
+    assert PassRate.of(run.after) == PassRate.of("after.json") == PassRate.of(run.after.contents) != PassRate.of(run)
+    write_rows([{"id": i, "prompt": f"What is {i}?", "completion": work(1)} for i in ids], tmp_path / "rows.jsonl")
+    (code,) = re.findall(r"```python\n(import rlvr\n.*?)```", (REPO / "docs/select.md").read_text("utf-8"), re.DOTALL)
+    names: dict = {}
+    exec(code, names)
+    kept = read_rows(tmp_path / "kept.jsonl")
+    assert names["rule"].keep_ == "window" and len(kept) == round(len(ids) / 2)
+    assert sum(n for reason, n in names["reasons"].items() if reason.startswith("kept")) == len(kept)
+    with pytest.raises(DataError, match="Expected an evaluation"):
+        PassRate.of(3)
+    with pytest.raises(DataError, match=r"has no difficulty.parquet"):
+        PassRate.of(tmp_path)
 
 
 @pytest.mark.parametrize(

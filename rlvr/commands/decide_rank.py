@@ -15,7 +15,7 @@ rlvr decide rank --candidates runs/demo/eval/after/arithmetic.json --out to_show
 def run(argv: list[str]) -> int:
     parser = command_parser(__name__)
     parser.add_argument("--log", type=Path, help="shown candidates, .parquet or .jsonl (columns: docs/rank.md)")
-    parser.add_argument("--candidates", type=Path, help="what to rank: evaluation .json, rollouts, or a table")
+    parser.add_argument("--candidates", type=Path, help="what to rank: evaluation .json, rollouts, a run, or a table")
     parser.add_argument("--out", type=Path, help="file to write, .parquet or .jsonl")
     parser.add_argument("--method", default="tower", help="tower, naive, position_feature, ips, pal (default: tower)")
     parser.add_argument("--weights", nargs="+", metavar="OBJECTIVE=W", help="default: 1 each, and cost 0")
@@ -30,7 +30,7 @@ def run(argv: list[str]) -> int:
     weights = _weights(args.weights)
     from rlvr.decide.ranking import rank
     from rlvr.decide.ranking.completions import read_candidates
-    from rlvr.decide.ranking.log import feature_matrix, list_names, read_log, write_rows
+    from rlvr.decide.ranking.log import write_rows
     from rlvr.report import ranking
 
     if args.method not in rank.METHODS:
@@ -40,15 +40,12 @@ def run(argv: list[str]) -> int:
         write_rows(args.out, rows)
         print(f"{len(rows)} candidates written to {args.out}: show them, then add position and chosen to each row")
         return 0
-    log = read_log(args.log)
-    X = feature_matrix(args.candidates, rows, log.features) if rows else None  # before the fit: bad input is early
-    lists = list_names(args.candidates, rows) if rows else None
-    ranker = rank.METHODS[args.method](weights=weights, seed=args.seed).fit(log.X, log.y, log.bias)
-    print(ranking.describe(log, ranker))
-    if X is not None and lists is not None:
-        write_rows(args.out, rank.rank_rows(ranker, rows, X, lists))
-        print(f"\ncandidates: {len(rows)}; missing features: {rank.missing_features(log.features, X)}")
-        print(f"{ranking.describe_ranking(ranker, rows, X, lists)}\nwritten to {args.out}")
+    ranked = rank.rank(args.log, args.candidates, method=args.method, weights=weights, seed=args.seed)
+    print(ranking.describe(ranked.log, ranked.ranker))
+    if rows:
+        write_rows(args.out, ranked.rows)
+        print(f"\ncandidates: {len(rows)}; missing features: {rank.missing_features(ranked.log.features, ranked.X)}")
+        print(f"{ranking.describe_ranking(ranked.ranker, rows, ranked.X, ranked.lists)}\nwritten to {args.out}")
     return 0
 
 

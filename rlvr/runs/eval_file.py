@@ -1,7 +1,8 @@
 """Write and read evaluations on disk; light to import, so that the report needs no model library."""
 
 import json
-from collections.abc import Callable, Collection
+import os
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,20 @@ def load_eval(path: str | Path, needs: Collection[str] = ALL, texts: bool = Fals
     if texts:
         add_texts(evaluation, texts_path(path), repr(str(path)))
     return evaluation
+
+
+def evaluation_of(source: Any, needs: Collection[str] = ALL) -> dict[str, Any]:
+    """Return what an evaluation holds, checked, from its file, an `rlvr.Evaluation`, or what one holds.
+
+    Raises DataError for anything else, and as `check_eval` does.
+    """
+    if isinstance(source, str | os.PathLike):
+        return load_eval(os.fspath(source), needs)
+    contents = getattr(source, "contents", source)  # an Evaluation lives in a room above this one
+    if not isinstance(contents, Mapping):
+        raise DataError(f"Expected an evaluation: a file, an Evaluation or what it holds. Found {source!r:.80}.")
+    check_eval(dict(contents), "The evaluation", needs)
+    return dict(contents)
 
 
 def check_eval(evaluation: Any, where: str, needs: Collection[str] = ALL) -> None:

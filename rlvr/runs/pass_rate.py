@@ -1,5 +1,6 @@
 """Pass rates: attempts and successes per problem, from a profile and from what training saw."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from torch import Tensor
 from rlvr.core.errors import DataError, RunError, SpecError
 from rlvr.core.files import replacing
 from rlvr.core.old_names import old_keywords
+from rlvr.runs.directory import RunDir
+from rlvr.runs.eval_file import evaluation_of
 
 JEFFREYS = (0.5, 0.5)
 THROWN = "thrown_away"  # what rollouts/*.parquet calls a completion that dynamic sampling did not use
@@ -109,6 +112,25 @@ class PassRate:
         for problem_id, pair in other.counts.items():
             out.add(problem_id, *pair)
         return out
+
+    @classmethod
+    def of(cls, source: Any) -> "PassRate":
+        """Return the pass rates of a run (`rlvr.Run`, its directory or its difficulty.parquet) or of an evaluation.
+
+        An evaluation is a .json file, an `rlvr.Evaluation`, or what one holds. Raises DataError for anything else.
+        """
+        if isinstance(source, cls):
+            return source
+        is_path = isinstance(source, str | os.PathLike)
+        if is_path and Path(source).suffix == ".parquet":
+            return cls.from_parquet(Path(source))
+        folder = Path(source) if is_path else getattr(source, "path", None)
+        if folder is not None and not hasattr(source, "contents") and Path(folder).is_dir():
+            file = RunDir(Path(folder)).difficulty
+            if not file.is_file():
+                raise DataError(f"{folder} has no {file.name}: training has not begun, or this is no run's directory.")
+            return cls.from_parquet(file)
+        return cls.from_eval(evaluation_of(source, needs=("id", "correct")))
 
     @classmethod
     @old_keywords(record="evaluation")

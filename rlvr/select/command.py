@@ -19,7 +19,6 @@ from rlvr.models.load import load_model, model_source
 from rlvr.models.precision import run_device
 from rlvr.problems.prompts import messages
 from rlvr.problems.worked import as_chat, read_rows, write_rows
-from rlvr.runs.eval_file import load_eval
 from rlvr.runs.pass_rate import PassRate
 from rlvr.select.embed import pooled_embeddings
 from rlvr.select.ifd import DIRECT, PairScore, score_pairs
@@ -85,33 +84,39 @@ def select_student(
 
 
 def prune(
-    data: Path,
-    out: Path,
+    data: str | Path,
+    out: str | Path,
     score: str,
-    rule: Prune,
+    rule: Prune | str = "auto",
     *,
     model_spec: str | None = None,
     label: str | None = None,
-    attempts: Path | None = None,
+    attempts: Any = None,
     clusters: int = 10,
     seed: int = 0,
     chat_template: str | None = None,
 ) -> tuple[Prune, Counter[str]]:
     """Prune rows by difficulty, write the kept rows, every row's score and the plot; return the rule and the counts.
 
-    `label` names the column of classes; `attempts` is a difficulty.parquet or an evaluation, for the pass rate. Raises
-    DataError for bad rows before a model is loaded.
+    `label` names the column of classes; `attempts`, for the pass rate, is what `PassRate.of` takes: a run or an
+    evaluation, as an object or a file. Raises DataError for bad rows before a model is loaded.
     """
-    rule = clone(rule)  # what "auto" looks at is filled in below
+    data, out = Path(data), Path(out)
+    rule = Prune(rule) if isinstance(rule, str) else clone(rule)  # what "auto" looks at is filled in below
     rule.check()
     rows = read_rows(data)
     _check_out(data, out)
     classes = _column(rows, label) if label else None
     if score == "pass_rate":
-        pass_rates = _attempts(attempts)
+        if attempts is None:
+            raise SpecError(
+                "The score 'pass_rate' reads attempts: --attempts RUN/difficulty.parquet, or an evaluation."
+            )
+        pass_rates = PassRate.of(attempts)
         rates = PassRateScore(pass_rates).fit(_ids(rows, pass_rates, data.stem))
         if not rates.attempts_.any():
-            raise DataError(f"{str(attempts)!r} knows none of the ids in {str(data)!r}, for example {rows[0]['id']!r}.")
+            where = repr(str(attempts)) if isinstance(attempts, str | Path) else "What was given as attempts"
+            raise DataError(f"{where} knows none of the ids in {str(data)!r}, for example {rows[0]['id']!r}.")
         fits, scores = np.ones(len(rows), dtype=bool), rates.scores_
         extra: list[Row] = [
             {"attempts": int(n), "interval": [round(float(x), 4) for x in bounds]}
@@ -157,16 +162,6 @@ def _embed(rows: Sequence[Row], model_spec: str, chat_template: str | None) -> t
     if not fits.any():
         raise DataError(f"No row fits the context of {room} tokens; the shortest has {min(map(len, texts))}.")
     return fits, pooled_embeddings(model, [text for text, fit in zip(texts, fits, strict=True) if fit])
-
-
-def _attempts(path: Path | None) -> PassRate:
-    if path is None:
-        raise SpecError("The score 'pass_rate' reads attempts: --attempts RUN/difficulty.parquet, or an evaluation.")
-    return (
-        PassRate.from_eval(load_eval(path, needs=("id", "correct")))
-        if path.suffix == ".json"
-        else PassRate.from_parquet(path)
-    )
 
 
 def _ids(rows: Sequence[Row], pass_rates: PassRate, stem: str) -> list[str]:

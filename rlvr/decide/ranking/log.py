@@ -41,15 +41,18 @@ class Log:
     bias: Mapping[str, NDArray[np.object_]]
 
 
-def read_log(path: str | Path) -> Log:
-    """Read a log in Parquet or JSONL; DataError names the row, the column and what was found.
+def read_log(source: str | Path | Sequence[Row]) -> Log:
+    """Read a log in Parquet or JSONL, or rows in memory; DataError names the row, the column and what was found.
 
     Columns: list (text or whole number), position (whole number from 1), chosen (true or false), at least one feature
     x/NAME (number, or null: missing); optional: correct, format_ok (true, false or null), tokens (number or null),
     interface, sampler (text or null). Others are not read. Row 1 is the first; blank
     lines of a JSONL file do not count.
     """
-    rows = read_rows(path)
+    path: str | Path = source if isinstance(source, str | Path) else "The log"
+    rows: Sequence[Row] = read_rows(source) if isinstance(source, str | Path) else source
+    if not rows:
+        raise DataError(f"{path} holds no rows.")
     features = tuple(sorted({name for row in rows for name in row if name.startswith(PREFIX)}))
     _need(path, rows, ["list", "position", "chosen"])
     if not features:

@@ -1,13 +1,18 @@
 """Rank candidates without trusting where the log showed them: fit on choices, say what was learned, re-rank."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rlvr.core.errors import SpecError, did_you_mean
 from rlvr.decide.ranking.base import Ranker
+from rlvr.decide.ranking.completions import read_candidates
 from rlvr.decide.ranking.ips import IPSRanker
+from rlvr.decide.ranking.log import Log, feature_matrix, list_names, read_log
 from rlvr.decide.ranking.naive import NaiveRanker
 from rlvr.decide.ranking.pal import PALRanker
 from rlvr.decide.ranking.position_feature import PositionFeatureRanker
@@ -20,6 +25,53 @@ METHODS: dict[str, type[Ranker]] = {
     "ips": IPSRanker,
     "pal": PALRanker,
 }
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Hold what a log taught and the candidates in their new order.
+
+    Attributes:
+        log: what the ranker was fitted on.
+        ranker: the fitted ranker: `position_curve()`, `predict(X)`.
+        rows: the candidates by `rank_rows`; none where none were given.
+        X, lists: their features (N, D) and lists (N,), in the order in which they were given.
+    """
+
+    log: Log
+    ranker: Ranker
+    rows: list[dict[str, Any]]
+    X: NDArray[np.float64]
+    lists: NDArray[np.object_]
+
+
+def rank(
+    log: str | Path | Sequence[Mapping[str, Any]],
+    candidates: Any = None,
+    *,
+    method: str = "tower",
+    weights: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> Ranking:
+    """Fit a ranker on a log of shown candidates and put others into its order, as `rlvr decide rank` does.
+
+    Args:
+        log: a file, or rows in memory (columns: docs/rank.md).
+        candidates: what `read_candidates` takes: an `Evaluation`, a `Run` (its rollouts), a file, or rows.
+        method: one of `METHODS`.
+        weights: objective -> weight; None weighs each probability 1 and cost 0.
+
+    Raises SpecError for an unknown method or objective, DataError for a bad row, before anything is fitted.
+    """
+    if method not in METHODS:
+        raise SpecError(did_you_mean("method", method, METHODS))
+    rows = [] if candidates is None else read_candidates(candidates)
+    where = candidates if isinstance(candidates, str | Path) else "The candidates"
+    read = read_log(log)
+    X = feature_matrix(where, rows, read.features) if rows else np.empty((0, len(read.features)))
+    lists = list_names(where, rows) if rows else np.empty(0, dtype=object)
+    ranker = METHODS[method](weights=weights, seed=seed).fit(read.X, read.y, read.bias)
+    return Ranking(read, ranker, rank_rows(ranker, rows, X, lists) if rows else [], X, lists)
 
 
 def missing_features(features: Sequence[str], X: NDArray[np.float64]) -> str:
