@@ -56,6 +56,21 @@ def test_one_expert_is_a_shared_bottom():
     assert net.n_parameters() == sum(p.numel() for m in (shared, net.heads) for p in m.parameters())
 
 
+def test_gate_dropout_leaves_out_experts_and_the_rest_sum_to_one():
+    """In training a share of the gates is 0 and the rest keep their ratios; served as if there were no dropout."""
+    net, x = MMoE(3, 2, 4, 6, gate_dropout=0.3), torch.randn(2000, 3)
+    whole = net.eval()(x)[1]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        gates = net.train()(x)[1]
+    dropped = gates == 0
+    assert abs(float(dropped.float().mean()) - (0.3 - 0.3**4)) < 0.01  # where all four would go, all stay
+    torch.testing.assert_close(gates.sum(-1), torch.ones(2000, 2))
+    left = whole * ~dropped
+    torch.testing.assert_close(gates, left / left.sum(-1, keepdim=True))
+    assert torch.equal(whole, MMoE.forward(net.eval(), x)[1])
+
+
 def test_parameters_by_hand():
     # bottom 8*16+16 = 144; experts 4*(16*16+16) = 1088; gates 2*4*16 = 128; heads 2*(16*8+8 + 8+1) = 290
     assert MMoE(8, 2, 4, 16).n_parameters() == 144 + 1088 + 128 + 290 == 1650

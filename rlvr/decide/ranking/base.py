@@ -28,6 +28,7 @@ class Ranker(BaseEstimator):
         weights: objective -> weight of the final score (`combine`); None weighs each probability 1 and cost 0.
         experts: experts of the mixture; 1 is a shared bottom.
         width: units of the shared layer and of each expert.
+        gate_dropout: chance that a training row does without an expert for an objective, in [0, 1); see `MMoE`.
         epochs, batch_size, lr, weight_decay: AdamW with a learning rate that falls linearly to 0 (what is
             learned about showing: ten times `lr` and no decay).
         seed: of initial weights, order and dropout; the global generators stay as they were.
@@ -38,6 +39,7 @@ class Ranker(BaseEstimator):
     weights: Mapping[str, float] | None = None
     experts: int = 4
     width: int = 16
+    gate_dropout: float = 0.0
     epochs: int = 20
     batch_size: int = 256
     lr: float = 1e-2
@@ -69,7 +71,7 @@ class Ranker(BaseEstimator):
             torch.manual_seed(self.seed)
             self.bias_net_ = self._bias_net([len(values) for values in self.categories_.values()], codes)
             inputs = self._inputs(x[:1], codes[:1]).shape[1]
-            self.net_ = MMoE(inputs, len(self.objectives_), self.experts, self.width)
+            self.net_ = MMoE(inputs, len(self.objectives_), self.experts, self.width, self.gate_dropout)
             self._train(x, labels, codes)
         return self
 
@@ -134,6 +136,7 @@ class Ranker(BaseEstimator):
         steps = self.epochs * -(-n // self.batch_size)
         schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
         self.bias_net_.train()
+        self.net_.train()
         for _ in range(self.epochs):
             for rows in torch.randperm(n).split(self.batch_size):
                 outputs_BK = self.net_(self._inputs(x[rows], codes[rows]))[0]
@@ -147,6 +150,7 @@ class Ranker(BaseEstimator):
                 optimizer.step()
                 schedule.step()
         self.bias_net_.eval()
+        self.net_.eval()
 
     def _loss(self, name: str, output_B: Tensor, label_B: Tensor, codes_B: Tensor) -> Tensor:
         if name == "chosen":
@@ -183,6 +187,8 @@ class Ranker(BaseEstimator):
         for name, low in (("experts", 1), ("width", 2), ("epochs", 1), ("batch_size", 1)):
             if getattr(self, name) < low:
                 raise SpecError(f"{name} must be at least {low}, found {getattr(self, name)}.")
+        if not 0 <= self.gate_dropout < 1:
+            raise SpecError(f"gate_dropout must be in [0, 1), found {self.gate_dropout}.")
         X_ND = np.asarray(X, dtype=float)
         labels = {name: np.asarray(values, dtype=float) for name, values in y.items()}
         for name in labels:

@@ -9,6 +9,8 @@ class MMoE(nn.Module):
 
     z is a shared ReLU layer of the features; the experts f_i are ReLU layers of z; h_k has one hidden layer of half the
     width. Gates are dense (no top-k) and have no bias. With one expert every gate is 1: that *is* the shared bottom.
+    In training each gate is 0 with the chance `gate_dropout`, and the others of its objective sum to 1 again (all of
+    them stay where none would be left): without it, gates may settle on one expert and leave the others untrained.
     Source: doi 10.1145/3219819.3220007 (MMoE), doi 10.1145/3298689.3346997 (for ranking).
 
     >>> outputs_BK, gates_BKE = MMoE(inputs=3, objectives=2, experts=4, width=8)(torch.zeros(5, 3))
@@ -16,9 +18,9 @@ class MMoE(nn.Module):
     (torch.Size([5, 2]), torch.Size([5, 2, 4]), 1.0)
     """
 
-    def __init__(self, inputs: int, objectives: int, experts: int, width: int):
+    def __init__(self, inputs: int, objectives: int, experts: int, width: int, gate_dropout: float = 0.0):
         super().__init__()
-        self.shape = objectives, experts, width
+        self.shape, self.gate_dropout = (objectives, experts, width), gate_dropout
         self.bottom = nn.Linear(inputs, width)
         self.experts = nn.Linear(width, experts * width)
         self.gates = nn.Linear(width, objectives * experts, bias=False)
@@ -32,6 +34,11 @@ class MMoE(nn.Module):
         z_BW = torch.relu(self.bottom(x_BD))
         f_BEW = torch.relu(self.experts(z_BW)).view(-1, experts, width)
         gates_BKE = self.gates(z_BW).view(-1, objectives, experts).softmax(-1)
+        if self.training and self.gate_dropout and experts > 1:
+            kept = torch.rand_like(gates_BKE) >= self.gate_dropout
+            kept |= ~kept.any(-1, keepdim=True)
+            gates_BKE = gates_BKE * kept
+            gates_BKE = gates_BKE / gates_BKE.sum(-1, keepdim=True)
         mixed_BKW = gates_BKE @ f_BEW
         return torch.cat([head(mixed_BKW[:, k]) for k, head in enumerate(self.heads)], dim=1), gates_BKE
 
