@@ -1,5 +1,7 @@
 """One process against two (gloo, CPU), replicated and sharded: the same batch gives the same numbers and weights."""
 
+import json
+
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -10,6 +12,7 @@ from rlvr.runs.directory import RunDir, read_metrics
 from rlvr.runs.eval_file import load_eval
 from tests.commands import free_port
 from tests.conftest import run_apart
+from tests.whole_groups_apart import LENGTHS
 
 FLAGS = [
     "--config", "rlcr", "tiny", "--sft_steps", "80", "--max_steps", "3", "--eval_size", "5", "--eval_n", "2",
@@ -92,6 +95,43 @@ def test_record_and_evaluations_are_the_same(runs):
         if when == "before":
             assert [p["samples"] for p in a["problems"]] == [p["samples"] for p in b["problems"]]
             assert a["sampled_tokens"] == b["sampled_tokens"]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_term_sees_its_whole_group_or_the_whole_batch_wherever_they_were_sampled(processes, tmp_path):
+    """Each group is judged once, by one process, though half of the second was sampled in the other one."""
+    start = launched("tests.whole_groups_apart") if processes == 2 else ["-m", "tests.whole_groups_apart"]
+    done = run_apart("", tmp_path, start=start, OMP_NUM_THREADS=1)
+    assert done.code == 0, done.err[-3000:]
+    told = [json.loads((tmp_path / f"{i}.json").read_text()) for i in range(processes)]
+    for sees, size in (("group", 4), ("batch", 12)):
+        units = [LENGTHS[i : i + size] for i in range(0, 12, size)]
+        assert sorted(unit for one in told for unit in one[sees]["shown"]) == sorted(units)
+        by_hand = [sum(other > n for other in unit) / size for unit in units for n in unit]
+        assert [value for one in told for value in one[sees]["values"]] == by_hand
+
+
+@pytest.mark.slow
+@on_cpu
+def test_group_and_batch_rewards_of_a_run_are_the_same(train, tmp_path):
+    """Six completions in each of two processes, groups of four: the rollouts file has the values by hand, in both runs."""
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "def shorter(group): return [sum(o.n_tokens > c.n_tokens for o in group) / len(group) for c in group]\n"
+        "def rank(batch): return [sum(o.n_tokens > c.n_tokens for o in batch) / len(batch) for c in batch]\n"
+    )
+    rewards = json.dumps({"correct": 1.0, f"{mine}:shorter": 0.3, f"{mine}:rank": 0.3})
+    flags = ("--rewards", rewards, "--allow_hackable", "true", "--eval_size", "0", "--max_steps", "2")
+    for run in (train("groups-one", ["-m", "rlvr"], 12, *flags), train("groups-two", launched("rlvr"), 6, *flags)):
+        files = sorted(run.rollouts.glob("*.parquet"))
+        assert files
+        for file in files:
+            table = pq.read_table(file).to_pydict()
+            lengths = table["n_tokens"]
+            assert len(lengths) == 12 and len(set(lengths)) > 1
+            groups = [lengths[i : i + 4] for i in (0, 4, 8)]
+            assert table["term/shorter"] == pytest.approx([sum(m > n for m in g) / 4 for g in groups for n in g])
+            assert table["term/rank"] == pytest.approx([sum(m > n for m in lengths) / 12 for n in lengths])
 
 
 @on_cpu
