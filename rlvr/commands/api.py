@@ -114,7 +114,10 @@ def evaluate(
     if tokenizer is None:
         raise ModelError("A loaded model comes with its tokenizer: rlvr.evaluate(model, data, tokenizer=tokenizer).")
     if measurement.endpoint or measurement.engine == "vllm":
-        raise SpecError("An endpoint or vLLM samples from a model that is given by its name, not from a loaded one.")
+        raise SpecError(
+            "An endpoint or vLLM samples from a model that is given by its name, not from a loaded one. For vLLM, "
+            "save_pretrained() it with its tokenizer, and give that folder."
+        )
     if measurement.expert or measurement.antiexpert:
         raise SpecError("expert and antiexpert steer a model that is given by its spec or folder.")
     name = getattr(model.config, "_name_or_path", "") or type(model).__name__

@@ -10,6 +10,7 @@ rlvr evaluate smollm2-135m-instruct --set 'arithmetic(levels=[0, 1])' --n 64
 rlvr evaluate runs/demo/model --set arithmetic --n 16 --out after.json
 rlvr evaluate runs/demo/model --set arithmetic --n 16 --against before.json
 rlvr evaluate runs/grpo-operators/model --set operators --tags answer --system_prompt '' --exact
+rlvr evaluate Qwen/Qwen3-4B --engine vllm --set math500 --n 64 --vllm_kwargs '{"max_model_len": 8192}'
 rlvr evaluate --endpoint http://localhost:8000/v1 --model Qwen/Qwen3-4B --set gsm8k --n 8    (goes on where it stopped)
 rlvr evaluate LARGE --expert SMALL_TUNED --antiexpert SMALL --alpha 0 0.5 1 2 --set arithmetic
 """

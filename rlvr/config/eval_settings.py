@@ -49,6 +49,9 @@ class EvalConfig:
     )
     q_expected: bool = setting(False, "Read the expectation of every stated confidence from the logits, too.")
     engine: str = setting("rlvr", "What samples a model: rlvr, transformers (its own generate) or vllm.")
+    vllm_kwargs: dict | str | None = setting(
+        None, "What vLLM's LLM is made with, as YAML or JSON: '{\"gpu_memory_utilization\": 0.8}'."
+    )
     # An OpenAI-compatible server in place of a model; the key is in OPENAI_API_KEY
     endpoint: str | None = setting(None, "Address of a server, up to /v1; the model is then a name that it knows.")
     requests_at_once: int = setting(8, "Requests to the endpoint that are under way together.")
@@ -68,6 +71,7 @@ class EvalConfig:
         read_answer_format(self.answer_format, self.tags)
         check_numbers(self, EVAL_RANGES)
         self.model_init_kwargs = as_mapping("model_init_kwargs", self.model_init_kwargs)
+        self.vllm_kwargs = as_mapping("vllm_kwargs", self.vllm_kwargs)
         check_choice(self, "dtype", ("auto", "float32", "bfloat16"))
         check_choice(self, "base_dtype", BASE_DTYPES)
         check_choice(self, "quantize", QUANTIZATIONS)
@@ -75,6 +79,10 @@ class EvalConfig:
         check_choice(self, "engine", ("rlvr", "transformers", "vllm"))
         if (self.expert or self.antiexpert) and (self.endpoint or self.engine != "rlvr"):
             raise SpecError("expert and antiexpert steer a model in rlvr's own engine: no endpoint, no other engine.")
+        if self.engine == "vllm" and self.endpoint:
+            raise SpecError("With an endpoint the server samples, whatever it is: leave --engine vllm out.")
+        if self.vllm_kwargs and self.engine != "vllm":
+            raise SpecError("vllm_kwargs have no place without vLLM: give --engine vllm, or leave them out.")
 
     @property
     def answers(self) -> AnswerFormat:

@@ -18,7 +18,11 @@ def setting(default: Any, help: str) -> Any:
 
 def as_mapping(name: str, value: Any) -> dict[str, Any] | None:
     """Return a setting that is a mapping, or its YAML or JSON text, as a mapping; None stays None."""
-    example = {"chat_template_kwargs": '{"enable_thinking": false}'}.get(name, '{"attention_dropout": 0.1}')
+    examples = {
+        "chat_template_kwargs": '{"enable_thinking": false}',
+        "vllm_kwargs": '{"gpu_memory_utilization": 0.8}',
+    }
+    example = examples.get(name, '{"attention_dropout": 0.1}')
     wanted = f"{name} must map names to values, e.g. '{example}'"
     try:
         mapping = parse_yaml(value, name) if isinstance(value, str) else value

@@ -28,9 +28,12 @@ from rlvr.measure.record import describe, form_facts, problem_row, sample_row
 from rlvr.measure.sample import Policy, make_engine, make_generate_engine, sample
 from rlvr.models.chat import prompt_end
 from rlvr.models.chat_template import check_chat_template
+from rlvr.models.declared import Declared
 from rlvr.models.precision import describe_device, native_bf16, run_device
-from rlvr.models.sampling import Sampling, Steered
+from rlvr.models.sampling import Engine, Sampling, Steered
+from rlvr.models.sampling.by_vllm import VllmEngine, load_vllm
 from rlvr.models.sampling.proxy import load_policy
+from rlvr.models.sampling.steered import SteeredSource
 from rlvr.problems.scorer import Scorer
 from rlvr.problems.sets import ProblemSet, measured_warnings
 from rlvr.runs.eval_file import SCHEMA
@@ -73,7 +76,7 @@ def evaluate(
     for i, problem in enumerate(problems[mine]):
         own = range(i * n, (i + 1) * n)
         stated = [{"q_expected": expected[j]} if expected else {} for j in own]
-        sampled = [sample_row(records[j], sum(samples.logps[j])) | more for j, more in zip(own, stated, strict=True)]
+        sampled = [sample_row(records[j], samples.logp(j)) | more for j, more in zip(own, stated, strict=True)]
         rows.append(problem_row(problem, sampled) | ({"p": rates[i]} if rates else {}))
     part = {
         "seconds": round(samples.seconds + seconds, 3),
@@ -120,10 +123,8 @@ def evaluate_config(model_spec: str, config: EvalConfig) -> Iterator[dict[str, A
         yield from evaluate_endpoint(model_spec, config, data, problems)
         return
     if config.engine == "vllm":
-        raise SpecError(
-            "vLLM samples as a server here: `vllm serve MODEL` (pip install 'rlvr[vllm]', on Linux with a GPU), then "
-            "rlvr evaluate MODEL --endpoint http://localhost:8000/v1"
-        )
+        yield from _evaluate_with_vllm(model_spec, config, data, problems)
+        return
     options = loading(config, model_spec)
     policy, tokenizer = load_policy(
         model_spec, config.expert, config.antiexpert, config.alpha, device=run_device(), options=options
@@ -141,19 +142,54 @@ def evaluate_policy(
 ) -> Iterator[dict[str, Any]]:
     """Evaluate a loaded model on `problems` of a set, as `config` says; the evaluation calls the model `name`."""
     _check(data, config)
-    fast = config.dtype == "bfloat16" or (config.dtype == "auto" and native_bf16(policy.device))
-    say(f"sampling in {'bfloat16' if fast else 'float32'} on {describe_device(policy.device)}")
-    for warning in measured_warnings(data, config.split, config.size, problems):
-        say(f"WARNING: {warning}")
-    dtype = torch.bfloat16 if fast else torch.float32
-    engine: Any = make_engine(policy, tokenizer, dtype)
+    dtype = _sampling_dtype(config, policy.device)
+    engine = make_engine(policy, tokenizer, dtype)
     if config.engine == "transformers" and not isinstance(policy, Steered):
         engine = make_generate_engine(policy, tokenizer, None if policy.dtype == dtype else dtype)
-    limit = config.max_completion_length or length_limit(data, policy)
+    base = policy.base if isinstance(policy, Steered) else policy
+    yield from _evaluations(engine, tokenizer, base, data, problems, name, config)
+
+
+def _evaluate_with_vllm(
+    model_spec: str, config: EvalConfig, data: ProblemSet, problems: Sequence[Problem]
+) -> Iterator[dict[str, Any]]:
+    """Evaluate what `model_spec` names, its completions sampled by vLLM in this process."""
+    dtype = _sampling_dtype(config, run_device())
+    sampling = Sampling(1, config.temperature, config.top_p, config.top_k)
+    extra: Any = config.vllm_kwargs  # a mapping since it was checked
+    options = loading(config, model_spec)
+    engine, tokenizer, declared = load_vllm(model_spec, dtype, sampling, config.seed, options, extra)
+    for record in _evaluations(engine, tokenizer, declared, data, problems, model_spec, config):
+        yield record | {"engine": "vllm"}
+
+
+def _sampling_dtype(config: EvalConfig, device: torch.device) -> torch.dtype:
+    """Return the precision that samples on a device, and say both."""
+    fast = config.dtype == "bfloat16" or (config.dtype == "auto" and native_bf16(device))
+    say(f"sampling in {'bfloat16' if fast else 'float32'} on {describe_device(device)}")
+    return torch.bfloat16 if fast else torch.float32
+
+
+def _evaluations(
+    engine: Engine | VllmEngine,
+    tokenizer: PreTrainedTokenizerBase,
+    declared: PreTrainedModel | Declared,
+    data: ProblemSet,
+    problems: Sequence[Problem],
+    name: str,
+    config: EvalConfig,
+) -> Iterator[dict[str, Any]]:
+    """Yield the evaluation of what an engine samples, one per alpha where it is steered.
+
+    `declared` is what says how long the model's completions may be, by its config and generation config.
+    """
+    for warning in measured_warnings(data, config.split, config.size, problems):
+        say(f"WARNING: {warning}")
+    limit = config.max_completion_length or length_limit(data, declared)
     template: Any = config.chat_template_kwargs  # a mapping since it was checked
     asked = Policy(engine, tokenizer, config.system_prompt, template)
+    steered = engine.source.steered if isinstance(engine, Engine) and isinstance(engine.source, SteeredSource) else None
     with Scorer.of(data, config.answers, config.verify_timeout) as scorer:
-        steered = policy if isinstance(policy, Steered) else None
         for alpha in config.alpha if steered else config.alpha[:1]:
             if steered:
                 steered.alpha = alpha

@@ -6,6 +6,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from rlvr.core.console import say
+from rlvr.models.declared import Declared
 from rlvr.models.sampling import Steered
 from rlvr.problems.sets import ProblemSet
 
@@ -13,7 +14,7 @@ LONGEST = 2048  # tokens of a completion where neither the set, nor the model, n
 MANY_CUT = 0.02  # share of completions at the length limit from which on it is said
 
 
-def length_limit(data: ProblemSet, policy: PreTrainedModel | Steered | None = None) -> int:
+def length_limit(data: ProblemSet, policy: PreTrainedModel | Steered | Declared | None = None) -> int:
     """Return the length limit in tokens where none is given, and say it: the set's, the model's, or half its context.
 
     A generation config may name `max_new_tokens`. Without one: half of the context, but at most `LONGEST`.

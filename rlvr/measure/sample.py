@@ -13,6 +13,7 @@ from rlvr.core.records import Completion, Problem
 from rlvr.models.chat import check_lengths, encode, prompt_end
 from rlvr.models.load import eos_ids
 from rlvr.models.sampling import Engine, Samples, Sampling, Steered
+from rlvr.models.sampling.by_vllm import VllmEngine
 from rlvr.models.sampling.source import ModelSource
 from rlvr.problems.prompts import messages
 from rlvr.problems.scorer import Scorer
@@ -25,17 +26,19 @@ class Policy:
     `template` is what the chat template reads beside the messages (see `encode`).
     """
 
-    engine: Engine
+    engine: Engine | VllmEngine
     tokenizer: PreTrainedTokenizerBase
     system_prompt: str | None = None
     template: Mapping[str, Any] | None = None
 
     @property
     def model(self) -> PreTrainedModel:
-        """Return the one model that answers; ModelError for a steered one, which is three."""
-        if isinstance(self.engine.source, ModelSource):
-            return self.engine.source.policy
-        raise ModelError("A steered model has no logits of one model to read: leave exact and q_expected out.")
+        """Return the one model that answers; ModelError for a steered one, which is three, and for vLLM's."""
+        source = self.engine.source if isinstance(self.engine, Engine) else None
+        if isinstance(source, ModelSource):
+            return source.policy
+        whose = "vLLM" if source is None else "A steered model"
+        raise ModelError(f"{whose} has no logits of one model to read: leave exact and q_expected out.")
 
 
 @dataclass(frozen=True)

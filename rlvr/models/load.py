@@ -40,6 +40,7 @@ from rlvr.core.parse import TAGS
 from rlvr.models.chat_template import declare_end_of_turn, end_of_turn, with_chat_template
 from rlvr.models.choices import PACKAGED as PACKAGED
 from rlvr.models.choices import TINY as TINY
+from rlvr.models.declared import Declared
 from rlvr.models.frozen import four_bit, keep_readable
 from rlvr.models.init_kwargs import changed_config
 
@@ -195,6 +196,11 @@ def model_source(spec: str) -> str:
     return spec
 
 
+def weights_source(spec: str) -> str:
+    """Return the folder or hub id that holds the weights of `spec` (as `model_source`); a built-in's folder is made."""
+    return str(tiny_path() if spec == TINY else packaged_path()) if spec in (TINY, PACKAGED) else model_source(spec)
+
+
 def hub_answers(name: str, seconds: float = 10.0) -> bool:
     """Return whether the hub answers a question about a model within so many seconds, if only that it has none.
 
@@ -281,17 +287,13 @@ def load_model(
         if attention:
             model.set_attn_implementation(attention)
         return model.to(device, dtype).eval(), with_chat_template(tokenizer, spec, chat_template)
-    source = str(tiny_path() if spec == TINY else packaged_path()) if spec in (TINY, PACKAGED) else model_source(spec)
-    path = Path(source)
+    path = Path(source := weights_source(spec))
     adapter = path.is_dir() and (path / "adapter_config.json").is_file()
     if path.is_dir():  # a bar for two seconds of reading is noise; a download keeps its bar
         disable_progress_bar()
     offline = not path.is_dir() and not hub_answers(source)
-    options: dict[str, Any] = {
-        "trust_remote_code": trust_remote_code,
-        "revision": revision,
-        "local_files_only": offline,
-    }
+    options: dict[str, Any] = {"revision": revision, "local_files_only": offline}
+    options["trust_remote_code"] = trust_remote_code
     try:
         tokenizer = with_chat_template(
             AutoTokenizer.from_pretrained(source, **options), spec, chat_template, needs_chat
@@ -391,7 +393,7 @@ def trainable_parameters(model: torch.nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def eos_ids(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def eos_ids(model: PreTrainedModel | PeftModel | Declared, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Return every token id that ends a completion: the tokenizer's, its chat template's, those the model declares."""
     declared = model.generation_config.eos_token_id if model.generation_config else None
     ids = declared if isinstance(declared, list) else [] if declared is None else [declared]

@@ -1,4 +1,4 @@
-"""Sample in this process: an engine that decodes whole groups; vLLM goes through TRL."""
+"""Sample in this process: an engine that decodes whole groups, or vLLM (in training that goes through TRL)."""
 
 from rlvr.models.sampling.engine import Engine, Samples
 from rlvr.models.sampling.sampler import Sampling

@@ -23,11 +23,23 @@ from rlvr.models.sampling.steered import Steered, SteeredSource
 
 @dataclass(frozen=True)
 class Samples:
-    """Hold P x G completions, prompt-major: token ids (end token included) and their log-probabilities in nats."""
+    """Hold P x G completions, prompt-major: token ids (end token included) and their log-probabilities in nats.
+
+    A completion whose log-probabilities are not known has none of them (vLLM cannot tell them in every case).
+    """
 
     ids: list[list[int]]
     logps: list[list[float]]
     seconds: float = 0.0
+
+    def logp(self, row: int) -> float | None:
+        """Return the log-probability of a whole completion in nats, None where it is not known.
+
+        >>> samples = Samples([[5, 2], [7]], [[-0.5, -0.25], []])
+        >>> samples.logp(0), samples.logp(1)
+        (-0.75, None)
+        """
+        return sum(self.logps[row]) if self.logps[row] or not self.ids[row] else None
 
     @property
     def tokens(self) -> int:
