@@ -1,18 +1,21 @@
 """Policies on stored evaluations: payoffs by hand, honest thresholds, drawing again, intervals, the commands."""
 
+import doctest
 import json
 
 import numpy as np
 import pytest
 
+import rlvr
 from rlvr.core.errors import DataError, SpecError
-from rlvr.decide import ACTIONS, Prices, decide_eval, risk_by_coverage
+from rlvr.decide import ACTIONS, Prices, decide_eval, eval_contents, risk_by_coverage, vote_eval
 from rlvr.decide.next_draw import NextDraw
 from rlvr.decide.on_eval import ACT, ALWAYS, CONSTANT, NEVER
 from rlvr.decide.policies import always_answer, best_threshold, play, with_threshold
 from rlvr.measure.metrics import Records, risk_coverage
 from rlvr.runs.eval_file import save_eval
-from tests.fake_run import drawn_evaluation, evaluation, sample
+from tests.conftest import REPO
+from tests.fake_run import drawn_evaluation, evaluation, full_run, sample, write_run
 
 NAN = float("nan")
 Q = np.array([0.9, 0.9, 0.2, NAN])
@@ -271,3 +274,56 @@ def test_mistakes_are_one_line(files, arguments, message, cli):
     done = cli("decide", *(names.get(a, a) for a in arguments))
     assert done.code == 2
     assert message in done.err
+
+
+# From Python: the same from objects, files and directories
+
+
+def test_objects_files_and_directories_decide_alike(tmp_path):
+    """A Run, its directory, its Evaluation, the file and what the file holds give the same decisions and votes."""
+    run = full_run(tmp_path / "run")
+    file = run / "eval" / "after" / "arithmetic.json"
+    contents, prices = json.loads(file.read_text()), Prices(wrong=-3)
+    sources = [rlvr.Run(run), run, str(run), rlvr.Evaluation(file), rlvr.Evaluation(contents), file, contents]
+    decisions, votes, risks = decide_eval(contents, prices), vote_eval(contents, [1, 4]), risk_by_coverage(contents)
+    for source in sources:
+        assert repr(decide_eval(source, prices)) == repr(decisions)  # as text, where NaN equals NaN
+        assert vote_eval(source, [1, 4]) == votes
+        assert risk_by_coverage(source) == risks
+    held = rlvr.Evaluation(drawn(5, prefix="v"))
+    fitted = decide_eval(rlvr.Run(run), prices, validation=held, recalibration="platt")
+    same = decide_eval(contents, prices, validation=dict(held.contents), recalibration="platt")
+    assert repr(fitted) == repr(same) != repr(decisions)
+
+
+def test_a_run_directory_on_the_command_line(tmp_path, cli):
+    run = full_run(tmp_path / "run")
+    done = cli("decide", run, "--wrong", "-3")
+    assert done.code == 0 and "answering pays from" in done.out
+    assert done.out == cli("decide utility", run / "eval" / "after" / "arithmetic.json", "--wrong", "-3").out
+    assert cli("decide vote", run, "--ns", "1", "2").code == 0
+
+
+def test_what_is_no_evaluation(tmp_path):
+    """Anything else, a run that was not measured, and one that measured two sets: what to do is said."""
+    with pytest.raises(DataError, match="Found a list"):
+        eval_contents([1, 2])
+    with pytest.raises(DataError, match="holds no evaluation after training"):
+        eval_contents(write_run(tmp_path / "none"))
+    two = write_run(tmp_path / "two", after=drawn(1))
+    save_eval(drawn(2), two / "eval" / "after" / "countdown.json")
+    with pytest.raises(DataError, match=r"measured 2 sets .* Give one: .*arithmetic.json, .*countdown.json"):
+        decide_eval(two)
+    with pytest.raises(DataError, match="no vote can be judged"):
+        vote_eval(evaluation([{"id": "a", "task": "t", "gold": "4", "samples": [sample(None)]}]))
+
+
+def test_the_page_shows_what_python_gives(monkeypatch):
+    """Every line after >>> in docs/decide.md gives what stands below it."""
+    monkeypatch.chdir(REPO)
+    text = (REPO / "docs" / "decide.md").read_text(encoding="utf-8").replace("```", "")
+    examples = doctest.DocTestParser().get_doctest(text, {}, "decide.md", "docs/decide.md", 0)
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    runner.run(examples)
+    done = runner.summarize(verbose=False)
+    assert done.attempted >= 9 and done.failed == 0

@@ -1,5 +1,7 @@
 """Apply utility where it belongs, after training: choose an action, vote, or rank candidates."""
 
+from pathlib import Path
+
 from rlvr.commands import load
 from rlvr.commands.parser import command_parser
 from rlvr.core.errors import SpecError, did_you_mean
@@ -15,10 +17,12 @@ ACTIONS = ("utility", "vote", "rank")  # each is rlvr/commands/decide_<action>.p
 
 def run(argv: list[str]) -> int:
     parser = command_parser(__name__)
-    parser.add_argument("action", help=f"{', '.join(ACTIONS)}; an evaluation file means utility")
+    parser.add_argument("action", help=f"{', '.join(ACTIONS)}; an evaluation file or a run directory means utility")
     args, _ = parser.parse_known_args(argv[:1])
     if args.action in ACTIONS:
         return load(f"decide_{args.action}").run(argv[1:])
-    if args.action.endswith(".json"):
+    if args.action.endswith(".json") or Path(args.action).is_dir():
         return load("decide_utility").run(argv)
-    raise SpecError(did_you_mean("action", args.action, ACTIONS, "Or give an evaluation file ending in .json."))
+    raise SpecError(
+        did_you_mean("action", args.action, ACTIONS, "Or give an evaluation file ending in .json, or a run directory.")
+    )

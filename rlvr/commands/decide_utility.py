@@ -15,7 +15,7 @@ rlvr decide utility test.json --prices prices.json   # {"arithmetic/L2": {"wrong
 
 def run(argv: list[str]) -> int:
     parser = command_parser(__name__)
-    parser.add_argument("eval", type=Path, help="evaluation file, as rlvr evaluate or rlvr train writes it")
+    parser.add_argument("eval", type=Path, help="evaluation file, or a run directory: its evaluation after training")
     parser.add_argument("--right", type=float, default=1.0, help="utility of a right answer (default: 1)")
     parser.add_argument("--wrong", type=float, default=-1.0, help="utility of a wrong answer (default: -1)")
     parser.add_argument("--abstain", type=float, default=0.0, help="utility of no answer (default: 0)")
@@ -27,16 +27,14 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--confidence", default="stated", help="stated, sequence, sequence_mean or vote")
     parser.add_argument("--plot", type=Path, help="write the risk-coverage curve to this SVG file")
     args = parser.parse_args(argv)
-    from rlvr.decide import Prices, decide_eval, read_prices, risk_by_coverage
+    from rlvr.decide import Prices, decide_eval, eval_contents, read_prices, risk_by_coverage
     from rlvr.report.decision import decision_text
-    from rlvr.runs.eval_file import load_eval
 
     prices = Prices(args.right, args.wrong, args.abstain, args.escalate, args.resample)
     by_problem = read_prices(args.prices) if args.prices else None
-    evaluation = load_eval(args.eval)
-    validation = load_eval(args.validation) if args.validation else None
+    evaluation = eval_contents(args.eval)
     decisions = decide_eval(
-        evaluation, prices, by_problem=by_problem, validation=validation, recalibration=args.recalibrate,
+        evaluation, prices, by_problem=by_problem, validation=args.validation, recalibration=args.recalibrate,
         confidence=args.confidence,
     )  # fmt: skip
     print(decision_text(decisions, risk_by_coverage(evaluation, args.confidence), evaluation))

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from rlvr.commands.parser import command_parser
 from rlvr.core.console import LOG
-from rlvr.core.errors import DataError
 
 EXAMPLES = """\
 rlvr decide vote runs/demo/eval/after/arithmetic.json
@@ -14,20 +13,17 @@ rlvr decide vote test.json --ns 1 2 4 8 16 --plot votes.svg
 
 def run(argv: list[str]) -> int:
     parser = command_parser(__name__)
-    parser.add_argument("eval", type=Path, help="evaluation file, as rlvr evaluate or rlvr train writes it")
+    parser.add_argument("eval", type=Path, help="evaluation file, or a run directory: its evaluation after training")
     parser.add_argument("--ns", type=int, nargs="+", help="samples to choose from (default: 1, 2, 4, ...)")
     parser.add_argument("--confidence", default="stated", help="stated, sequence, sequence_mean or vote")
     parser.add_argument("--plot", type=Path, help="write the curve to this SVG file")
     args = parser.parse_args(argv)
-    from rlvr.measure.metrics import vote_curve
+    from rlvr.decide import vote_eval
     from rlvr.report.show import interval
     from rlvr.report.tables import Table
     from rlvr.report.terminal import text_table
-    from rlvr.runs.eval_file import load_eval
 
-    curve = vote_curve(load_eval(args.eval), args.ns, args.confidence)
-    if not curve:
-        raise DataError("No sample of this evaluation has a verdict, so no vote can be judged. Measure again.")
+    curve = vote_eval(args.eval, args.ns, args.confidence)
     ns = list(curve["majority"])
     gains = {rule for rule in curve if " - " in rule}
     rows = [(rule, *(interval(accuracies[n], signed=rule in gains) for n in ns)) for rule, accuracies in curve.items()]

@@ -11,6 +11,7 @@ from rlvr.core.errors import DataError, SpecError, did_you_mean
 from rlvr.decide.next_draw import NextDraw
 from rlvr.decide.policies import Outcome, always_answer, best_threshold, play, with_threshold
 from rlvr.decide.recalibrate import RECALIBRATIONS
+from rlvr.decide.source import EvalSource, eval_contents
 from rlvr.decide.utility import ACTIONS, Prices
 from rlvr.measure.metrics import EvalArrays, Interval, bootstrap_counts, risk_at_coverage
 from rlvr.measure.metrics.pairs import ratio
@@ -43,11 +44,11 @@ class Decisions:
 
 
 def decide_eval(
-    eval: Mapping[str, Any],
+    eval: EvalSource,
     prices: Prices = Prices(),  # noqa: B008  (frozen)
     *,
     by_problem: Mapping[str, Mapping[str, float]] | None = None,
-    validation: Mapping[str, Any] | None = None,
+    validation: EvalSource | None = None,
     recalibration: str | None = None,
     confidence: str = "stated",
     n_resamples: int = 2000,
@@ -60,6 +61,8 @@ def decide_eval(
     it on all other problems. Intervals: 95%, bootstrap over problems, thresholds and recalibration held fixed.
 
     Args:
+        eval: an `rlvr.Evaluation`, an `rlvr.Run` (its evaluation after training), a file, a run directory, or what an
+            evaluation file holds.
         by_problem: problem id or task -> prices that differ there; an id goes before a task.
         validation: another evaluation, which alone fits `recalibration`, the threshold (at `prices`, without
             those of single problems) and what a draw is worth.
@@ -70,6 +73,7 @@ def decide_eval(
         DataError: nothing to decide on; a price or a recalibration that needs `validation`; problems in both.
         SpecError: an unknown recalibration, price, problem or task.
     """
+    eval = eval_contents(eval)
     arrays, unverified = _verified(eval, confidence)
     if not arrays.problem_S.size:
         raise DataError("No sample of this evaluation has a verdict, so no decision can be judged. Measure again.")
@@ -82,6 +86,7 @@ def decide_eval(
             raise DataError(f"{needs} is fitted on validation data only. Give an evaluation of the validation split.")
         threshold_S = best_threshold(q_S, y_S, problem_S, local, leave_out=True)
     else:
+        validation = eval_contents(validation)
         _no_overlap(eval, validation)
         held, _ = _verified(validation, confidence)
         threshold_S = best_threshold(held.confidence_S, held.correct_S, held.problem_S, prices)
@@ -115,12 +120,12 @@ def decide_eval(
 
 
 def risk_by_coverage(
-    eval: Mapping[str, Any], confidence: str = "stated", n_resamples: int = 2000, seed: int = 0
+    eval: EvalSource, confidence: str = "stated", n_resamples: int = 2000, seed: int = 0
 ) -> dict[float, Interval]:
     """Return coverage -> error rate among that share of the pairs, the most confident first.
 
     In [0, 1]; a confidence that knows nothing gives the error rate at every coverage. Intervals over problems.
-    Errors as in `EvalArrays.of`. Source: 1705.08500.
+    `eval` is what `decide_eval` takes. Errors as in `EvalArrays.of`. Source: 1705.08500.
 
     >>> sample = {"answer": "4", "tokens": 9, "logp": -1.0, "format_ok": True, "truncated": False}
     >>> rows = [{**sample, "confidence": q, "correct": q > 0.5} for q in (0.1, 0.9)]
@@ -128,7 +133,7 @@ def risk_by_coverage(
     >>> risks[0.5].value, risks[1.0].value
     (0.0, 0.5)
     """
-    arrays = EvalArrays.of(eval, confidence)
+    arrays = EvalArrays.of(eval_contents(eval), confidence)
     q_S, y_S, problem_S = arrays.pairs()
 
     def statistics(counts_RP: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
