@@ -1,143 +1,153 @@
-"""The RL arms of utility_after.py: the utility as reward, or an honest reward and the same utility afterwards."""
+"""The runs of utility_testbed.py: what an answer earns is its correctness, or the utility of giving it.
 
-import argparse
-import json
+Both arms start from a base that knows the form, states random confidences, says "I don't know" to one problem in five
+whatever it is, and knows few operators; both have the same Brier term on their confidence and the same format term.
+They differ in what an answer earns: right 1, anything else 0 (honest), or right 1, "I don't know" 0, wrong -1 (utility,
+as `abstain`, mapped to [0, 1]). A quarter of the problems is unlearnable, and their text shows it.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from finding import REPO, run_rlvr, table
-from parts.luck import LIKELY
+from finding import REPO
+from numpy.typing import NDArray
+from parts import testbed_runs
+from parts.operators_silence import SILENCE
+from parts.testbed_runs import chances, train
 
 import rlvr
-from rlvr.config.settings import EvalConfig
-from rlvr.core.files import write_whole
-from rlvr.decide import Prices, decide_eval
+from rlvr.core import specs
+from rlvr.core.parse import render
+from rlvr.decide import Prices
 from rlvr.decide.policies import play
-from rlvr.decide.recalibrate import Platt
-from rlvr.measure.evaluate import evaluate_config
-from rlvr.measure.metrics import EvalArrays, Interval, auroc, bootstrap_mean
-from rlvr.runs.directory import RunDir
-from rlvr.runs.eval_file import load_eval
+from rlvr.decide.recalibrate import Isotonic
+from rlvr.measure.metrics import auroc
+from rlvr.problems.worked import write_rows
+from rlvr.runs.directory import RunDir, read_metrics
+from rlvr.training.supervised.warmup import Warmup, warmup
 
-STORE = REPO / "docs" / "findings" / "utility_after"
-OUT = REPO / "runs" / "finding-utility_after" / "rl"
-TASK = str(REPO / "scripts" / "findings" / "parts" / "luck.py")
-SEEDS = (0, 1, 2)
-WRONG, OTHER = -5.0, -1.0  # the utility of both arms, and another one that neither was trained for
-TAGS = ["answer", "confidence"]
-COMMON = {
-    "data": TASK, "tags": TAGS, "sft_steps": 0, "advantage": "grpo", "train_size": 512, "max_steps": 80,
-    "warmup_steps": 0,
-    "learning_rate": 1e-4, "per_device_train_batch_size": 64, "eval_size": 160, "max_completion_length": 48,
-    "log_rollouts": False,
-}  # fmt: skip
-ARMS = {
-    "honest": {"correct": 0.5, "brier": 0.5, "format": 0.5},
-    "utility": {f"utility(right=1, abstain=0, wrong={WRONG:g})": 1.0, "format": 0.5},
+operators = specs.import_file("data", "operators")
+TASK: dict[str, Any] = {"lengths": (2, 3), "knows": (0.6, 0.2), "unlearnable": 0.25}
+SILENCE_SET = str(REPO / "scripts" / "findings" / "parts" / "operators_silence.py")
+TAGS = ("answer", "confidence")
+FORM: dict[str, Any] = {"tags": [*TAGS], "system_prompt": "", "chat_template_kwargs": {"bare": True}}
+LONGEST = 26  # tokens of a completion
+UPDATES = 80
+STEPS, BATCH, SILENT = 800, 32, 0.2  # of the warm-up; the share of its rows that abstain
+WORLDS = {121: (1, 2), 122: (3, 4), 123: (5, 6), 124: (7, 8)}
+PRICE, PRICES = -1.0, (-1.0, -2.0, -5.0)  # of a wrong answer: the one that was trained for, and those that are judged
+OTHERS = {"brier": 0.5, "format": 0.5}
+ARMS: dict[str, dict[str, Any]] = {
+    "honest": {"recipes": ["rlcr"], "set": {"rewards": {"correct": 1.0, **OTHERS}}},
+    "utility": {"recipes": ["rlcr"], "set": {"rewards": {f"abstain(wrong={PRICE:g})": 1.0, **OTHERS}}},
 }
+TEST, VALIDATION, SAMPLES = 600, 600, 4
+
+Array = NDArray[np.float64]
+
+
+def problems(world: int) -> str:
+    """Return the problem set of a world."""
+    return testbed_runs.problems(world, **TASK)
+
+
+def base_model(world: int) -> str:
+    """Return the folder of a world's base (cached)."""
+    rows = REPO / "runs" / "finding-utility-testbed" / f"warm-{world}.jsonl"
+    if not rows.is_file():
+        rows.parent.mkdir(parents=True, exist_ok=True)
+        write_rows(warm_rows(world, STEPS * BATCH), rows)
+    settings = Warmup(
+        "tiny", problems(world), STEPS, batch_size=BATCH, learning_rate=2e-3, seed=world, data_seed=world, tags=TAGS,
+        system_prompt="", bf16=False, chat_template_kwargs={"bare": True}, rows=str(rows),
+    )  # fmt: skip
+    return str(warmup(settings))
+
+
+def warm_rows(world: int, size: int) -> list[dict[str, Any]]:
+    """Return worked rows of the teacher, SILENT of them "I don't know" at random, each with a random confidence."""
+    draw, rows = random.Random(f"utility/{world}"), []
+    for problem in operators.load("train", size, world + 10_000, table=world, **TASK):
+        _, answer = operators.teacher(problem, draw)
+        said = SILENCE if draw.random() < SILENT else answer
+        text = render("", said, round(draw.random(), 1), tags=TAGS)
+        rows.append({"id": problem.id, "prompt": problem.prompt, "completion": text})
+    return rows
+
+
+def train_arms(
+    file: Path, world: int, arms: Mapping[str, Any], seeds: Sequence[int], measured_by: Any, jobs: int
+) -> None:
+    """Train the arms from the base of a world, measure them by `measured_by`, and append what `file` lacks."""
+    common = FORM | {
+        "model": base_model(world), "data": problems(world), "max_completion_length": LONGEST,
+        "gradient_accumulation_steps": 1,
+    }  # fmt: skip
+    train("utility", file, world, arms, seeds, UPDATES, measured_by, jobs, common)
+
+
+def pilot(run: Path) -> dict[str, Any]:
+    """Measure a pilot on validation problems, and pass@1 of its checkpoints."""
+    return measure(str(run / "model"), rlvr.Run(run).config["data"], "validation") | testbed_runs.measure(
+        run, "validation", VALIDATION, FORM
+    )
 
 
 def after(run: Path) -> dict[str, Any]:
-    """Evaluate a trained arm on validation problems; return what the comparison reads of that and of the test."""
-    config = EvalConfig(
-        set=TASK, split="validation", size=160, n=8, max_completion_length=48, system_prompt="", tags=TAGS
-    )
-    (validation,) = evaluate_config(str(run / "model"), config)
-    test = load_eval(RunDir(run).evaluation("after", TASK))
-    return {"packed": {"test": _pack(test), "validation": _pack(validation)}}
+    """Measure a run on test problems; its training time too."""
+    seconds = round(read_metrics(RunDir(run).metrics)[-1]["seconds"])
+    return measure(str(run / "model"), rlvr.Run(run).config["data"], "test") | {"train_seconds": seconds}
 
 
-def rerun(options: argparse.Namespace) -> None:
-    """Warm up once, train both arms with every seed, evaluate on test and validation, and store the pairs."""
-    warm = run_rlvr(
-        "warmup", "--config", "tiny", "--data", TASK, "--tags", *TAGS, "--sft_steps", "300",
-        "--max_completion_length", "48",
-    ).strip().splitlines()[-1]  # fmt: skip
-    arms = {arm: {"set": {"rewards": rewards}} for arm, rewards in ARMS.items()}
-    keys = {"base": ["tiny"], "set": COMMON | {"model": warm}, "arms": arms, "seeds": list(SEEDS)}
-    found = rlvr.ablate(keys, OUT, jobs=options.jobs, measure=after)
-    assert found is not None
-    rows = [{"arm": a, "seed": s, **found.measured(a, s)["packed"]} for s in SEEDS for a in ARMS]
-    before = load_eval(RunDir(OUT / "runs" / f"honest-s{SEEDS[0]}").evaluation("before", TASK))
-    rows.append({"arm": "warmed up", "seed": 0, "test": _pack(before)})
-    write_whole(STORE / "rl.json", json.dumps(rows, separators=(",", ":")))
+def measure_base(world: int) -> dict[str, Any]:
+    """Measure a base on validation problems."""
+    return measure(base_model(world), problems(world), "validation")
 
 
-def compare() -> dict[str, Any]:
-    """Return the intervals of the criterion and a Markdown table, from the stored pairs."""
-    rows = json.loads((STORE / "rl.json").read_text(encoding="utf-8"))
-    start = next(row for row in rows if row["arm"] == "warmed up")
-    by_arm = {arm: [row for row in rows if row["arm"] == arm] for arm in ARMS}
+def measure(model: str, data: str, split: str) -> dict[str, Any]:
+    """Return what a model earns at each price after isotonic recalibration of E[q], and what it knows.
 
-    def paired(values: str) -> Interval:
-        mine = {arm: np.concatenate([_values(row)[key] for row in by_arm[arm]]) for arm, key in picks[values].items()}
-        return bootstrap_mean(mine["honest"] - mine["utility"])
-
-    picks = {
-        "utility": {"honest": "platt", "utility": "stated"},
-        "pass@1": {"honest": "pass@1", "utility": "pass@1"},
-        "both recalibrated": {"honest": "platt", "utility": "platt"},
-        "as stated": {"honest": "stated", "utility": "stated"},
-        "other": {"honest": "other", "utility": "other"},
+    `forced`: pass@1 if "I don't know" were forbidden, P(right) / (1 - P(abstain)) from the logits, mean over problems.
+    `oracle`: utility at PRICE of answering where forced pass@1 says so: the best that its answers allow.
+    `as it acts`: utility at PRICE of giving every answer but "I don't know". At each price: utility and coverage of
+    giving an answer (never "I don't know") where the recalibrated confidence says that it pays.
+    """
+    right_P = chances(model, data, split, TEST, FORM)
+    silent_P = chances(model, data.replace("operators", SILENCE_SET, 1), split, TEST, FORM)
+    forced_P = np.minimum(1.0, right_P / np.maximum(1 - silent_P, 1e-9))
+    q_S, y_S, owner_S, spoke_S = samples(model, data, split, TEST)
+    fit_q, fit_y, _, fit_spoke = samples(model, data, "train" if split == "validation" else "validation", VALIDATION)
+    curve = Isotonic().fit(fit_q[fit_spoke], fit_y[fit_spoke])
+    sure_S = np.where(spoke_S, curve.predict(q_S), np.nan)  # NaN is never answered
+    payoff_S = np.where(spoke_S, np.where(y_S == 1, 1.0, PRICE), 0.0)
+    found = {
+        "pass@1": right_P.mean(),
+        "forced": forced_P.mean(),
+        "silent": silent_P.mean(),
+        "oracle": np.maximum(0.0, forced_P + (1 - forced_P) * PRICE).mean(),
+        "as it acts": payoff_S.mean(),
+        "auroc": auroc(q_S[spoke_S], y_S[spoke_S]),
     }
-    header = ("arm, seed", "pass@1", "AUROC", "mean confidence", "answered", "utility, as stated", "utility, Platt")
-    return {name: paired(name) for name in picks} | {
-        "table": table(header, [_cells(row) for row in (start, *(r for arm in ARMS for r in by_arm[arm]))]),
-        "best": np.mean([max(0.0, p + (1 - p) * WRONG) for p in LIKELY]),
-        "other price": OTHER,
-        "answered": {a: np.mean([_values(row)["answered, platt"].mean() for row in by_arm[a]]) for a in ARMS},
-    }
+    for price in PRICES:
+        played = play(sure_S, y_S, owner_S, Prices(wrong=price))
+        found |= {f"utility {price:g}": played.payoff_S.mean(), f"coverage {price:g}": played.answered_S.mean()}
+    return {name: round(float(value), 5) for name, value in found.items()}
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    record = _unpack(row["test"])
-    q, y, _ = EvalArrays.of(record).pairs()
-    stated = decide_eval(record, Prices(wrong=WRONG), n_resamples=1).policies["act on the confidence"]
-    values = _values(row)
-    platt = f"{np.mean(values['platt']):+.3f}" if "platt" in values else ""
-    return (
-        f"{row['arm']}, {row['seed']}", f"{np.mean(values['pass@1']):.3f}", f"{auroc(q, y):.3f}", f"{q.mean():.3f}",
-        f"{stated['coverage'].value:.3f}", f"{np.mean(values['stated']):+.3f}", platt,
+def samples(model: str, data: str, split: str, size: int) -> tuple[Array, Array, NDArray[np.int64], NDArray[np.bool_]]:
+    """Return E[q], outcome, problem, and whether it spoke, of every sample; one without a confidence did not speak."""
+    measured = rlvr.evaluate(
+        model, data, split=split, size=size, n=SAMPLES, q_expected=True, max_completion_length=LONGEST,
+        dtype="float32", texts="none", **FORM,
     )  # fmt: skip
-
-
-def _values(row: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Return name -> one value per test problem: pass@1 and utilities."""
-    records = EvalArrays.of(_unpack(row["test"]))
-    P, problem_S = records.n_problems, records.problem_S
-    q_S = records.confidence_S
-
-    def per_problem(values_S: np.ndarray) -> np.ndarray:
-        return np.bincount(problem_S, weights=values_S, minlength=P) / np.bincount(problem_S, minlength=P)
-
-    def earned(q_S: np.ndarray, wrong: float) -> np.ndarray:
-        return per_problem(play(q_S, records.correct_S, problem_S, Prices(wrong=wrong)).payoff_S)
-
-    found = {"pass@1": per_problem(records.correct_S), "stated": earned(q_S, WRONG)}
-    if "validation" in row:
-        q, y, _ = EvalArrays.of(_unpack(row["validation"])).pairs()
-        honest_S = np.where(np.isnan(q_S), np.nan, Platt().fit(q, y).predict(np.nan_to_num(q_S)))
-        found |= {"platt": earned(honest_S, WRONG), "other": earned(honest_S, OTHER)}
-        found["answered, platt"] = play(honest_S, records.correct_S, problem_S, Prices(wrong=WRONG)).answered_S
-    return found
-
-
-def _pack(record: dict[str, Any]) -> list[list[list[float | int | None]]]:
-    """Keep of an evaluation what the comparison reads: [confidence, correct] for each sample of each problem."""
-    return [[[s["confidence"], int(s["correct"])] for s in problem["samples"]] for problem in record["problems"]]
-
-
-def _unpack(pairs: list[list[list[Any]]]) -> dict[str, Any]:
-    rest = {"answer": None, "tokens": 1, "format_ok": True, "truncated": False}
-    return {
-        "problems": [
-            {
-                "id": str(i),
-                "task": "luck",
-                "gold": "",
-                "samples": [{**rest, "confidence": q, "correct": bool(y)} for q, y in s],
-            }
-            for i, s in enumerate(pairs)
-        ]
-    }
+    rows = [
+        (np.nan if s["q_expected"] is None else s["q_expected"], s["correct"] is True, i, s["answer"] != SILENCE)
+        for i, problem in enumerate(measured.contents["problems"])
+        for s in problem["samples"]
+    ]
+    q_S, y_S, owner_S, spoke_S = (np.array(column) for column in zip(*rows, strict=True))
+    spoke_S &= ~np.isnan(q_S)
+    return np.nan_to_num(q_S), y_S.astype(float), owner_S, spoke_S
