@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 export HF_HUB_DISABLE_TELEMETRY := 1
+XDIST := -n 2 --dist worksteal  # a file stays in one process while there is work, so that what its tests share is made once
 test test-full: export OMP_NUM_THREADS := 1  # two test processes on two cores
 
 .DEFAULT_GOAL := help
@@ -31,7 +32,7 @@ demo-tiny: setup  ## a 1M-parameter model that visibly learns, in minutes (NSR=1
 	$(if $(NSR),$(BIN)/rlvr report $$(ls -dt runs/demo_tiny* | head -2) --out report-tiny)
 
 test: setup  ## the fast tests (a few minutes)
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest $(XDIST) -m "not slow" --durations 15
 
 test-other: setup  ## the fast tests as a CPU of the other kind runs them (with or without native bfloat16)
 	bash scripts/test_other_precision.sh
@@ -40,7 +41,7 @@ test-latest:  ## the fast tests with the newest TRL, transformers and torch that
 	bash scripts/test_latest.sh
 
 test-full: setup  ## all tests, the slow ones too
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest $(XDIST) --durations 15
 
 trl-tests: setup  ## TRL's own GRPO tests, with RLVRTrainer in GRPOTrainer's place (TRL=checkout); not in CI
 	$(BIN)/python scripts/trl_tests.py $(or $(TRL),$(error TRL=folder is missing: a checkout of TRL, with its tests)) $(ARGS)
@@ -52,8 +53,8 @@ check: setup  ## format, lint and types; changes nothing
 fix: setup  ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-bench: setup  ## time rlvr against TRL, side by side (MODEL=smollm2-135m-instruct for the real one)
-	for part in step sampling training growth; do $(BIN)/python scripts/bench/$$part.py $(if $(MODEL),--model $(MODEL)) --out bench/$$part.json; done
+bench: setup  ## time rlvr against TRL, side by side, in both precisions (MODEL=smollm2-135m-instruct for the real one)
+	$(BIN)/python scripts/bench/run.py $(if $(MODEL),--model $(MODEL)) $(ARGS)
 	$(BIN)/python scripts/bench/figure.py bench
 
 findings: setup  ## redraw the findings from their committed results (RERUN=1 runs them again)

@@ -27,7 +27,7 @@ while IFS='=' read -r name _ version; do
     [ -z "$now" ] || [ "$now" = "$version" ] || echo "  $name $version -> $now"
 done < <(grep -E '^[A-Za-z0-9_.-]+==' requirements.lock)
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-"$venv/bin/python" -m pytest -n 2 -m "not slow" -rfE --deselect tests/test_lock.py::test_the_tests_run_with_the_locked_core "$@"
+"$venv/bin/python" -m pytest -n 2 --dist worksteal -m "not slow" -rfE --deselect tests/test_lock.py::test_the_tests_run_with_the_locked_core "$@"
 status=$?
 [ $status -eq 0 ] && echo "nothing broke" || echo "what broke stands above, a line each (FAILED, ERROR)"
 exit $status

@@ -10,4 +10,4 @@ else
     export RLVR_PRECISION=bfloat16
 fi
 echo "the fast tests with RLVR_PRECISION=$RLVR_PRECISION"
-exec .venv/bin/python -m pytest -n 2 -m "not slow" "$@"
+exec .venv/bin/python -m pytest -n 2 --dist worksteal -m "not slow" "$@"

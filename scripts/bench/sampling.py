@@ -93,18 +93,21 @@ def main() -> None:
     engines = {"rlvr": fast, "rlvr_general": Engine(model, ends, tokenizer.pad_token_id, fast=False)}
     result: dict[str, dict[str, list[float]]] = {}
     peak: dict[str, dict[str, float]] = {}
+    cpu: dict[str, dict[str, list[float]]] = {}  # CPU seconds of a generation, all threads
     for n in args.sequences:
         some = prompts[: n // args.group]
         speed: dict[str, list[float]] = {arm: [] for arm in args.arms}
         for repeat in range(-1, args.repeats):  # the first round warms up
             for name in args.arms:
                 reset_peak(device)
-                start = time.perf_counter()
+                start, busy = time.perf_counter(), time.process_time()
                 if name == "transformers":
                     tokens = transformers_generate(model, tokenizer, some, args.group, args.tokens, ends)
                 else:
                     tokens = engines[name].generate(some, args.group, Sampling(args.tokens), seed=repeat + 1).tokens
                 speed[name].append(tokens / (time.perf_counter() - start))
+                if repeat >= 0:
+                    cpu.setdefault(str(n), {}).setdefault(name, []).append(time.process_time() - busy)
                 peak.setdefault(str(n), {})[name] = peak_gb(device)
         if args.vllm:
             job = {
@@ -131,7 +134,13 @@ def main() -> None:
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
-        found = {"settings": settings, "device": str(device), "tokens_per_second": result, "peak_gb": peak}
+        found = {
+            "settings": settings,
+            "device": str(device),
+            "tokens_per_second": result,
+            "cpu_seconds": cpu,
+            "peak_gb": peak,
+        }
         args.out.write_text(json.dumps(found, indent=2) + "\n")
 
 

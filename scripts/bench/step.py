@@ -6,8 +6,9 @@
 Arms: `rlvr` (its defaults); `trl` (GRPOTrainer, tuned: no checkpointing, the precision that is native here);
 `trl_default` (GRPOTrainer as it comes: bfloat16 autocast, gradient checkpointing; float32 where bfloat16 is emulated,
 because an emulated step takes hours); `rlvr_vllm` and `trl_vllm` sample by vLLM in the same process (a GPU, and a model
-folder that vLLM can read). All arms get the same weights, prompts, optimizer, learning rate and
-lengths. Each process trains `--steps` steps; the first is warm-up and not counted.
+folder that vLLM can read). All arms get the same weights, prompts, optimizer, learning rate and lengths. Each process
+trains `--steps` steps, two at least; the first is warm-up and not counted. `cpu_seconds` of a step are those of all its
+threads together.
 """
 
 import argparse
@@ -41,6 +42,19 @@ def timed(trainer: Any, method: str) -> list[float]:
 
     setattr(trainer, method, run)
     return seconds
+
+
+def cpu_clock(trainer: Any) -> list[float]:
+    """Return a list that gains, at the end of each step, the CPU seconds of this process so far, of all threads."""
+    from transformers import TrainerCallback
+
+    class Clock(TrainerCallback):
+        def on_step_end(self, *_: object, **__: object) -> None:
+            ends.append(time.process_time())
+
+    ends: list[float] = []
+    trainer.add_callback(Clock())
+    return ends
 
 
 def work(arm: str, args: argparse.Namespace) -> dict[str, Any]:
@@ -84,6 +98,7 @@ def work(arm: str, args: argparse.Namespace) -> dict[str, Any]:
         config = kind(output_dir=folder, **common, **own)
         trainer = cls(model, args=config, train_dataset=data, processing_class=tokenizer, reward_funcs=reward_length)
         trainer.remove_callback(PrinterCallback)
+        ends = cpu_clock(trainer)
         parts = {"sampling": timed(trainer, "_generate"), "training pass": timed(trainer, "training_step")}
         trainer.train()
     rows = [row for row in trainer.state.log_history if "step_time" in row][1:]
@@ -92,6 +107,7 @@ def work(arm: str, args: argparse.Namespace) -> dict[str, Any]:
     )  # training_step also asks for rollouts
     return {
         "seconds": statistics.mean(row["step_time"] for row in rows),
+        "cpu_seconds": (ends[-1] - ends[0]) / (len(ends) - 1),
         "sampling_seconds": sampling,
         "training_seconds": passes - sampling,
         "tokens": (length := statistics.mean(row["completions/mean_length"] for row in rows)),

@@ -70,20 +70,26 @@ def main() -> None:
         ("shared prompts", packed.model_inputs, packed.labels_1L),
         ("repeated prompts", {"input_ids": whole}, labels),
     ):
-        seconds = []
+        seconds, cpu = [], []
         for _ in range(args.repeats + 1):
             model.zero_grad()
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
                 model(**inputs, labels=target, scores=True).log_probs.sum().backward()
             seconds.append(time.perf_counter() - start)
+            cpu.append(time.process_time() - busy)
         work = (6 * body * inputs["input_ids"].numel() + 8 * head * completion.numel()) / 1e9
         middle = statistics.median(seconds[1:])
         print(
             f"{name:<17} {inputs['input_ids'].numel():6} positions  {middle:6.2f} s  {work / middle:5.0f} GFLOP/s  "
             f"{work / middle / top:.0%} of the peak"
         )
-        result[name] = {"seconds": seconds[1:], "positions": inputs["input_ids"].numel(), "gflop": work}
+        result[name] = {
+            "seconds": seconds[1:],
+            "cpu_seconds": cpu[1:],
+            "positions": inputs["input_ids"].numel(),
+            "gflop": work,
+        }
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(result, indent=2) + "\n")
