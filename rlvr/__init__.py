@@ -42,6 +42,8 @@ _HOME = {
     "Evaluation": "report.results",
     "Ablation": "report.results",
     "ablate": "commands.ablate",
+    "decode": "commands.decode",
+    "select_student": "commands.select",
     "score": "commands.api",
     "import_log": "commands.api",
     "prune": "select.command",

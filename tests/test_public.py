@@ -10,9 +10,9 @@ import rlvr
 
 NAMES = [
     "Ablation", "Completion", "DataError", "EvalConfig", "Evaluation", "PassRate", "Problem", "RLVRTrainer", "RlvrError", "Rollouts", "Run",
-    "Signal", "SpecError", "Term", "TrainConfig", "Transform", "ablate", "as_trl_reward", "build", "chain", "evaluate", "explain",
+    "Signal", "SpecError", "Term", "TrainConfig", "Transform", "ablate", "as_trl_reward", "build", "chain", "decode", "evaluate", "explain",
     "import_log", "json_object", "load_model", "load_problems", "load_rows", "load_terms", "problem_set", "prune", "rank", "same_answer", "score",
-    "train",
+    "select_student", "train",
     "verifier_function",
     "verify_answer", "write_report",
 ]  # fmt: skip

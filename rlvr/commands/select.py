@@ -1,10 +1,16 @@
 """Choose the training data: by what the student profits from, or by difficulty."""
 
+import os
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from rlvr.commands.given_model import asked_as, model_spec
 from rlvr.commands.parser import command_parser
 from rlvr.core.console import LOG
+
+if TYPE_CHECKING:
+    from rlvr.report.results import Run
 
 EXAMPLES = """\
 rlvr select student --data warmup.jsonl --model smollm2-135m-instruct --out kept.jsonl
@@ -34,6 +40,7 @@ def run(argv: list[str]) -> int:
     student.add_argument("--answer_format", default="tags", help="form of answer of the warm-up (default: tags)")
     student.add_argument("--tags", nargs="+", default=["think", "answer", "confidence"], help="tags of the warm-up")
     student.add_argument("--system_prompt", help="system message of the warm-up (default: derived from the tags)")
+    student.add_argument("--chat_template_kwargs", help="what the chat template is to know in training, YAML or JSON")
 
     prune = commands.add_parser("prune", help="keep a fraction of the rows by a difficulty score")
     prune.add_argument("--score", required=True, help="el2n, forgetting, memorisation, pass_rate or prototype")
@@ -55,9 +62,29 @@ def run(argv: list[str]) -> int:
     return _student(args) if args.command == "student" else _prune(args)
 
 
-def _student(args) -> int:
-    from rlvr.select.command import select_student
+def select_student(
+    data: str | os.PathLike[str],
+    model: "str | os.PathLike[str] | Run",
+    out: str | os.PathLike[str],
+    **settings: Any,
+) -> Counter[str]:
+    """Keep of each row and its rewrites what this student profits from, write the kept rows, and count the reasons.
 
+    Args:
+        data: JSONL of rows with a prompt, a completion and perhaps rewrites (docs/select.md).
+        model: the student that will be trained: a spec, a folder, or a Run, whose trained model scores the rows behind
+            the system message and with the tags of the run.
+        out: file of the kept rows; <out>.scores.jsonl says why, row by row.
+        settings: what `rlvr select student` takes beside these (`threshold="shuffled"`, `unimproved="drop"`).
+
+    Raises DataError for bad rows before a model is loaded, and where no row was kept.
+    """
+    from rlvr.select.command import select_student as select
+
+    return select(Path(data), model_spec(model), Path(out), **{**asked_as(model), **settings})
+
+
+def _student(args) -> int:
     settings = {k: v for k, v in vars(args).items() if k not in ("command", "data", "model", "out")}
     _print(select_student(args.data, args.model, args.out, **settings), args.out)
     return 0

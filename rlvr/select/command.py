@@ -1,7 +1,7 @@
 """Run `rlvr select`: rows in, kept rows out, and beside them every row's score and why it was kept or dropped."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 
+from rlvr.config.fields import as_mapping
 from rlvr.core.answer_format import AnswerFormat
 from rlvr.core.errors import DataError, SpecError, did_you_mean
 from rlvr.core.files import replacing
@@ -51,6 +52,7 @@ def select_student(
     answer_format: str | AnswerFormat = "tags",
     system_prompt: str | None = None,
     chat_template: str | None = None,
+    chat_template_kwargs: Mapping[str, Any] | str | None = None,
 ) -> Counter[str]:
     """Filter worked rows by what the model would profit from, write both files, and count the reasons.
 
@@ -64,10 +66,11 @@ def select_student(
     if direct not in DIRECT:
         raise SpecError(did_you_mean("way to score a text alone", direct, DIRECT))
     answers = AnswerFormat.of(answer_format, tags)
+    template = as_mapping("chat_template_kwargs", chat_template_kwargs)
 
     def score(pairs: Sequence[Pair]) -> list[PairScore | None]:
         after_system = [(messages(Problem("", chat, None), answers, system_prompt), reply) for chat, reply in pairs]
-        return score_pairs(model, tokenizer, after_system, direct=direct, max_length=max_length)
+        return score_pairs(model, tokenizer, after_system, direct=direct, max_length=max_length, template=template)
 
     selector = StudentSelector(score, unimproved, threshold)
     selector.check()

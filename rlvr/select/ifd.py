@@ -1,7 +1,8 @@
 """Score instruction-following difficulty and its reverse, under the student to be trained (2308.12032, 2402.10110)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from peft import PeftModel
@@ -40,6 +41,7 @@ def score_pairs(
     direct: str = "empty",
     max_length: int | None = None,
     batch_tokens: int = BATCH_TOKENS,
+    template: Mapping[str, Any] | None = None,
 ) -> list[PairScore | None]:
     """Return both scores of each (chat, reply) pair, in order; None where one of its texts exceeds the context.
 
@@ -51,6 +53,7 @@ def score_pairs(
             the partner differs; "bare": one token of beginning, as the paper's code does, for base models (a chat
             model is surprised by text without a turn, which makes every ratio too small).
         max_length: tokens that fit; None takes the model's own context.
+        template: what the chat template is to know, a run's `chat_template_kwargs`.
 
     Source: IFD 2308.12032, in the form of Selective Reflection-Tuning 2402.10110. `ifd_loss` is Cherry_LLM's form, but
     for its bare text after "### Response:" where ours has `direct`.
@@ -69,10 +72,10 @@ def score_pairs(
     reply_ids, question_ids = (_ids(tokenizer, texts) for texts in (replies, questions))
     start = [[_first(tokenizer)]] * len(pairs)
     contexts = [
-        encode(tokenizer, given),
-        start if direct == "bare" else encode(tokenizer, alone),
-        encode(tokenizer, guess),
-        start if direct == "bare" else encode(tokenizer, blank),
+        encode(tokenizer, given, template),
+        start if direct == "bare" else encode(tokenizer, alone, template),
+        encode(tokenizer, guess, template),
+        start if direct == "bare" else encode(tokenizer, blank, template),
     ]
     parts = list(zip(contexts, (reply_ids, reply_ids, question_ids, question_ids), strict=True))
 
