@@ -1,348 +1,271 @@
-"""Finding: a small model's tuning, added to a larger model's logits, does most of what tuning it would (2401.08565).
+"""Finding: what RLVR did to a small model, added to a larger one's logits, does much of what RLVR would (2401.08565).
 
     python scripts/findings/proxy_tuning.py            redraw from the committed results
-    python scripts/findings/proxy_tuning.py --rerun    train and measure again first (about 10 minutes of one core)
-    python scripts/findings/proxy_tuning.py --models FOLDER    save the four models of seed 1000, and stop
+    python scripts/findings/proxy_tuning.py --rerun    run what is missing: pilots and gates, then eight seeds
 
-The criterion, in pages/proxy_tuning.md, was committed before the run. The settings are those of the pilot: the base,
-expert and directly tuned models of seed 1000, which is not among the seeds; no steered model was looked at.
+The criterion is in pages/proxy_tuning.md; it was committed before the first pilot. Models: parts/proxy_models.py.
 """
 
 import argparse
-import itertools
-import json
-import random
-import re
-import statistics
-import sys
-from collections.abc import Iterator
-from functools import cache
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
-import torch
-from finding import REPO, Finding, Page, Point, outcome, run_all_again
+from finding import REPO, Endpoint, Finding, Gate, Page, detectable, judge, read_rows, run_tasks, signed, table
 from matplotlib.figure import Figure
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, get_cosine_schedule_with_warmup
+from numpy.typing import NDArray
+from parts import proxy_models as models
 
-from rlvr.core.files import write_whole
-from rlvr.core.parse import parse, render
-from rlvr.core.records import Problem
-from rlvr.measure.evaluate import make_engine
-from rlvr.measure.metrics import Interval, bootstrap, paired_difference
 from rlvr.measure.metrics.seeds import t_interval
 from rlvr.measure.plots.style import GREY, look, new_figure, styled
-from rlvr.models.chat import encode
-from rlvr.models.load import build_tiny, trainable_parameters
-from rlvr.models.sampling import Sampling, Steered
-from rlvr.problems.sets import load_problems, problem_set
+from rlvr.models.sampling import Steered
 
-RESULTS = REPO / "docs" / "findings" / "proxy_tuning" / "results.json"
-SET = Path(__file__).parent / "parts" / "three_digits.py"
-
-SEEDS = range(8)
-SIZES = {"small": (32, 2), "large": (64, 3)}  # width, layers
-PRETRAINING = {"steps": 600, "batch": 32, "rate": 5e-3}
-TUNING = {"steps": 100, "batch": 32, "rate": 1e-3}
-ALPHAS = (0.0, 0.5, 1.0, 1.5, 2.0)
-FACTS, LENGTH, TAGS = 32, 32, ("think", "answer")
-MEASURES = {
-    "format": "exactly the tuned form",
-    "arithmetic": "right, and stated where it can be verified",
-    "value": "right value, in whatever form",
-    "facts": "facts of pre-training recalled",
+STORE = REPO / "docs" / "findings" / "proxy_tuning"
+PILOTS, SWEEPS, RUNS = (STORE / f"{name}.jsonl" for name in ("pilots", "sweeps", "runs"))
+PILOT_WORLDS = (900, 901)
+WORLDS = {201: (1, 2), 202: (3, 4), 203: (5, 6), 204: (7, 8)}  # a pair of bases -> the seeds of its RLVR
+RATES = (1e-4, 3e-4, 1e-3)
+ALPHAS = (0.5, 1.0, 1.5, 2.0)
+VALIDATION, TEST = 400, 1000
+NAMES = {
+    "small": "small, untuned (the anti-expert)",
+    "expert": "small, after RLVR (the expert)",
+    "base": "large, untuned (the base)",
+    "tuned": "large, after RLVR itself",
 }
 
-
-# ---------------------------------------------------------------- what is learned
-
-
-@cache
-def content() -> ModuleType:
-    """The problem set scripts/findings/parts/three_digits.py."""
-    return problem_set(str(SET))
+Row = Mapping[str, Any]
 
 
-@cache
-def sums(split: str) -> list[Problem]:
-    """The sums of one split."""
-    return load_problems(str(SET), split, None, 0)
+def pilot(world: int, size: str, rate: float) -> dict[str, Any]:
+    """Tune one size in a pilot world and measure it, before and after, on validation problems."""
+    run, questions = models.tune(world, size, rate, world), models.asked(world, "validation", VALIDATION)
+    values = {}
+    for name, folder in {"before": models.base(world, size), "after": run.model}.items():
+        model, tokenizer = models.load(str(folder))
+        values |= models.measure((model,), {name: (1.0,)}, tokenizer, questions)
+    return values | {"mixed": float(run.metrics["groups/mixed"][:10].mean())}
 
 
-def in_form(problem: Problem) -> str:
-    """Return the completion that tuning teaches."""
-    return render(content().solution(problem), problem.answer, tags=TAGS)
+def four(world: int, seed: int, rates: Mapping[str, float]) -> dict[str, Path]:
+    """Return the folders of the four models of one seed."""
+    small, base = models.base(world, "small"), models.base(world, "large")
+    expert, tuned = (models.tune(world, size, rates[size], seed).model for size in models.SIZES)
+    return {"small": small, "expert": expert, "base": base, "tuned": tuned}
 
 
-def facts(seed: int) -> list[tuple[str, str]]:
-    """A table to learn by heart: three letters and the three that belong to them."""
-    draw, letters = random.Random(f"facts/{seed}"), "bcdfghjklmnpqrstvwxz"
-    keys = draw.sample(["".join(key) for key in itertools.product(letters, repeat=3)], FACTS)
-    return [(f"{key}?", "".join(draw.choices(letters, k=3))) for key in keys]
+def steer(world: int, seed: int, rates: Mapping[str, float], split: str, size: int) -> dict[str, Any]:
+    """Measure the four models of a seed and the steered ones at every alpha."""
+    folders, questions = four(world, seed, rates), models.asked(world, split, size)
+    loaded = {name: models.load(str(folder)) for name, folder in folders.items()}
+    (base, tokenizer), (expert, _), (small, _), (tuned, _) = (loaded[n] for n in ("base", "expert", "small", "tuned"))
+    weights = {"base": (1.0, 0.0, 0.0), "expert": (0.0, 1.0, 0.0), "small": (0.0, 0.0, 1.0)}
+    weights |= {alpha_name(alpha): (1.0, alpha, -alpha) for alpha in ALPHAS}
+    values = models.measure((base, expert, small), weights, tokenizer, questions)
+    return values | models.measure((tuned,), {"tuned": (1.0,)}, tokenizer, questions)
 
 
-def mixture(seed: int) -> Iterator[tuple[str, str]]:
-    """Half facts, half sums; nine sums in ten are bare, one in ten has the form that tuning will teach."""
-    draw, table, problems = random.Random(f"pretraining/{seed}"), facts(seed), sums("train")
-    while True:
-        if draw.random() < 0.5:
-            yield draw.choice(table)
-        else:
-            problem = draw.choice(problems)
-            bare = content().solution(problem)
-            yield problem.id, in_form(problem) if draw.random() < 0.1 else bare
+def sweep(world: int, small_rate: float, large_rate: float) -> dict[str, Any]:
+    """Measure a pilot world on validation problems; and its score at alpha 1 by sampling, as a check."""
+    rates = {"small": small_rate, "large": large_rate}
+    values, folders = steer(world, world, rates, "validation", VALIDATION), four(world, world, rates)
+    base, expert, anti = (models.load(str(folders[name]))[0] for name in ("base", "expert", "small"))
+    policy, tokenizer = Steered(base, expert, anti, 1.0), models.load(str(folders["base"]))[1]
+    return values | {"sampled": models.sampled_score(world, policy, tokenizer, "validation", VALIDATION)}
 
 
-def train(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    pairs: Iterator[tuple[str, str]],
-    steps: int,
-    batch: int,
-    rate: float,
-) -> None:
-    """Supervised steps on (prompt, completion) pairs, loss on the completion."""
-    model.train()
-    optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=0.01)
-    schedule = get_cosine_schedule_with_warmup(optimizer, steps // 10, steps)
-    for _ in range(steps):
-        some = list(itertools.islice(pairs, batch))
-        prompts = encode(tokenizer, [[{"role": "user", "content": text}] for text, _ in some])
-        ends = [[*tokenizer(completion).input_ids, tokenizer.eos_token_id] for _, completion in some]
-        width = max(len(p) + len(e) for p, e in zip(prompts, ends, strict=True))
-        ids = torch.zeros(batch, width, dtype=torch.long)
-        labels = torch.full_like(ids, -100)
-        for i, (p, e) in enumerate(zip(prompts, ends, strict=True)):
-            ids[i, : len(p) + len(e)] = torch.tensor(p + e)
-            labels[i, len(p) : len(p) + len(e)] = torch.tensor(e)
-        model(input_ids=ids, labels=labels).loss.backward()  # padding stands on the right, where nobody looks
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
-    model.eval()
+def after(world: int, seed: int, small_rate: float, large_rate: float) -> dict[str, Any]:
+    """Measure one seed on test problems."""
+    return steer(world, seed, {"small": small_rate, "large": large_rate}, "test", TEST)
 
 
-def pretrain(size: str, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Build one size and train it on the mixture; both sizes of a seed read the same rows."""
-    model, tokenizer = build_tiny(seed, *SIZES[size])
-    train(model, tokenizer, mixture(seed), **PRETRAINING)
-    return model, tokenizer
+def alpha_name(alpha: float) -> str:
+    """Return what the steered model is called at one alpha."""
+    return f"alpha {alpha:g}"
 
 
-def tuned(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
-    """Return a tuned copy: sums alone, always in the form."""
-    copy = type(model)(model.config)
-    copy.load_state_dict(model.state_dict())
-    draw, problems = random.Random(f"tuning/{seed}"), sums("train")
-    shown = map(draw.choice, itertools.repeat(problems))
-    train(copy, tokenizer, ((problem.id, in_form(problem)) for problem in shown), **TUNING)
-    return copy
+def rate_arguments(rates: Mapping[str, float]) -> dict[str, float]:
+    """Return the rates as the arguments of `sweep` and `after`; "small" and "large" name what they return."""
+    return {f"{size}_rate": rate for size, rate in rates.items()}
 
 
-# ---------------------------------------------------------------- what is measured
+def chosen_rates(pilots: Sequence[Row]) -> dict[str, float]:
+    """Return each size's learning rate: the highest score after tuning, mean over pilots; within 0.01, the lowest."""
+    rates = {}
+    for size in models.SIZES:
+        final = {
+            rate: np.mean([row["after"]["score"] for row in pilots if (row["size"], row["rate"]) == (size, rate)])
+            for rate in RATES
+        }
+        rates[size] = min(rate for rate in RATES if final[rate] >= max(final.values()) - 0.01)
+    return rates
 
 
-def measure(policy: PreTrainedModel | Steered, tokenizer: PreTrainedTokenizerBase, seed: int) -> dict[str, str]:
-    """Return one character, 0 or 1, for each held-out sum (three measures) and each fact, under greedy decoding."""
-    problems, table, verify = sums("test"), facts(seed), content().verify
-    asked = [problem.id for problem in problems] + [key for key, _ in table]
-    prompts = encode(tokenizer, [[{"role": "user", "content": text}] for text in asked])
-    samples = make_engine(policy, tokenizer).generate(prompts, 1, Sampling(LENGTH, 0.0), 0)
-    texts = tokenizer.batch_decode(samples.ids, skip_special_tokens=True)
-    found: dict[str, list[bool]] = {name: [] for name in MEASURES}
-    for problem, text in zip(problems, texts, strict=False):
-        read = parse(text, TAGS)
-        found["format"].append(read.format_ok)
-        found["arithmetic"].append(read.answer is not None and verify(read.answer, problem.answer))
-        found["value"].append(re.findall(r"(?<!\d)-?\d+", text)[-1:] == [problem.answer])
-    found["facts"] = [value in text for (_, value), text in zip(table, texts[len(problems) :], strict=True)]
-    return {name: "".join("01"[hit] for hit in hits) for name, hits in found.items()}
+def chosen_alpha(sweeps: Sequence[Row]) -> float:
+    """Return the alpha with the highest score on the pilots' validation problems; within 0.01, the lowest."""
+    scores = {alpha: np.mean([row[alpha_name(alpha)]["score"] for row in sweeps]) for alpha in ALPHAS}
+    return min(alpha for alpha in ALPHAS if scores[alpha] >= max(scores.values()) - 0.01)
 
 
-def latency(policy: PreTrainedModel | Steered, tokenizer: PreTrainedTokenizerBase) -> float:
-    """Return milliseconds a step of 64 rows, the median of five runs of 32 steps."""
-    engine = make_engine(policy, tokenizer)
-    engine.eos_ids = []
-    prompts = encode(tokenizer, [problem.prompt for problem in sums("test")[:64]])
-    seconds = [engine.generate(prompts, 1, Sampling(32, 0.0), 0).seconds for _ in range(6)][1:]
-    return 1000 * statistics.median(seconds) / 32
+def gates() -> list[Gate]:
+    """Run the pilots; return what must hold before a seed is run."""
+    tasks = [
+        {"world": world, "size": size, "rate": rate}
+        for world in PILOT_WORLDS
+        for size in models.SIZES
+        for rate in RATES
+    ]
+    pilots = run_tasks(PILOTS, tasks, pilot)
+    rates = chosen_rates(pilots)
+    sweeps = run_tasks(SWEEPS, [{"world": world, **rate_arguments(rates)} for world in PILOT_WORLDS], sweep)
+    mixed = [row["mixed"] for row in pilots if row["rate"] == rates[row["size"]]]
 
+    def mean(name: str, measure: str, minus: str | None = None) -> float:
+        return float(np.mean([row[name][measure] - (row[minus][measure] if minus else 0) for row in sweeps]))
 
-def four_models(seed: int) -> tuple[dict[str, PreTrainedModel], PreTrainedTokenizerBase]:
-    """Return small, expert (small, tuned), base (large) and tuned (large, tuned), from scratch."""
-    small, tokenizer = pretrain("small", seed)
-    large, _ = pretrain("large", seed)
-    expert, direct = tuned(small, tokenizer, seed), tuned(large, tokenizer, seed)
-    return {"small": small, "expert": expert, "base": large, "tuned": direct}, tokenizer
-
-
-def measure_seed(seed: int) -> dict[str, Any]:
-    """Train the four models of a seed, measure them and the steered one; the last seed's speed is measured too."""
-    plain, tokenizer = four_models(seed)
-    steered = {alpha: Steered(plain["base"], plain["expert"], plain["small"], alpha) for alpha in ALPHAS}
-    found = {name: measure(model, tokenizer, seed) for name, model in plain.items()}
-    found |= {f"alpha {alpha:g}": measure(policy, tokenizer, seed) for alpha, policy in steered.items()}
-    if seed != SEEDS[-1]:
-        return {"models": found}
-    policies = {"base": plain["base"], "expert": plain["expert"], "steered": steered[1.0]}
-    return {"models": found, "milliseconds": {n: round(latency(p, tokenizer), 2) for n, p in policies.items()}}
+    off = np.mean([row["sampled"] - row["alpha 1"]["score"] for row in sweeps])
+    return [
+        Gate("score of the base", mean("base", "score"), 0.05, 0.2),
+        Gate("facts that the base recalls", mean("base", "facts"), low=0.9),
+        Gate("facts that the small model recalls", mean("small", "facts"), high=0.05),
+        Gate(f"mixed groups of {models.GROUP}, first ten updates, both sizes", float(np.mean(mixed)), low=0.3),
+        Gate("gain of the small model in score", mean("expert", "score", "small"), low=0.15),
+        Gate("gain of the large model in score", mean("tuned", "score", "base"), low=0.15),
+        Gate("its gain in form", mean("tuned", "form", "base"), low=0.2),
+        Gate("its gain in value", mean("tuned", "value", "base"), low=0.08),
+        Gate("score at alpha 1, sampled minus computed", float(off), -0.03, 0.03),
+    ]
 
 
 def rerun(options: argparse.Namespace) -> None:
-    """Run every seed and store every verdict."""
-    tasks = [{"seed": seed} for seed in SEEDS]
-    with run_all_again(REPO / "runs" / "finding-proxy_tuning", tasks, measure_seed, options.jobs) as rows:
-        results = {
-            "seeds": {str(r["seed"]): r["models"] for r in rows},
-            "milliseconds": rows[-1]["milliseconds"],
-            "minutes": round(sum(r["seconds"] for r in rows) / 60, 1),
-        }
-        write_whole(RESULTS, json.dumps(results, indent=1) + "\n")
-
-
-def models(folder: Path, seed: int = 1000) -> None:
-    """Save the four models of one seed, and print what each learned; no steered model is looked at."""
-    trained, tokenizer = four_models(seed)
-    for name, model in {**trained, "large": trained["base"]}.items():
-        if name != "base":
-            shares = {m: round(v.count("1") / len(v), 3) for m, v in measure(model, tokenizer, seed).items()}
-            print(f"{name}, {trainable_parameters(model)} parameters: {shares}")
-            model.save_pretrained(folder / name)
-            tokenizer.save_pretrained(folder / name)
+    """Train and measure the seeds that are missing."""
+    rates = chosen_rates(read_rows(PILOTS))
+    tasks = [
+        {"world": world, "seed": seed, **rate_arguments(rates)} for world, seeds in WORLDS.items() for seed in seeds
+    ]
+    run_tasks(RUNS, tasks, after, options.jobs)
+    shutil.rmtree(REPO / "runs" / "finding-proxy_tuning", ignore_errors=True)  # the rows have all that is used
 
 
 # ---------------------------------------------------------------- what it says
 
 
-def verdicts(results: dict, name: str, measure: str) -> np.ndarray:
-    """Return the verdicts of one model on one measure, all seeds in a row."""
-    return np.array([c == "1" for record in results["seeds"].values() for c in record[name][measure]], dtype=float)
+class Seeds:
+    """The stored seeds: one number each, of one model on one measure."""
+
+    def __init__(self, rows: Sequence[Row], alpha: float):
+        self.rows, self.alpha = rows, alpha
+
+    def __call__(self, name: str, measure: str) -> NDArray[np.float64]:
+        """Return one number per seed; "steered" is the model at the alpha that the pilots chose."""
+        name = alpha_name(self.alpha) if name == "steered" else name
+        return np.array([row[name][measure] for row in self.rows])
+
+    def closed(self, measure: str, share: float) -> NDArray[np.float64]:
+        """Return steered - base - share (tuned - base), seed by seed: above 0 where more than the share is closed."""
+        base = self("base", measure)
+        return self("steered", measure) - base - share * (self("tuned", measure) - base)
 
 
-def share(results: dict, measure: str, name: str = "alpha 1") -> Interval:
-    """Return (steered - base) / (tuned - base) with its interval."""
-    sides = [verdicts(results, side, measure) for side in (name, "base", "tuned")]
-
-    def ratio(steered, base, tuned):
-        gap = tuned.mean() - base.mean()
-        return (steered.mean() - base.mean()) / gap if gap else float("nan")
-
-    return bootstrap(ratio, *sides)
-
-
-def change(results: dict, measure: str, old: str, new: str) -> Interval:
-    """Return the paired difference new - old with its interval."""
-    return paired_difference(verdicts(results, old, measure), verdicts(results, new, measure))
-
-
-def over_seeds(results: dict, measure: str, old: str, new: str) -> Interval:
-    """Return the mean difference new - old with its t interval over seeds."""
-    seeds = [{"seeds": {seed: record}} for seed, record in results["seeds"].items()]
-    return t_interval([verdicts(s, new, measure).mean() - verdicts(s, old, measure).mean() for s in seeds])[0]
-
-
-def points(results: dict) -> list[Point]:
-    """Return each point of the criterion; a point without a gap is void."""
-    found = []
-    for measure, least in (("format", 0.75), ("arithmetic", 0.5)):
-        gap = change(results, measure, "base", "tuned")
-        if gap.value < 0.05:
-            found.append(Point(f"{measure}: no gap to close", f"{change(results, measure, 'base', 'alpha 1')}", "void"))
-        else:
-            part = share(results, measure)
-            found.append(Point(f"{measure}: share of the gap closed", str(part), part.value >= least))
-    above = [change(results, "arithmetic", other, "alpha 1") for other in ("base", "expert")]
-    rises = all(interval.low > 0 for interval in above)
-    found.append(Point("arithmetic: steered - base; steered - expert", "; ".join(map(str, above)), rises))
-    lost, kept = change(results, "facts", "tuned", "base"), change(results, "facts", "tuned", "alpha 1")
-    held = "void" if lost.value < 0.05 else kept.low > 0
-    found.append(Point(f"facts: steered - directly tuned (which lost {lost})", str(kept), held))
-    return found
+def endpoints(seeds: Seeds) -> tuple[Endpoint, list[Endpoint]]:
+    """Return the primary endpoint and the others, each a number for every seed."""
+    steered = {measure: seeds("steered", measure) for measure in models.MEASURES}
+    return (
+        Endpoint("1. score: steered - base - half of (tuned - base)", list(seeds.closed("score", 0.5))),
+        [
+            Endpoint("2. form: steered - base - three quarters of (tuned - base)", list(seeds.closed("form", 0.75))),
+            Endpoint("3. value: steered - base", list(steered["value"] - seeds("base", "value"))),
+            Endpoint("4. value: steered - base - half of (tuned - base)", list(seeds.closed("value", 0.5))),
+            Endpoint("5. value: steered - expert", list(steered["value"] - seeds("expert", "value"))),
+            Endpoint("6. facts: steered - tuned", list(steered["facts"] - seeds("tuned", "facts"))),
+            Endpoint("7. facts: steered - base", list(steered["facts"] - seeds("base", "facts")), above=-0.05),
+        ],
+    )
 
 
 @styled
-def sweep_figure(results: dict) -> Figure:
+def sweep_figure(seeds: Seeds) -> Figure:
     """Draw each measure against alpha: the steered model (line; a thin line for each seed), the tuned ones (levels)."""
     fig = new_figure(4.6)
     colour, marker = look(0)
-    for i, (ax, measure) in enumerate(zip(fig.subplots(2, 2, sharex=True, sharey=True).flat, MEASURES, strict=True)):
-        for record in results["seeds"].values():
-            values = [record[f"alpha {a:g}"][measure] for a in ALPHAS]
-            ax.plot(ALPHAS, [v.count("1") / len(v) for v in values], color=colour, linewidth=0.6, alpha=0.5)
-        means = [verdicts(results, f"alpha {a:g}", measure).mean() for a in ALPHAS]
-        ax.plot(ALPHAS, means, color=colour, marker=marker, markersize=4, label="steered")
+    names = ["base", *map(alpha_name, ALPHAS)]
+    for i, (ax, measure) in enumerate(zip(fig.subplots(2, 2, sharex=True).flat, models.MEASURES, strict=True)):
+        values = np.array([seeds(name, measure) for name in names])
+        ax.plot((0, *ALPHAS), values, color=colour, linewidth=0.6, alpha=0.5)
+        ax.plot((0, *ALPHAS), values.mean(1), color=colour, marker=marker, markersize=4, label="steered")
         for name, style in (("tuned", "--"), ("expert", ":")):
-            label = {"tuned": "large, tuned directly", "expert": "small, tuned (the expert)"}[name]
-            ax.axhline(verdicts(results, name, measure).mean(), color=GREY, linestyle=style, label=label)
-        ax.set(title=measure, ylim=(-0.03, 1.03), ylabel="" if i % 2 else "share of problems")
+            ax.axhline(seeds(name, measure).mean(), color=GREY, linestyle=style, label=NAMES[name])
+        ax.set(title=measure)
         if i > 1:
             ax.set_xlabel("alpha")
-    handles, labels = ax.get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower center", ncols=3)
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return fig
 
 
-def page(results: dict) -> Page:
+def load() -> tuple[list[Row], list[Row], list[Row]]:
+    """Return pilots, sweeps and seeds; FileNotFoundError while a seed is missing."""
+    rows = read_rows(RUNS)
+    wanted = [(world, seed) for world, seeds in WORLDS.items() for seed in seeds]
+    stored = {(row["world"], row["seed"]): row for row in rows}
+    if missing := [key for key in wanted if key not in stored]:
+        raise FileNotFoundError(f"{len(missing)} of {len(wanted)} seeds are missing in {RUNS}")
+    return read_rows(PILOTS), read_rows(SWEEPS), [stored[key] for key in wanted]
+
+
+def page(results: tuple[list[Row], list[Row], list[Row]]) -> Page:
     """Return what the results say."""
+    pilots, sweeps, rows = results
+    rates, alpha = chosen_rates(pilots), chosen_alpha(sweeps)
+    seeds = Seeds(rows, alpha)
+    primary, others = endpoints(seeds)
+    points = judge(primary, others)
+    sd = float(np.std(primary.values_S, ddof=1))
+    names = [
+        *list(NAMES.items())[:3],
+        ("steered", f"**large, steered** (alpha = {alpha:g})"),
+        ("tuned", NAMES["tuned"]),
+    ]
 
-    def mean(name: str, record: dict | None = None) -> str:
-        seeds = {"seeds": {0: record}} if record else results
-        return " | ".join(f"{verdicts(seeds, name, measure).mean():.3f}" for measure in MEASURES)
+    def means(name: str) -> list[str]:
+        return [f"{seeds(name, measure).mean():.3f}" for measure in models.MEASURES]
 
-    names = {
-        "small": "small, untuned (the anti-expert)",
-        "expert": "small, tuned (the expert)",
-        "base": "large, untuned (the base)",
-        "alpha 1": "**large, steered** (alpha = 1)",
-        "tuned": "large, tuned directly",
-    }
-    models = "\n".join(f"| {label} | {mean(name)} |" for name, label in names.items())
-    sweep = "\n".join(f"| {a:g} | {mean(f'alpha {a:g}')} |" for a in ALPHAS)
-    seeds = "\n".join(
-        f"| {seed}: {names[name]} | {mean(name, record)} |"
-        for seed, record in results["seeds"].items()
-        for name in ("base", "alpha 1", "tuned")
-    )
-    rises = "\n".join(
-        f"| {label} | {change(results, measure, old, 'alpha 1')} | {over_seeds(results, measure, old, 'alpha 1')} |"
-        for label, measure, old in (
-            ("arithmetic: steered - expert", "arithmetic", "expert"),
-            ("arithmetic: steered - directly tuned", "arithmetic", "tuned"),
-            ("**value: steered - base**", "value", "base"),
-            ("facts: steered - base", "facts", "base"),
-            ("**facts: steered - directly tuned**", "facts", "tuned"),
-        )
-    )
-    found = points(results)
-    counted = [bool(point.held) for point in found if point.held != "void"]
-    ms, expert = results["milliseconds"], over_seeds(results, "arithmetic", "expert", "alpha 1")
-    form, facts = over_seeds(results, "format", "base", "alpha 1"), over_seeds(results, "facts", "tuned", "alpha 1")
-    claims: dict[str, bool | str] = {
-        "the form": form.low > 0 and share(results, "format").value >= 0.75,
-        "sums above the small expert's": expert.low > 0,
-        "more facts than direct tuning": facts.low > 0,
-        "the gap in sums": "not testable here",
-    }
+    def tried(size: str, rate: float) -> str:
+        return f"{np.mean([r['after']['score'] for r in pilots if (r['size'], r['rate']) == (size, rate)]):.3f}"
+
+    at_one = [
+        (measure, signed(t_interval(seeds("alpha 1", measure) - seeds("base", measure), 0.95)[0]),
+         signed(t_interval(seeds("alpha 1", measure) - seeds("tuned", measure), 0.95)[0]))
+        for measure in models.MEASURES
+    ]  # fmt: skip
+    alphas = [("0 (the base)", *means("base")), *((alpha, *means(alpha_name(alpha))) for alpha in ALPHAS)]
+    grid = [(size, *(tried(size, rate) for rate in RATES), f"{rates[size]:g}") for size in models.SIZES]
     values = {
-        "size": {name: trainable_parameters(build_tiny(0, *shape)[0]) for name, shape in SIZES.items()},
-        "SIZES": SIZES, "PRETRAINING": PRETRAINING, "TUNING": TUNING, "FACTS": FACTS, "MEASURES": MEASURES,
-        "sums": len(sums("test")), "seeds_set": len(SEEDS), "seeds_ran": len(results["seeds"]), "facts": facts,
-        "skill": over_seeds(results, "value", "base", "tuned"),
-        "steered_sums": over_seeds(results, "value", "base", "alpha 1"),
-        "models": models, "sweep": sweep, "by_seed": seeds, "rises": rises, "ms": ms,
-        "times": ms["steered"] / ms["base"], "minutes": results["minutes"],
+        "alpha": alpha, "sd": sd, "sees": detectable(sd, len(rows)),
+        "grid": table(("size", *(f"{q:g}" for q in RATES), "taken"), grid),
+        "models": table(("mean over seeds", *models.MEASURES), [(label, *means(name)) for name, label in names]),
+        "sweep": table(("alpha", *models.MEASURES), alphas),
+        "at_one": table(("at alpha = 1", "steered - base", "steered - tuned"), at_one),
+        "minutes": sum(row["seconds"] for row in (*pilots, *sweeps, *rows)) / 60,
     }  # fmt: skip
-    summary = outcome(counted) if len(counted) > 2 or not any(counted) else "partly reproduced"
-    return Page(found, claims, {"sweep.svg": sweep_figure(results)}, values, summary)
+    claims = {
+        "half of the gap in score": points[0].held,
+        "three quarters of the gap in form": points[1].held,
+        "a better value than the base": points[2].held,
+        "half of the gap in value": points[3].held,
+        "a better value than the expert": points[4].held,
+        "more facts than direct tuning": points[5].held,
+        "the base's facts": points[6].held,
+    }
+    return Page(points, claims, {"sweep.svg": sweep_figure(seeds)}, values)
 
 
-FINDING = Finding("proxy_tuning", lambda: json.loads(RESULTS.read_text(encoding="utf-8")), page, rerun)
+SETTINGS = {
+    "rates": ", ".join(f"{q:g}" for q in RATES), "alphas": ", ".join(f"{a:g}" for a in ALPHAS),
+    "validation": VALIDATION, "test": TEST, **models.settings(),
+}  # fmt: skip
+FINDING = Finding("proxy_tuning", load, page, rerun, gates, SETTINGS)
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--models"]:
-        models(Path(sys.argv[2]))
-    else:
-        FINDING.main(__doc__)
+    FINDING.main(__doc__)
