@@ -17,6 +17,9 @@ from rlvr.rewards.terms import load_terms
 from tests.conftest import REPO
 
 sys.path.insert(0, str(REPO / "scripts" / "findings"))
+import utility_after
+import utility_testbed
+from finding import Finding
 from parts import utility_arms, utility_control, utility_digits, utility_rl, utility_task
 from parts.operators_silence import SILENCE
 from parts.utility_task import UP, Task
@@ -164,3 +167,75 @@ def test_the_warm_up_abstains_at_random_and_the_silent_set_asks_the_same():
     silent = silent_set.load("test", 5, 0)
     assert silent_set.unique and {p.answer for p in silent} == {SILENCE}
     assert [p.prompt for p in silent] == [p.prompt for p in asked]
+
+
+# The pages, from made-up rows
+
+
+def drawn(finding, results, tmp_path):
+    """Return the page of a finding for these results, its verdict the third line."""
+    pages = tmp_path / "scripts" / "findings" / "pages"
+    pages.mkdir(parents=True)
+    template = f"{finding.FINDING.name}.md"
+    (pages / template).write_text((REPO / "scripts" / "findings" / "pages" / template).read_text(encoding="utf-8"))
+    page = Finding(
+        finding.FINDING.name, lambda: results, finding.page, finding.rerun,
+        settings=finding.FINDING._settings, repo=tmp_path,
+    )  # fmt: skip
+    page.redraw()
+    return (tmp_path / "docs" / "findings" / template).read_text(encoding="utf-8")
+
+
+def test_the_page_of_the_classifiers(tmp_path):
+    """A is worse than B where rho < 1 and better where rho > 1, in every row: all points hold, every sign fits."""
+    draw = np.random.default_rng(0)
+
+    def arms(k, p, r):
+        harm = -0.02 * np.log(utility_after.rho(k, p, r)) + 1e-4 * draw.standard_normal()
+        a = [0.3 + harm, 0.2 + harm, 0.8 - harm]
+        return {"A": a, "E": a, "B": [0.3, 0.2, 0.8], "Bayes": [0.1, 0.05, 0.95]}
+
+    rows = [
+        {"classes": k, "seed": s, "settings": {f"{p}/{r}": arms(k, p, r) for p in ps for r in rs}, "seconds": 1}
+        for k, (ps, rs) in utility_arms.SETTINGS.items()
+        for s in utility_after.SEEDS
+    ]
+    digits = [
+        {"seed": s, "settings": {str(r): arms(2, 0.3, 50) for r in utility_digits.RATIOS}, "seconds": 1}
+        for s in utility_after.SEEDS
+    ]
+    pilots = [
+        {"classes": k, "settings": {str(p): {f"rho {r}": 1.0 for r in rs} for p in ps}}
+        for k, (ps, rs) in utility_arms.SETTINGS.items()
+    ]
+    with pytest.raises(FileNotFoundError, match="1 of 150 rows"):
+        utility_after.Results(rows[1:], digits)
+    text = drawn(utility_after, (utility_after.Results(rows, digits), pilots), tmp_path)
+    assert text.splitlines()[2] == "**Verdict: held.**"
+    assert "of 29 settings 29 as rho predicts, 0 against it, 0 open" in text
+
+
+def test_the_page_of_reinforcement_learning_can_be_void(tmp_path):
+    """Eight seeds in which honest earns more hold all points; with an oracle that earns nothing, none is judged."""
+    draw = np.random.default_rng(1)
+
+    def row(arm, world, seed, oracle):
+        good = 0.3 if arm == "honest" else 0.1
+        values = {name: good + 0.01 * draw.standard_normal() for name in utility_testbed.MEASURES}
+        return {"arm": arm, "world": world, "seed": seed, "train_seconds": 60, **values, "oracle": oracle, "auroc": 0.8}
+
+    def rows(oracle):
+        return [
+            row(arm, w, s, oracle) for arm in utility_rl.ARMS for w, seeds in utility_rl.WORLDS.items() for s in seeds
+        ]
+
+    pilots = [
+        {"arm": f"{arm}_{rate:g}", "utility -1": {3e-5: 0.295, 1e-4: 0.3, 3e-4: 0.1}[rate]}
+        for arm in utility_rl.ARMS
+        for rate in utility_testbed.RATES
+    ]
+    assert utility_testbed.rates(pilots) == {"honest": 3e-5, "utility": 3e-5}  # within 0.01: the lowest
+    text = drawn(utility_testbed, (utility_testbed.Runs(rows(0.4)), pilots), tmp_path / "good")
+    assert text.splitlines()[2] == "**Verdict: held.**" and "It is not void." in text
+    text = drawn(utility_testbed, (utility_testbed.Runs(rows(0.1)), pilots), tmp_path / "void")
+    assert text.splitlines()[2] == "**Verdict: not testable here.**" and "oracle is 0.100" in text

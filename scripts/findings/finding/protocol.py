@@ -82,13 +82,13 @@ def detectable(sd: float, seeds: int, level: float = 0.05, power: float = 0.8) -
     `sd`: the standard deviation over seeds of one paired difference. The power at a shift d is that of a noncentral t
     with S - 1 degrees of freedom and noncentrality d sqrt(S) / sd.
 
-    >>> round(detectable(0.02, 8), 4)
-    0.0231
+    >>> round(detectable(0.02, 8), 4), round(detectable(0.02, 50), 4)
+    (0.0231, 0.0081)
     """
     edge = t.ppf(1 - level / 2, seeds - 1)
 
     def missed(shift: float) -> float:
-        found = nct.sf(edge, seeds - 1, shift) + nct.cdf(-edge, seeds - 1, shift)
-        return float(found) - power
+        wrong_side = np.nan_to_num(nct.cdf(-edge, seeds - 1, shift))  # SciPy has NaN where it is 0 to all digits
+        return float(nct.sf(edge, seeds - 1, shift) + wrong_side) - power
 
-    return float(brentq(missed, 1e-6, 100.0) * sd / np.sqrt(seeds))
+    return float(brentq(missed, 1e-6, 2 * edge + 5) * sd / np.sqrt(seeds))
