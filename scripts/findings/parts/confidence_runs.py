@@ -20,6 +20,7 @@ from parts.testbed_runs import chances, problems, train
 import rlvr
 from rlvr.core import specs
 from rlvr.core.json_rows import json_text
+from rlvr.core.records import Problem
 from rlvr.decide.recalibrate import Platt
 from rlvr.measure.metrics import auroc, brier, ece
 from rlvr.problems.worked import write_rows
@@ -65,12 +66,16 @@ def informed_rows(world: int) -> list[dict[str, Any]]:
     """Return worked rows whose confidence is the chance that the teacher who wrote them is right."""
     draw, rows = random.Random(f"informed/{world}"), []
     for problem in operators.load("train", STEPS * BATCH, world + 10_000, table=world, **TASK):
-        letters, dial = problem.meta["text"][1:], problem.meta["knows"]
-        chance = math.prod(0.1 if letter.isupper() else operators.chance(letter, dial) for letter in letters)
         _, answer = operators.teacher(problem, draw)
-        text = f"<answer>{answer}</answer><confidence>{round(chance, 1)}</confidence>"
+        text = f"<answer>{answer}</answer><confidence>{round(teacher_chance(problem), 1)}</confidence>"
         rows.append({"id": problem.id, "prompt": problem.prompt, "completion": text})
     return rows
+
+
+def teacher_chance(problem: Problem) -> float:
+    """Return the teacher's chance of being right about the whole chain."""
+    letters, dial = problem.meta["text"][1:], problem.meta["knows"]
+    return math.prod(0.1 if letter.isupper() else operators.chance(letter, dial) for letter in letters)
 
 
 def train_base(
