@@ -61,11 +61,10 @@ def curve(chances_P: NDArray[np.float64]) -> dict[str, float]:
 def measure(run: Path, split: str, size: int, form: Mapping[str, Any] = FORM) -> dict[str, Any]:
     """Return pass@k of each checkpoint (curves of `1 + updates / 10` points, the base first) and of training."""
     config, rows = rlvr.Run(run).config, read_metrics(RunDir(run).metrics)
-    saved = sorted((run / "checkpoints").glob("checkpoint-*"), key=lambda folder: int(folder.name.rpartition("-")[2]))
-    points = [
-        curve(chances(str(folder), config["data"], split, size, form)) for folder in (Path(config["model"]), *saved)
-    ]
-    steps = [0, *(int(folder.name.rpartition("-")[2]) for folder in saved)]
+    saved = {int(folder.name.rpartition("-")[2]): folder for folder in (run / "checkpoints").glob("checkpoint-*")}
+    steps = [0, *sorted(step for step in saved if step % SAVE_EVERY == 0)]  # a run that was stopped has one more
+    folders = [Path(config["model"]), *(saved[step] for step in steps[1:])]
+    points = [curve(chances(str(folder), config["data"], split, size, form)) for folder in folders]
     along = {name: [point[name] for point in points] for name in points[0]}
     trained = {f"train_{k}": [None if r.get(k) is None else round(r[k], 3) for r in rows] for k in TRAINED}
     return {"steps": steps, "along": along, **trained, "train_seconds": round(rows[-1]["seconds"])}
