@@ -18,7 +18,9 @@ from rlvr.models import gguf
 from rlvr.models.load import load_model
 from rlvr.models.merge import load_merged
 from rlvr.report.origin import origin
+from tests.conftest import run_apart
 from tests.fake_run import drawn_evaluation, write_run
+from tests.hub_stand_in import serving_hub
 
 pytestmark = pytest.mark.usefixtures("cache")
 RUN = (
@@ -188,6 +190,27 @@ def test_a_place_that_is_taken_a_run_without_a_model_and_a_lost_base(runs, tmp_p
     assert "--out samples.jsonl" in cli(f"export {evaluation}").err
     with pytest.raises(SpecError, match="No dtype"):
         rlvr.Run(runs / "lora").export(tmp_path / "y", merge=True, dtype="nf4")
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_pushed_folder_reaches_a_private_repository_file_by_file(full, tmp_path):
+    """The real client against a stand-in for the hub, in a process of its own: the hub's address is read at import."""
+    written = {"README.md": b"---\ntags: [rlvr]\n---\n# tiny\n", "model.safetensors": bytes(range(256)) * 1000}
+    for name, content in written.items():
+        (tmp_path / name).write_bytes(content)
+    push = "import sys; from pathlib import Path; from rlvr.report.export_model import _hub, _upload; "
+    with serving_hub() as (url, hub):
+        hub.full = full
+        here = {"HF_ENDPOINT": url, "HF_TOKEN": "stand-in", "HF_HUB_OFFLINE": 0, "HF_HUB_DISABLE_XET": 1}
+        code = push + "_upload(_hub('me/tiny'), 'me/tiny', Path(sys.argv[1]))"
+        done = run_apart("", tmp_path, start=["-c", code], **here)
+    assert hub.created == {"name": "tiny", "organization": "me", "visibility": "private"}
+    assert hub.tokens == {"Bearer stand-in"}
+    assert hub.files == ({} if full else written)
+    assert (done.code == 0) is not full, done.err
+    if full:
+        assert f"Cannot push to me/tiny: {url} says: 403" in done.err
+        assert f"is whole; upload it with: hf upload me/tiny {tmp_path}" in done.err
 
 
 def test_an_export_that_fails_leaves_nothing(runs, tmp_path, monkeypatch):
