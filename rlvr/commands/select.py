@@ -72,7 +72,7 @@ def select_student(
 
     Args:
         data: JSONL of rows with a prompt, a completion and perhaps rewrites (docs/select.md).
-        model: the student that will be trained: a spec, a folder, or a Run, whose trained model scores the rows behind
+        model: the student that will be trained: a spec, a folder, or a Run, whose trained model scores the rows after
             the system message and with the tags of the run.
         out: file of the kept rows; <out>.scores.jsonl says why, row by row.
         settings: what `rlvr select student` takes beside these (`threshold="shuffled"`, `unimproved="drop"`).
