@@ -10,6 +10,7 @@ SCALES = ("tiny", "smollm2", "qwen_gpu", "qwen25_15b_24gb")
 WHOLE = ("demo", "demo_tiny", "operators")  # with problems and numbers of their own
 OPTIMIZERS = ("sgd", "adam_no_momentum")
 ADDONS = ("vllm_colocate", "vllm_server", "liger", "flash_attention", "lora", *OPTIMIZERS)  # neither
+WARM = ["--sft_steps", "80"]  # of the recipe tiny: one warm-up, made once (the fixture `cache`), for all that need one
 TINY = [
     "--sft_steps", "0", "--max_steps", "3", "--eval_size", "0", "--train_size", "16", "--no_report",
     "--per_device_train_batch_size", "16", "--num_generations", "4",

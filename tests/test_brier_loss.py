@@ -97,6 +97,7 @@ def test_refused_where_no_tag_asks_for_a_confidence():
         TrainConfig(brier_coef=-1.0, use_cpu=True)
 
 
+@pytest.mark.slow  # the recipe also trains in test_recipes.py
 def test_the_recipe_teaches_the_chance_of_being_right(cache, tmp_path):
     """A base whose confidence is random, on problems that it rarely gets right: E[q] falls towards that rate."""
     run = rlvr.train(

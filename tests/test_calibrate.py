@@ -5,8 +5,9 @@ import json
 import pytest
 
 from rlvr.models.load import load_model
+from tests.commands import WARM
 
-TINY = ["--config", "tiny", "--sft_steps", "80"]
+TINY = ["--config", "tiny", *WARM]
 
 
 @pytest.fixture(scope="module")

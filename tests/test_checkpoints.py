@@ -113,7 +113,8 @@ def steps_done(run: Path) -> int:
     return max((checkpoints.step_of(p) for p in (run / "checkpoints").glob("checkpoint-*")), default=0)
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow  # test_kill.py is the fast one: it forks one process, where this starts one of its own each time
+@pytest.mark.parametrize("kills", [1, 3])
 def test_kill_9_and_resume_is_the_uninterrupted_run(tmp_path, kills):
     """Killed at moments that nobody chose (after a checkpoint has begun to appear), resumed by the same command."""
     env = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -16,6 +16,7 @@ from rlvr.runs.directory import RunDir, read_metrics
 from rlvr.runs.pass_rate import PassRate
 from rlvr.training.curriculum.difficulty_sampler import DifficultySampler, draw_probabilities
 from rlvr.training.curriculum.propensity import ipw_mean, self_normalised_mean
+from tests.commands import WARM
 
 BAND = (0.2, 0.8)
 
@@ -155,7 +156,7 @@ def test_resume_draws_what_an_uninterrupted_run_draws(tmp_path):
 def test_the_recipe_logs_propensities_and_what_they_say(tmp_path, cache):
     """Through the command: each estimate recomputed from the rollouts file, by hand."""
     run, size = RunDir(tmp_path / "run"), 24
-    flags = ["--sft_steps", "20", "--max_steps", "2", "--eval_size", "0", "--train_size", str(size), "--no_report"]
+    flags = [*WARM, "--max_steps", "2", "--eval_size", "0", "--train_size", str(size), "--no_report"]
     flags += ["--per_device_train_batch_size", "32", "--num_generations", "4", "--profile_n", "2"]
     assert main(["train", "--config", "difficulty", "tiny", *flags, "--output_dir", str(run.path)]) == 0
     for file, logged in zip(sorted(run.rollouts.glob("*")), read_metrics(run.metrics), strict=True):

@@ -19,7 +19,7 @@ from rlvr.training.batch import GenerationBatch
 from rlvr.training.curriculum.dynamic_sampling import Sample, ask_for, fill, is_mixed
 from rlvr.training.curriculum.fresh_problems import FreshProblems
 from rlvr.training.trainer import RLVRTrainer
-from tests.commands import free_port
+from tests.commands import WARM, free_port
 from tests.conftest import run_apart
 from tests.parity_problems import GROUP, PROBLEMS, PROMPTS, shaped, trainer
 
@@ -202,7 +202,7 @@ def test_resume_is_exact_inside_a_generation_window(tmp_path):
 # ------------------------------------------------------------------ through the command
 
 FLAGS = [
-    "dapo", "tiny", "--sft_steps", "80", "--max_steps", "3", "--eval_size", "0", "--num_generations", "4", "--no_report", "--use_cpu", "true",
+    "dapo", "tiny", *WARM, "--max_steps", "3", "--eval_size", "0", "--num_generations", "4", "--no_report", "--use_cpu", "true",
     "--per_device_train_batch_size", "16", "--train_size", "48", "--learning_rate", "1e-3",
 ]  # fmt: skip
 
@@ -226,6 +226,7 @@ def test_the_recipe_trains_on_mixed_groups(run):
     assert PassRate.from_rollouts(run.rollouts) == PassRate.from_parquet(run.difficulty)
 
 
+@pytest.mark.slow  # test_two_processes.py is the fast one of two processes
 def test_two_processes_choose_what_one_does(run):
     """gloo, 2 x 8 completions: the same problems are sampled, thrown away and trained on, with the same result."""
     two = RunDir(run.path.parent / "two")

@@ -28,6 +28,7 @@ from rlvr.runs.directory import RunDir, read_metrics
 from rlvr.runs.eval_file import load_eval
 from rlvr.runs.resume import stored_config
 from rlvr.training.keep_best import KeepBest, best_step
+from tests.commands import WARM
 from tests.forks import Forks
 from tests.run_outcome import assert_same, outcome
 
@@ -248,9 +249,10 @@ def test_trackers_get_pass_at_k_calibration_and_the_name_of_the_run(tmp_path, ca
     monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "recorder", Tracker)
     monkeypatch.setattr(parts, "get_available_reporting_integrations", lambda: ["recorder"])  # it is installed
     monkeypatch.setattr(Tracker, "told", [])
-    settings = "--sft_steps 40 --sft_batch_size 32 --train_size 16 --eval_size 0 --eval_every_size 8 --eval_every_n 4"
+    settings = "--train_size 16 --eval_size 0 --eval_every_size 8 --eval_every_n 4"
     line = f"train --config rlcr tiny --max_steps 3 --eval_every 2 {settings} --per_device_train_batch_size 16"
-    ended = cli(f"{line} --num_generations 4 --logging_steps 1 --report_to recorder --output_dir", tmp_path / "named")
+    line = f"{line} --num_generations 4 --logging_steps 1 --report_to recorder --output_dir"
+    ended = cli(line, tmp_path / "named", *WARM)
     assert ended.code == 0, ended.err
     steps = {step: logs for step, _, logs in Tracker.told if any(key.startswith("eval_") for key in logs)}
     assert sorted(steps) == [0, 2, 3]

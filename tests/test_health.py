@@ -207,7 +207,9 @@ def test_each_run_of_a_report_has_its_own(run, tmp_path):
 
 
 def test_the_end_of_training_says_it(tmp_path, cli, cache):
-    done = cli("train --config grpo tiny --max_steps 1 --eval_size 0 --no_report --output_dir", tmp_path / "run")
+    done = cli(
+        "train --config grpo tiny --sft_steps 0 --max_steps 1 --eval_size 0 --no_report --output_dir", tmp_path / "run"
+    )
     assert "health: unknown: 1 updates say what was right" in done.err
 
 

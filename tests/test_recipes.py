@@ -8,11 +8,11 @@ import yaml
 from rlvr.commands.main import main
 from rlvr.config.recipe_files import RECIPES, read_recipes
 from rlvr.runs.directory import RunDir, read_metrics
-from tests.commands import ADDONS, OPTIMIZERS, SCALES, WHOLE, undocumented
+from tests.commands import ADDONS, OPTIMIZERS, SCALES, WARM, WHOLE, undocumented
 
 SIGNALS = sorted(p.stem for p in RECIPES.glob("*.yaml") if p.stem not in (*SCALES, *ADDONS, *WHOLE))
 SMALL = [
-    "--sft_steps", "40", "--max_steps", "2", "--train_size", "4", "--eval_size", "0", "--per_device_train_batch_size", "8",
+    *WARM, "--max_steps", "2", "--train_size", "4", "--eval_size", "0", "--per_device_train_batch_size", "8",
     "--num_generations", "4", "--no_report",
 ]  # fmt: skip
 
@@ -49,5 +49,7 @@ def test_an_optimizer_of_its_own_trains(name, tmp_path):
 
 
 def test_inverse_problems_train(tmp_path):
-    _, rows = trained(tmp_path / "run", "--config", "grpo", "tiny", *SMALL, "--data", "inverse(levels=[0])")
+    _, rows = trained(
+        tmp_path / "run", "--config", "grpo", "tiny", *SMALL, "--sft_steps", "40", "--data", "inverse(levels=[0])"
+    )
     assert all(0 <= row["answers/echo"] <= 1 for row in rows)

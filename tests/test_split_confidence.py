@@ -12,6 +12,7 @@ from rlvr.commands.main import main
 from rlvr.core.errors import SpecError
 from rlvr.models.load import build_tiny
 from rlvr.training.confidence_start import confidence_start
+from tests.commands import WARM
 
 ROLLOUTS = Rollouts.of(
     [[1.0, 0.0, 0.0, 1.0]],
@@ -86,7 +87,7 @@ def test_where_the_confidence_begins(text):
 
 def test_it_trains_and_both_signals_reach_the_rollouts(tmp_path, cache):
     argv = [
-        "train", "--config", "dcpo", "tiny", "--sft_steps", "80", "--max_steps", "3", "--eval_size", "0", "--train_size", "16",
+        "train", "--config", "dcpo", "tiny", *WARM, "--max_steps", "3", "--eval_size", "0", "--train_size", "16",
         "--per_device_train_batch_size", "16", "--num_generations", "4", "--no_report", "--output_dir", str(tmp_path / "run"),
     ]  # fmt: skip
     assert main(argv) == 0

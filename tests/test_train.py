@@ -16,10 +16,10 @@ from rlvr.runs import checkpoints
 from rlvr.runs.directory import RunDir, read_metrics
 from rlvr.runs.eval_file import load_eval
 from rlvr.runs.pass_rate import PassRate
-from tests.commands import undocumented
+from tests.commands import WARM, undocumented
 
 FAST = [
-    "--sft_steps", "20", "--sft_batch_size", "32", "--max_steps", "3", "--eval_size", "8", "--eval_n", "4", "--train_size", "16",
+    *WARM, "--max_steps", "3", "--eval_size", "8", "--eval_n", "4", "--train_size", "16",
     "--per_device_train_batch_size", "16", "--num_generations", "4",
 ]  # fmt: skip
 
@@ -114,6 +114,7 @@ def test_evaluations_are_paired_and_hold_no_aggregates(run):
     assert not {"accuracy", "pass@1", "ece"} & set(after)
 
 
+@pytest.mark.slow  # test_api.py::test_a_run_from_python_is_the_run_of_the_command is the fast one
 def test_the_same_seeds_give_the_same_metrics(run, tmp_path, cli):
     again = tmp_path / "again"
     done = cli("train --config rlcr tiny", *FAST, "--output_dir", again, "--no_report")
@@ -259,7 +260,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_resume_finishes(tmp_path, cli):
         "tiny",
         *FAST,
         "--max_steps",
-        "40",
+        "15",
         "--eval_size",
         "0",
     ]
@@ -277,7 +278,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_resume_finishes(tmp_path, cli):
     done = cli("train --resume", folder, "--no_report")
     assert done.code == 0
     steps = [r["step"] for r in read_metrics(folder / "metrics.jsonl")]
-    assert steps[-1] == 40
+    assert steps[-1] == 15
     assert steps == sorted(set(steps))
 
 
