@@ -78,9 +78,8 @@ _POOLS: dict[int, dict[str, Any]] = {}
 
 
 def _pool(world: int) -> dict[str, Any]:
-    """Return a world's scored pool; one is held at a time."""
+    """Return a world's scored pool, kept in memory."""
     if world not in _POOLS:
-        _POOLS.clear()
         _POOLS[world] = pool(world)
     return _POOLS[world]
 

@@ -27,7 +27,7 @@ from rlvr.models.load import build_tiny, cached, load_model
 from rlvr.problems.sets import ProblemSet
 from rlvr.problems.worked import Chat
 
-VERSION = 1  # of what makes the bases; raise it to make them anew
+VERSION = 2  # of what makes the bases; raise it to make them anew
 SIZES = {"small": (96, 2), "large": (256, 4)}  # width, layers
 KNOWS = {"small": (0.97, 0.05), "large": (0.98, 0.2)}  # the teacher's chance of knowing operator a, and z
 BASE = {"small": (1600, 2e-3), "large": (1000, 1e-3)}  # steps, learning rate

@@ -35,20 +35,34 @@ def fit(
     contexts = encode(tokenizer, [chat for chat, _ in rows], template)
     ids = tokenizer([reply for _, reply in rows], add_special_tokens=False).input_ids
     replies = [[*one, tokenizer.eos_token_id] for one in ids]
-    pad = torch.nn.utils.rnn.pad_sequence
+    lengths = [len(context) + len(reply) for context, reply in zip(contexts, replies, strict=True)]
     model.train()
     for _ in range(steps):
         if len(order) < batch:
             order += draw.sample(range(len(rows)), len(rows))
         some, order = order[:batch], order[batch:]
-        texts = [torch.tensor(contexts[i] + replies[i]) for i in some]
-        labels = [torch.tensor([-100] * len(contexts[i]) + replies[i]) for i in some]
-        # No mask: padding stands on the right of causal attention, and its labels are ignored.
-        model(input_ids=pad(texts, True), labels=pad(labels, True, -100)).loss.backward()
+        count, edge = sum(len(replies[i]) for i in some), 2 * min(lengths[i] for i in some)
+        for part in ([i for i in some if lengths[i] <= edge], [i for i in some if lengths[i] > edge]):
+            if part:  # apart from the long rows, the short ones need little padding
+                _loss(model, [contexts[i] for i in part], [replies[i] for i in part], count).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        tokens += sum(len(replies[i]) for i in some)
+        tokens += count
     model.eval()
     return tokens
+
+
+def _loss(
+    model: PreTrainedModel, contexts: Sequence[list[int]], replies: Sequence[list[int]], count: int
+) -> torch.Tensor:
+    """Return the summed loss of the replies' tokens over `count`, the reply tokens of the whole step.
+
+    No mask: padding stands on the right of causal attention, and its labels are ignored.
+    """
+    pad, parts = torch.nn.utils.rnn.pad_sequence, list(zip(contexts, replies, strict=True))
+    ids = pad([torch.tensor([*context, *reply]) for context, reply in parts], True)
+    labels = pad([torch.tensor([-100] * len(context) + reply) for context, reply in parts], True, -100)
+    loss: torch.Tensor = model(input_ids=ids, labels=labels, num_items_in_batch=count).loss
+    return loss
