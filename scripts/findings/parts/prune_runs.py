@@ -21,7 +21,7 @@ from rlvr.select.prune import Prune
 POOL, PROFILE = 2048, 8  # problems to choose from, samples of the base for each
 FRACTION, TAIL = 0.5, 0.4  # kept; the hardest share that the window leaves out
 ARMS = ("all", "random", "window")
-UPDATES, SAVE_EVERY, RATE = 60, 20, 3e-4  # the rate: GRPO's by the pilots of signs_testbed.py, same base and batch
+UPDATES, SAVE_EVERY, RATE = 60, 20, 3e-4  # the rate: GRPO's by the pilots of signs.py, same base and batch
 PROFILE_UPDATES = POOL * PROFILE / 512  # what the profile costs, in updates
 WORLDS = {121: (1, 2), 122: (3, 4), 123: (5, 6), 124: (7, 8)}  # a base and a table -> the seeds of its runs
 PILOT_WORLDS = (920, 921)
