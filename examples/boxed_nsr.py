@@ -11,12 +11,12 @@ run = rlvr.train(
     data=f"jsonl(path='math_train.jsonl', {columns})",
     eval_data=[f"jsonl(path='math500.jsonl', split='all', {columns})"],
     answer_format="boxed",  # a <think>..</think> of the model's is left out; then the last \boxed{} counts
-    chat_template_kwargs={"enable_thinking": False},  # Qwen3's own switch; leave it out to train the thinking mode
+    chat_template_kwargs={"enable_thinking": True},  # Qwen3's own switch; False trains the mode without thinking
     advantage="nsr",
     rewards={"correct": 1.0},
     eval_n=64,
     eval_size=500,
-    max_completion_length=2048,
+    max_completion_length=4096,  # thinking is long; what is cut off counts as wrong, and a warning says how much was
     max_steps=100,
     output_dir="runs/boxed-nsr",
 )

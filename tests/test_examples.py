@@ -32,7 +32,7 @@ STAND_INS = {
     "boxed_nsr.py": {
         '"Qwen/Qwen3-4B"': '"qwen-like"',
         "eval_size=500": "eval_size=3, train_size=8",
-        "max_completion_length=2048": "num_generations=4, per_device_train_batch_size=8, max_completion_length=12",
+        "max_completion_length=4096": "num_generations=4, per_device_train_batch_size=8, max_completion_length=12",
         "max_steps=100": "max_steps=2",
     },
 }
@@ -102,15 +102,18 @@ def test_trl_trainer(tmp_path, no_hub):
     assert "pass@4" in out
 
 
-def test_boxed_nsr(tmp_path, no_hub):
+@pytest.mark.parametrize("thinking", [True, False])
+def test_boxed_nsr(thinking, tmp_path, no_hub):
     """The whole story of RLVR-Decomposed#23 on a tiny random Qwen3 with Qwen3's template and rows like MATH's."""
     save_qwen_like(tmp_path / "qwen-like")
     write_math_like(tmp_path / "math_train.jsonl", 40)
     write_math_like(tmp_path / "math500.jsonl", 12)
-    out = run_example("boxed_nsr.py", tmp_path, STAND_INS["boxed_nsr.py"])
+    mode = {'"enable_thinking": True': f'"enable_thinking": {thinking}'}
+    out = run_example("boxed_nsr.py", tmp_path, STAND_INS["boxed_nsr.py"] | mode)
     assert "pass@64" in out
     evaluation = json.loads(next((tmp_path / "runs/boxed-nsr/eval/after").glob("*.json")).read_text())
     assert (evaluation["n"], len(evaluation["problems"]), evaluation["answer_format"]) == (64, 3, "boxed")
+    assert evaluation["chat_template_kwargs"] == {"enable_thinking": thinking}
 
 
 def test_the_notebook_runs_cell_by_cell_and_shows_its_results(tmp_path, monkeypatch, no_hub):
