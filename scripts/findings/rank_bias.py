@@ -1,7 +1,7 @@
 """Finding: a shallow tower keeps a ranker from believing its own past (papers.md 6; doi 10.1145/3298689.3346997).
 
     python scripts/findings/rank_bias.py            redraw from the committed results
-    python scripts/findings/rank_bias.py --rerun    run what is missing first (about 12 minutes of one core)
+    python scripts/findings/rank_bias.py --rerun    run what is missing first (about 20 minutes of one core)
 
 The criterion is in pages/rank_bias.md; it was committed before the first of the seeds that are judged. The experiments
 are in parts/rank_arms.py. Real completions in place of simulated candidates: rank_completions.py.
