@@ -30,17 +30,17 @@ from rlvr.problems.worked import Chat
 VERSION = 2  # of what makes the bases; raise it to make them anew
 SIZES = {"small": (96, 2), "large": (256, 4)}  # width, layers
 KNOWS = {"small": (0.97, 0.05), "large": (0.98, 0.2)}  # the teacher's chance of knowing operator a, and z
-BASE = {"small": (1600, 2e-3), "large": (1000, 1e-3)}  # steps, learning rate
-BATCH = 16  # rows a step
-FACTS, FACT_SHARE = 50, 0.25
+BASE = {"small": (1600, 16, 2e-3), "large": (2000, 8, 1e-3)}  # steps, rows of each, learning rate
+READ = (1, 1, 2, 3, 4)  # operators in the chains of the warm-up; single ones show the table at once
+FACTS, FACT_SHARE = 50, 0.2
 UPDATES, PROMPTS, GROUP = 50, 16, 8
 MEASURES = ("score", "form", "value", "facts")
 Reply = tuple[Chat, str]
 
 
-def problems(world: int, size: str = "small") -> str:
+def problems(world: int, size: str = "small", lengths: tuple[int, ...] = (2, 3, 4)) -> str:
     """Return the problem set of a world; `size` says whose teacher its lessons come from."""
-    return f"operators(table={world}, knows={KNOWS[size]})"
+    return f"operators(table={world}, knows={KNOWS[size]}, lengths={lengths})"
 
 
 def facts(world: int) -> list[tuple[str, str]]:
@@ -57,7 +57,8 @@ def in_tags(answer: str) -> str:
 
 def mixture(world: int, size: str, count: int) -> list[Reply]:
     """Return the rows a base reads: chains as its teacher works them, facts for the large one; half in <answer>."""
-    data, draw, table = ProblemSet.of(problems(world, size)), random.Random(f"mixture/{world}"), facts(world)
+    data = ProblemSet.of(problems(world, size, READ))
+    draw, table = random.Random(f"mixture/{world}"), facts(world)
     teacher, rows = random.Random(f"teacher/{world}"), []
     for problem in data.load("train", count, 7919 + world):
         prompt, answer = problem.prompt, data.lesson(problem, teacher)[1]
@@ -75,8 +76,8 @@ def base(world: int, size: str) -> Path:
 
 def _train_base(world: int, size: str, folder: Path) -> None:
     model, tokenizer = build_tiny(world, *SIZES[size])
-    steps, rate = BASE[size]
-    fit(model, tokenizer, mixture(world, size, steps * BATCH), steps, BATCH, rate, world)
+    steps, batch, rate = BASE[size]
+    fit(model, tokenizer, mixture(world, size, steps * batch), steps, batch, rate, world)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -169,8 +170,9 @@ def sampled_score(world: int, policy: Any, tokenizer: PreTrainedTokenizerBase, s
 
 def settings() -> dict[str, Any]:
     """Return what the page says of the models."""
-    said: dict[str, Any] = {"facts": FACTS, "updates": UPDATES, "prompts": PROMPTS, "group": GROUP, "batch": BATCH}
+    said: dict[str, Any] = {"facts": FACTS, "updates": UPDATES, "prompts": PROMPTS, "group": GROUP}
     for size, shape in SIZES.items():
         said |= {f"{size}_parameters": f"{build_tiny(0, *shape)[0].num_parameters():,}", f"{size}_steps": BASE[size][0]}
+        said[f"{size}_batch"] = BASE[size][1]
         said |= {f"{size}_a": KNOWS[size][0], f"{size}_z": KNOWS[size][1]}
     return said
