@@ -213,6 +213,7 @@ def page(results: tuple[Results, list[dict[str, Any]]]) -> Page:
     fits = [row[-1] for row in signs]
     values = {
         "sd": sd, "sees": detectable(sd, len(SEEDS)),
+        "a": found.regret(2, MAIN, RATIO).mean(), "e": found.regret(2, MAIN, RATIO, "E").mean(),
         "signs": table(("K", "prevalence", "r", "rho", "rho along B", "regret, A", "regret, E", "sign fits"), signs),
         "right": fits.count("yes"), "wrong": fits.count("no"), "open": fits.count("open"), "all": len(fits),
         "levels": table(("K", "prevalence", "r", "arm", *MEASURES), levels),
