@@ -229,7 +229,8 @@ def page(results: tuple[Results, list[dict[str, Any]]]) -> Page:
         "worse beliefs": held[5],
         "harm that grows with the cost ratio": held[6],
         "a reversal where rho is above 1": held[7],
-        "on handwritten digits": held[10],
+        "on handwritten digits": held[9] and held[10],
+        "on digits beyond a shorter step": held[11],
     }
     return Page(points, claims, {"signs.svg": figure(found)}, values)
 
