@@ -181,6 +181,8 @@ def figure(found: Results) -> Figure:
                 label = ("A: weights in the loss", "E: the same, steps as long as B's")[i] if j == 0 else None
                 ax.plot(rho(k, p, r), gap.value, marker, color=colour, markersize=4, label=label)
         ax.set_xscale("log")
+        ax.set_xticks([0.05, 0.1, 0.2, 0.5, 1], ["0.05", "0.1", "0.2", "0.5", "1"])  # ours: matplotlib's are TeX
+        ax.minorticks_off()
         ax.set(title=f"K = {k}", xlabel="rho at the prior", ylabel="regret beside B")
     handles, labels = ax.get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside lower center", ncols=2)
