@@ -27,6 +27,7 @@ from rlvr.models.load import eos_ids, hub_answers, weights_source
 from rlvr.models.merge import is_adapter, load_merged
 from rlvr.models.sampling.engine import Samples
 from rlvr.models.sampling.sampler import Sampling
+from rlvr.models.sampling.source import room_after
 
 _OURS = {  # what rlvr decides about vLLM's LLM: name -> what to do instead
     "model": "It is the model that is measured.",
@@ -140,16 +141,12 @@ class VllmEngine:
         from vllm import SamplingParams
 
         start = time.perf_counter()
-        for i, prompt in enumerate(prompts):
-            if not prompt:
-                raise ModelError(f"Prompt {i} has no tokens.")
-            if len(prompt) >= self.context:
-                raise ModelError(f"Prompt {i} has {len(prompt)} tokens; the model's context holds {self.context}.")
+        room = room_after(prompts, self.context)
         known = self.mode is not None and self.mode == logprobs_mode(sampling)
-        rows = [prompt for prompt in prompts for _ in range(group_size)]
+        rows = [(prompt, tokens) for prompt, tokens in zip(prompts, room, strict=True) for _ in range(group_size)]
         asked = [
             SamplingParams(
-                max_tokens=min(sampling.max_tokens, self.context - len(prompt)),
+                max_tokens=min(sampling.max_tokens, tokens),
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 top_k=sampling.top_k,
@@ -158,9 +155,9 @@ class VllmEngine:
                 logprobs=0 if known else None,  # that of the sampled token alone
                 detokenize=False,
             )
-            for r, prompt in enumerate(rows)
+            for r, (_, tokens) in enumerate(rows)
         ]
-        done = self._llm.generate([{"prompt_token_ids": list(prompt)} for prompt in rows], asked, use_tqdm=False)
+        done = self._llm.generate([{"prompt_token_ids": list(prompt)} for prompt, _ in rows], asked, use_tqdm=False)
         outputs = [one.outputs[0] for one in done]
         ids = [list(output.token_ids) for output in outputs]
         logps = [

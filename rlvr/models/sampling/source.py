@@ -53,6 +53,20 @@ class Source(Protocol):
         ...
 
 
+def room_after(prompts: Prompts, context: int | None) -> list[int]:
+    """Return how many tokens a context (None: unlimited) has room for after each prompt; ModelError where none.
+
+    >>> room_after([[5, 6], [7]], 8)
+    [6, 7]
+    """
+    for i, prompt in enumerate(prompts):
+        if not prompt:
+            raise ModelError(f"Prompt {i} has no tokens.")
+        if context and len(prompt) >= context:
+            raise ModelError(f"Prompt {i} has {len(prompt)} tokens; the model's context holds {context}.")
+    return [(context or 2**30) - len(prompt) for prompt in prompts]
+
+
 class ModelSource:
     """Give one policy's logits, by the quickest path that is proven right for it.
 
@@ -102,12 +116,7 @@ class ModelSource:
 
     def room(self, prompts: Prompts) -> list[int]:
         """Return how many tokens the context has room for after each prompt."""
-        for i, prompt in enumerate(prompts):
-            if not prompt:
-                raise ModelError(f"Prompt {i} has no tokens.")
-            if self.context and len(prompt) >= self.context:
-                raise ModelError(f"Prompt {i} has {len(prompt)} tokens; the model's context holds {self.context}.")
-        return [(self.context or 2**30) - len(prompt) for prompt in prompts]
+        return room_after(prompts, self.context)
 
     def settle(self, prompts: Prompts) -> None:
         """Choose the path once and for all, and say what was not trusted on the first prompts."""

@@ -13,17 +13,15 @@ import numpy as np
 from finding import REPO
 from numpy.typing import NDArray
 from parts.confidence_runs import operators, teacher_chance
-from parts.testbed_runs import problems, train
+from parts.testbed_runs import BATCH, STEPS, kept_rows, problems, train, warm_on
 from scipy.stats import spearmanr
 
 import rlvr
 from rlvr.decide.ranking.completions import read_candidates
 from rlvr.decide.ranking.rank import best_of
 from rlvr.measure.metrics import auroc
-from rlvr.problems.worked import write_rows
-from rlvr.training.supervised.warmup import Warmup, warmup
 
-FILLER, STEPS, BATCH, UPDATES = 12, 800, 32, 40
+FILLER, UPDATES = 12, 40
 FORM: dict[str, Any] = {
     "tags": ["think", "answer", "confidence"], "system_prompt": "", "chat_template_kwargs": {"bare": True},
 }  # fmt: skip
@@ -40,15 +38,8 @@ Row = dict[str, Any]
 
 def base_model(world: int) -> str:
     """Return the folder of a world's base (cached)."""
-    rows = REPO / "runs" / "finding-rank-completions" / f"worked-{world}.jsonl"
-    if not rows.is_file():
-        rows.parent.mkdir(parents=True, exist_ok=True)
-        write_rows(worked(world), rows)
-    settings = Warmup(
-        "tiny", problems(world), STEPS, batch_size=BATCH, learning_rate=2e-3, seed=world, data_seed=world,
-        tags=tuple(FORM["tags"]), system_prompt="", bf16=False, chat_template_kwargs={"bare": True}, rows=str(rows),
-    )  # fmt: skip
-    return str(warmup(settings))
+    file = REPO / "runs" / "finding-rank-completions" / f"worked-{world}.jsonl"
+    return warm_on(problems(world), world, FORM["tags"], kept_rows(file, lambda: worked(world)))
 
 
 def worked(world: int) -> list[Row]:

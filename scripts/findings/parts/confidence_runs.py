@@ -15,7 +15,7 @@ import numpy as np
 from finding import REPO, read_rows
 from numpy.typing import NDArray
 from parts import testbed_runs
-from parts.testbed_runs import chances, problems, train
+from parts.testbed_runs import BATCH, STEPS, chances, kept_rows, problems, train, warm_on
 
 import rlvr
 from rlvr.core import specs
@@ -23,15 +23,12 @@ from rlvr.core.json_rows import json_text
 from rlvr.core.records import Problem
 from rlvr.decide.recalibrate import Platt
 from rlvr.measure.metrics import auroc, brier, ece
-from rlvr.problems.worked import write_rows
-from rlvr.training.supervised.warmup import Warmup, warmup
 
 operators = specs.import_file("data", "operators")
 TASK = {"knows": "easy", "unlearnable": 0.25}
 TAGS = ("answer", "confidence")
 FORM: dict[str, Any] = {"tags": [*TAGS], "system_prompt": "", "chat_template_kwargs": {"bare": True}}
 UPDATES = 100
-STEPS, BATCH = 800, 32
 WORLDS = {111: (1, 2), 112: (3, 4), 113: (5, 6), 114: (7, 8)}
 ARMS: dict[str, dict[str, Any]] = {
     "binary": {"recipes": ["rlcr"], "set": {"rewards": {"correct": 0.5, "format": 0.5}}},
@@ -47,19 +44,9 @@ def base_model(base: str, world: int) -> str:
     """Return the folder of a world's base (cached)."""
     rows = None
     if base == "informed":
-        rows = REPO / "runs" / "finding-calibration-testbed" / f"informed-{world}.jsonl"
-        if not rows.is_file():
-            rows.parent.mkdir(parents=True, exist_ok=True)
-            write_rows(informed_rows(world), rows)
-    return str(
-        warmup(
-            Warmup(
-                "tiny", problems(world, **TASK), STEPS, batch_size=BATCH, learning_rate=2e-3, seed=world,
-                data_seed=world, tags=TAGS, system_prompt="", bf16=False, chat_template_kwargs={"bare": True},
-                rows=None if rows is None else str(rows),
-            )
-        )
-    )  # fmt: skip
+        file = REPO / "runs" / "finding-calibration-testbed" / f"informed-{world}.jsonl"
+        rows = kept_rows(file, lambda: informed_rows(world))
+    return warm_on(problems(world, **TASK), world, TAGS, rows)
 
 
 def informed_rows(world: int) -> list[dict[str, Any]]:

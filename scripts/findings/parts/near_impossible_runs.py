@@ -29,7 +29,6 @@ from rlvr.problems.scorer import Scorer
 from rlvr.problems.sets import load_problems
 from rlvr.runs.directory import RunDir, read_metrics
 from rlvr.training.answer_metrics import repetition
-from rlvr.training.supervised.warmup import Warmup, warmup
 
 SET = "scripts/findings/parts/operators_by_chance.py"  # relative: it names the cached warm-up in every clone
 REWARDS = "scripts/findings/parts/testbed_rewards.py"
@@ -76,11 +75,7 @@ def filter_threshold() -> float:
 
 def base_model(world: int) -> str:
     """Return the folder of a world's base (cached); its warm-up saw problems of every chance."""
-    settings = Warmup(
-        "tiny", f"{SET}(table={world})", 800, batch_size=32, learning_rate=2e-3, seed=world, data_seed=world,
-        tags=TAGS, system_prompt="", bf16=False, chat_template_kwargs=BARE,
-    )  # fmt: skip
-    return str(warmup(settings))
+    return testbed_runs.warm_on(f"{SET}(table={world})", world, TAGS)
 
 
 def train(

@@ -8,7 +8,7 @@ sampling noise, and the arms can be compared at equal pass@1.
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 import rlvr
 from rlvr.core.json_rows import json_text
+from rlvr.problems.worked import write_rows
 from rlvr.runs.directory import RunDir, read_metrics
 from rlvr.training.supervised.warmup import Warmup, warmup
 
+STEPS, BATCH = 800, 32  # of every base's warm-up, in rows of worked problems
 KS = (1, 2, 4, 8, 16, 32, 64, 128)
 SAVE_EVERY = 10
 FORM: dict[str, Any] = {"tags": ["answer"], "system_prompt": "", "chat_template_kwargs": {"bare": True}}
@@ -40,11 +42,27 @@ def problems(world: int, **more: Any) -> str:
 
 def warm(world: int, **more: Any) -> str:
     """Return the folder of a world's base (cached)."""
+    return warm_on(problems(world, **more), world)
+
+
+def warm_on(data: str, world: int, tags: Sequence[str] = ("answer",), rows: Path | None = None) -> str:
+    """Return the folder of a world's base that was warmed up on a problem set in a form of answer (cached).
+
+    `rows`: a file of worked rows in place of those that the set's teacher writes.
+    """
     settings = Warmup(
-        "tiny", problems(world, **more), 800, batch_size=32, learning_rate=2e-3, seed=world, data_seed=world,
-        tags=("answer",), system_prompt="", bf16=False, chat_template_kwargs={"bare": True},
+        "tiny", data, STEPS, batch_size=BATCH, learning_rate=2e-3, seed=world, data_seed=world, tags=tuple(tags),
+        system_prompt="", bf16=False, chat_template_kwargs={"bare": True}, rows=None if rows is None else str(rows),
     )  # fmt: skip
     return str(warmup(settings))
+
+
+def kept_rows(file: Path, worked: Callable[[], list[dict[str, Any]]]) -> Path:
+    """Return a file of worked rows, written first where it is missing."""
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_rows(worked(), file)
+    return file
 
 
 def chances(model: str, data: str, split: str, size: int, form: Mapping[str, Any] = FORM) -> NDArray[np.float64]:

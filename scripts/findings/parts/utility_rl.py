@@ -16,7 +16,7 @@ from finding import REPO
 from numpy.typing import NDArray
 from parts import testbed_runs
 from parts.operators_silence import SILENCE
-from parts.testbed_runs import chances, train
+from parts.testbed_runs import BATCH, STEPS, chances, kept_rows, train, warm_on
 
 import rlvr
 from rlvr.core import specs
@@ -25,9 +25,7 @@ from rlvr.decide import Prices
 from rlvr.decide.policies import play
 from rlvr.decide.recalibrate import Isotonic
 from rlvr.measure.metrics import auroc
-from rlvr.problems.worked import write_rows
 from rlvr.runs.directory import RunDir, read_metrics
-from rlvr.training.supervised.warmup import Warmup, warmup
 
 operators = specs.import_file("data", "operators")
 TASK: dict[str, Any] = {"lengths": (2, 3), "knows": (0.6, 0.2), "unlearnable": 0.25}
@@ -36,7 +34,7 @@ TAGS = ("answer", "confidence")
 FORM: dict[str, Any] = {"tags": [*TAGS], "system_prompt": "", "chat_template_kwargs": {"bare": True}}
 LONGEST = 26  # tokens of a completion
 UPDATES = 80
-STEPS, BATCH, SILENT = 800, 32, 0.2  # of the warm-up; the share of its rows that abstain
+SILENT = 0.2  # share of the warm-up's rows that abstain
 WORLDS = {121: (1, 2), 122: (3, 4), 123: (5, 6), 124: (7, 8)}
 PRICE, PRICES = -1.0, (-1.0, -2.0, -5.0)  # of a wrong answer: the one that was trained for, and those that are judged
 OTHERS = {"brier": 0.5, "format": 0.5}
@@ -56,15 +54,8 @@ def problems(world: int) -> str:
 
 def base_model(world: int) -> str:
     """Return the folder of a world's base (cached)."""
-    rows = REPO / "runs" / "finding-utility-testbed" / f"warm-{world}.jsonl"
-    if not rows.is_file():
-        rows.parent.mkdir(parents=True, exist_ok=True)
-        write_rows(warm_rows(world, STEPS * BATCH), rows)
-    settings = Warmup(
-        "tiny", problems(world), STEPS, batch_size=BATCH, learning_rate=2e-3, seed=world, data_seed=world, tags=TAGS,
-        system_prompt="", bf16=False, chat_template_kwargs={"bare": True}, rows=str(rows),
-    )  # fmt: skip
-    return str(warmup(settings))
+    file = REPO / "runs" / "finding-utility-testbed" / f"warm-{world}.jsonl"
+    return warm_on(problems(world), world, TAGS, kept_rows(file, lambda: warm_rows(world, STEPS * BATCH)))
 
 
 def warm_rows(world: int, size: int) -> list[dict[str, Any]]:
